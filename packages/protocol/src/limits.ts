@@ -1,0 +1,97 @@
+// Named limits with unit and source. `protocol.md` numbers are defaults; those an operator may move
+// are config fields that take their default and bounds from here.
+
+export const limits = {
+  /** `lp(x)` takes at most this many octets (protocol.md, preamble). */
+  lengthPrefixedBytesMax: 1024,
+  /** Canonical CSI: RFC 5321's 254 octets of address plus the longest scheme. */
+  csiBytesMax: 262,
+  /** Name of a zone. */
+  zoneNameBytesMax: 255,
+  /** Message of any RPC (section 7). */
+  messageBytesMax: 4 * 1024 * 1024,
+  /** Blinded elements of one Evaluate (section 5). */
+  evaluateElementsMax: 512,
+  /** `Bodies` hashes of one request. A verbose batch of 16 contacts. */
+  bodiesPerRequestMax: 512,
+  /** Mappings of one slot (section 4). */
+  mappingsPerSlotMax: 8,
+  /** Tags of one item and their length in UTF-8 octets (section 6). */
+  tagsPerItemMax: 4,
+  tagBytesMax: 64,
+  /** Authorities of a node, endpoints of an authority, pins of an endpoint, manifests (section 3). */
+  authoritiesMax: 8,
+  endpointsMax: 13,
+  pinsMax: 2,
+  manifestHashesMax: 2,
+  /** Depth of the bucket tree (section 4). */
+  bucketDepthMax: 30,
+  /** Bytes of one entry: idx 16, since 8, masked 12, vhash 32 (section 4). */
+  entryBytes: 68,
+  maskedBytes: 12,
+  mspBitsPerEntry: 64,
+  /** Size classes of a sealed slot body in bytes, before nonce (12) and tag (16). */
+  bodyClassBytes: [1024, 2048, 4096, 8192, 16384],
+  /** `pad` of a head is a multiple of this (section 4). */
+  padBytes: 4096,
+  /** Signatures that one signed object may carry. */
+  signaturesMax: 16,
+
+  /** Clock tolerance (section 2). */
+  clockSkewSeconds: 300,
+  /** Head lifetime, publication, heartbeat, promise (section 4, 6). */
+  headLifetimeSeconds: 30 * 60,
+  epochSeconds: 30,
+  heartbeatSeconds: 10 * 60,
+  promiseSeconds: 60,
+  offerSeconds: 15 * 60,
+  /** A first payload's established_at lies within this of now (section 6). */
+  establishedSkewSeconds: 10 * 60,
+  mappingLifetimeSecondsMax: 90 * 86_400,
+  telCredentialLifetimeSecondsMax: 45 * 86_400,
+  credentialLifetimeSecondsMax: 90 * 86_400,
+  /** A later manifest that its predecessor did not sign takes effect after this (section 2). */
+  manifestHoldSeconds: 72 * 3600,
+
+  /** Directory artefact (section 3). */
+  nodeLifetimeSeconds: 7 * 86_400,
+  mirrorPollSeconds: 900,
+  directoryNodesMax: 1_000_000,
+  registryRecordsMax: 100_000,
+
+  /** Per query (section 7). */
+  queryRpcsMax: 24,
+  queryReferralsMax: 8,
+  queryPortsMax: 4,
+  queryVerificationsPerZone: 12,
+  queryVerificationsPerMapping: 4,
+  queryBytesCompactMax: 64 * 1024,
+  queryBytesVerboseMax: 1024 * 1024,
+  queryTimeoutMs: 7_000,
+
+  /** Per client identity (section 7). */
+  clientRequestsPerSecond: 50,
+  clientRequestsBurst: 125,
+  clientCpuMsPerSecond: 250,
+  clientCpuBurstMs: 2_000,
+  publicBytesPerMinute: 64 * 1024 * 1024,
+  newContactsMspBurst: 50_000,
+  newContactsMspPerDay: 10_000,
+  newContactsClientBurst: 2_000,
+  newContactsClientPerDay: 20,
+  inFlightPerPeerMax: 64,
+  waitersPerKeyMax: 256,
+
+  /** Cache (section 8). */
+  cacheBytes: 64 * 1024 * 1024,
+  mappingTtlSecondsMin: 5,
+  mappingTtlSecondsMax: 3_600,
+  absenceTtlSecondsMax: 60,
+  absenceTtlSecondsZoneMax: 300,
+  directoryTtlSecondsMax: 86_400,
+  failureTtlSecondsMin: 5,
+  failureTtlSecondsMax: 300,
+  headStaleSeconds: 15 * 60,
+  /** Entries that hide the wanted one in a verbose request, itself included (section 5). */
+  decoyBodies: 32,
+} as const;

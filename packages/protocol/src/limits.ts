@@ -12,8 +12,8 @@ export const limits = {
   messageBytesMax: 4 * 1024 * 1024,
   /** Blinded elements of one Evaluate (section 5). */
   evaluateElementsMax: 512,
-  /** `Bodies` hashes of one request. A verbose batch of 16 contacts. */
-  bodiesPerRequestMax: 512,
+  /** `Bodies` hashes of one request. A verbose batch of four contacts. */
+  bodiesPerRequestMax: 128,
   /** Mappings of one slot (section 4). */
   mappingsPerSlotMax: 8,
   /** Tags of one item and their length in UTF-8 octets (section 6). */

@@ -1,1 +1,110 @@
-export {};
+export {
+  Directory,
+  GetRecordsRequestSchema,
+  GetRecordsResponseSchema,
+  PartyKind,
+  ReferRequestSchema,
+  ReferResponseSchema,
+  TransferRequestSchema,
+  TransferResponseSchema,
+} from "./gen/whither/v1/directory_pb.js";
+export type {
+  GetRecordsRequest,
+  GetRecordsResponse,
+  ReferRequest,
+  ReferResponse,
+  TransferRequest,
+  TransferResponse,
+} from "./gen/whither/v1/directory_pb.js";
+export {
+  Discovery,
+  EvaluateRequestSchema,
+  EvaluateResponseSchema,
+  ExchangeRequestSchema,
+  ExchangeResponseSchema,
+} from "./gen/whither/v1/discovery_pb.js";
+export type {
+  EvaluateRequest,
+  EvaluateResponse,
+  ExchangeRequest,
+  ExchangeResponse,
+} from "./gen/whither/v1/discovery_pb.js";
+export { ErrorDetailSchema } from "./gen/whither/v1/error_pb.js";
+export type { ErrorDetail } from "./gen/whither/v1/error_pb.js";
+export { SignedObjectSchema } from "./gen/whither/v1/record_pb.js";
+export type { SignedObject as WireSignedObject } from "./gen/whither/v1/record_pb.js";
+export {
+  BeginRequestSchema,
+  BeginResponseSchema,
+  RegisterRequestSchema,
+  RegisterResponseSchema,
+  Registrar,
+  RegistrationState,
+  StatusRequestSchema,
+  StatusResponseSchema,
+} from "./gen/whither/v1/registration_pb.js";
+export type {
+  BeginRequest,
+  BeginResponse,
+  RegisterRequest,
+  RegisterResponse,
+  StatusRequest,
+  StatusResponse,
+} from "./gen/whither/v1/registration_pb.js";
+export {
+  BodiesRequestSchema,
+  BodiesResponseSchema,
+  BucketRequestSchema,
+  BucketResponseSchema,
+  FetchRequestSchema,
+  FetchResponseSchema,
+  GetHeadRequestSchema,
+  GetHeadResponseSchema,
+  GetManifestRequestSchema,
+  GetManifestResponseSchema,
+  Zone,
+} from "./gen/whither/v1/zone_pb.js";
+export type {
+  BodiesRequest,
+  BodiesResponse,
+  BucketRequest,
+  BucketResponse,
+  FetchRequest,
+  FetchResponse,
+  GetHeadRequest,
+  GetHeadResponse,
+  GetManifestRequest,
+  GetManifestResponse,
+} from "./gen/whither/v1/zone_pb.js";
+
+export {
+  decodeDirectoryHead,
+  decodeNode,
+  decodeRegistryRecord,
+  decodeRootKeys,
+  encodeDirectoryHead,
+  encodeNode,
+  encodeRegistryRecord,
+  encodeRootKeys,
+} from "./directory-records.js";
+export {
+  decodeAcceptance,
+  decodeCredential,
+  decodeMapping,
+  decodePromise,
+  decodeSlotBody,
+  decodeStatement,
+  encodeAcceptance,
+  encodeCredential,
+  encodeMapping,
+  encodePromise,
+  encodeSlotBody,
+  encodeStatement,
+} from "./registration-records.js";
+export {
+  decodeSignedObject,
+  encodeSignedObject,
+  signedObjectFromWire,
+  signedObjectToWire,
+} from "./signed-object.js";
+export { decodeHead, decodeManifest, encodeHead, encodeManifest } from "./zone-records.js";

@@ -37,3 +37,37 @@ export { parseDpId, parseMspId, parseProverId, parseZoneName, zoneDp } from "./n
 export { compareLabels } from "./prefix-space.js";
 export type { PrefixSpace } from "./prefix-space.js";
 export { isTelRange, prefixesOfRange } from "./tel-range.js";
+export { roles, suiteV1 } from "./records.js";
+export type {
+  Acceptance,
+  Authority,
+  AuthorityKind,
+  Credential,
+  DirectoryHead,
+  Disposition,
+  DpRecord,
+  Endpoint,
+  Federation,
+  Head,
+  KeyPeriod,
+  Manifest,
+  Mapping,
+  MergePromise,
+  MspRecord,
+  Node,
+  Party,
+  Policy,
+  ProverRecord,
+  Quota,
+  RegistryRecord,
+  RelayRecord,
+  Role,
+  RootKeys,
+  Signature,
+  SignedObject,
+  SlotBody,
+  SlotMapping,
+  Statement,
+  StatementItem,
+  VoprfKey,
+} from "./records.js";

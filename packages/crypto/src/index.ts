@@ -20,8 +20,10 @@ export {
   toHex,
 } from "./text-encodings.js";
 export type { Hash, HkdfExpandInput, HkdfInput } from "./hashes.js";
-export { roles, signedTypes } from "./signature-input.js";
-export type { Role, SignatureInput, SignedType } from "./signature-input.js";
+export { roles } from "@whither/protocol";
+export type { Role } from "@whither/protocol";
+export { signedTypes } from "./signature-input.js";
+export type { SignatureInput, SignedType } from "./signature-input.js";
 export {
   generateSecretKey,
   importPublicKey,

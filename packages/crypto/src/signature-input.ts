@@ -1,5 +1,6 @@
 // What a signature of whither covers (protocol.md section 2): domain, type, role, zone and the hash
 // of the payload, so that bytes signed for one purpose mean nothing for another.
+import { roles, type Role } from "@whither/protocol";
 import { concatBytes, lp, uint8Bytes, utf8 } from "./bytes.js";
 import type { Hash } from "./hashes.js";
 
@@ -24,21 +25,6 @@ export const signedTypes = [
 ] as const;
 
 export type SignedType = (typeof signedTypes)[number];
-
-/** In which capacity a key signs. */
-export const roles = {
-  rootKsk: 1,
-  rootZsk: 2,
-  zone: 3,
-  holder: 4,
-  msp: 5,
-  dp: 6,
-  prover: 7,
-  csip: 8,
-  witness: 9,
-} as const;
-
-export type Role = (typeof roles)[keyof typeof roles];
 
 export interface SignatureInput {
   readonly type: SignedType;

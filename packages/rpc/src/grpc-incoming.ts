@@ -1,0 +1,215 @@
+// Incoming grpc-js calls as IncomingCall: reading one message at a time, queued bytes counted, the peer
+// taken from its certificate, the end of the call told once.
+import { X509Certificate } from "node:crypto";
+import { Metadata, ServerInterceptingCall } from "@grpc/grpc-js";
+import type { Server, ServerInterceptingCallInterface, ServerInterceptor } from "@grpc/grpc-js";
+import { DiscoveryError } from "@whither/protocol";
+import type { Clock } from "@whither/runtime";
+import { sendQueueBytesMax } from "./calls.js";
+import type { IncomingCall, IncomingListener } from "./calls.js";
+import type { CallContext, CallMetadata, Peer } from "./context.js";
+import { errorTrailer, statusOf } from "./errors.js";
+import { boundHealthCall } from "./health.js";
+import type { Router } from "./router.js";
+import type { MethodRegistration } from "./service.js";
+import { peerOfCertificate } from "./tls-identity.js";
+
+export interface TakeOverOptions {
+  readonly router: Router;
+  readonly clock: Clock;
+}
+
+export interface Incoming {
+  readonly interceptor: ServerInterceptor;
+  /** grpc-js routes only what is registered; the interceptor then has the call. */
+  register(server: Server, path: string): void;
+  abortAll(reason: DiscoveryError): void;
+  /** Resolves when no call is open any more. */
+  settled(): Promise<void>;
+}
+
+export function takeOver({ router, clock }: TakeOverOptions): Incoming {
+  const open = new Map<AbortController, Promise<void>>();
+  const peers = createPeerCache();
+  const serve = (call: ServerInterceptingCallInterface, method: MethodRegistration): void => {
+    const controller = new AbortController();
+    const stream = incomingCall(
+      call,
+      (metadata) => {
+        const context = contextOf(call, { method, metadata, peers, signal: controller.signal });
+        const done = router.run(method, stream, context).finally(() => open.delete(controller));
+        open.set(controller, done);
+      },
+      () => {
+        const late = Number(call.getDeadline()) <= clock.nowMs();
+        controller.abort(
+          late
+            ? new DiscoveryError("DEADLINE", "the client's deadline has passed")
+            : new DiscoveryError("CANCELLED", "the client left"),
+        );
+      },
+    );
+  };
+  return {
+    interceptor(definition, call) {
+      const method = router.methods.get(definition.path);
+      if (method === undefined) return boundHealthCall(call);
+      return new ServerInterceptingCall(call, { start: () => serve(call, method) });
+    },
+    register(server, path) {
+      const bytes = (message: Buffer): Buffer => message;
+      server.register(path, unreachable, bytes, bytes, "bidi");
+    },
+    abortAll(reason) {
+      for (const controller of open.keys()) controller.abort(reason);
+    },
+    async settled() {
+      await Promise.all(open.values());
+    },
+  };
+}
+
+function unreachable(): never {
+  throw new TypeError("the interceptor takes every registered call over");
+}
+
+function incomingCall(
+  call: ServerInterceptingCallInterface,
+  onStart: (metadata: Metadata) => void,
+  onCancel: () => void,
+): IncomingCall {
+  let listener: IncomingListener | undefined;
+  let paused = false;
+  let reading = false;
+  let pulling = false;
+  let over = false;
+  let queuedBytes = 0;
+  let full = false;
+  // grpc-js answers startRead from its queue synchronously: a loop, not a recursion, however long the queue.
+  const pull = (): void => {
+    if (pulling) return;
+    pulling = true;
+    while (listener !== undefined && !paused && !reading && !over) {
+      reading = true;
+      call.startRead();
+    }
+    pulling = false;
+  };
+  call.start({
+    onReceiveMetadata: onStart,
+    onReceiveMessage(message: unknown) {
+      reading = false;
+      if (!over && message instanceof Uint8Array) {
+        // A plain view: protobuf-es would otherwise make every bytes field a Buffer.
+        listener?.onMessage(new Uint8Array(message.buffer, message.byteOffset, message.byteLength));
+      }
+      pull();
+    },
+    onReceiveHalfClose() {
+      if (!over) listener?.onHalfClose();
+    },
+    onCancel() {
+      if (over) return;
+      over = true;
+      onCancel();
+    },
+  });
+  const written = (bytes: number): void => {
+    queuedBytes -= bytes;
+    if (!full || queuedBytes > sendQueueBytesMax / 2) return;
+    full = false;
+    if (!over) listener?.onDrain();
+  };
+  return {
+    listen(given) {
+      listener = given;
+      pull();
+    },
+    pause() {
+      paused = true;
+    },
+    resume() {
+      paused = false;
+      pull();
+    },
+    send(message) {
+      if (over) return false;
+      const { length } = message;
+      queuedBytes += length;
+      if (queuedBytes > sendQueueBytesMax) full = true;
+      call.sendMessage(Buffer.from(message.buffer, message.byteOffset, length), () =>
+        written(length),
+      );
+      return !full;
+    },
+    close(error) {
+      if (over) return;
+      over = true;
+      call.sendStatus(
+        error === undefined ? { code: 0, details: "OK", metadata: null } : failedStatus(error),
+      );
+    },
+  };
+}
+
+function failedStatus(error: DiscoveryError) {
+  const { code, text, details } = statusOf(error);
+  const metadata = new Metadata();
+  for (const detail of details) metadata.add(errorTrailer, Buffer.from(detail));
+  return { code, details: text, metadata };
+}
+
+interface ContextParts {
+  readonly method: MethodRegistration;
+  readonly metadata: Metadata;
+  readonly signal: AbortSignal;
+  readonly peers: PeerCache;
+}
+
+function contextOf(
+  call: ServerInterceptingCallInterface,
+  { method, metadata, signal, peers }: ContextParts,
+): CallContext {
+  const deadlineMs = Number(call.getDeadline());
+  return {
+    peer: peers.peerOf(call),
+    address: call.getConnectionInfo().remoteAddress ?? "unknown",
+    signal,
+    deadlineMs: Number.isFinite(deadlineMs) ? deadlineMs : undefined,
+    metadata: metadataMap(metadata),
+    method: method.path,
+    methodKind: method.kind,
+  };
+}
+
+function metadataMap(metadata: Metadata): CallMetadata {
+  return new Map(
+    Object.entries(metadata.getMap()).map(([key, value]) => [
+      key,
+      typeof value === "string" ? value : new Uint8Array(value),
+    ]),
+  );
+}
+
+interface PeerCache {
+  peerOf(call: ServerInterceptingCallInterface): Peer;
+}
+
+/** Certificates parsed lately, by the SHA-256 of their bytes. */
+const peersMax = 1024;
+
+function createPeerCache(): PeerCache {
+  const peers = new Map<string, Peer>();
+  return {
+    peerOf(call) {
+      const certificate = call.getAuthContext().sslPeerCertificate;
+      if (certificate === undefined) return { kind: "anonymous" };
+      const known = peers.get(certificate.fingerprint256);
+      if (known !== undefined) return known;
+      const peer = peerOfCertificate(new X509Certificate(certificate.raw));
+      if (peers.size >= peersMax) peers.clear();
+      peers.set(certificate.fingerprint256, peer);
+      return peer;
+    },
+  };
+}

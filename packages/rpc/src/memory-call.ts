@@ -1,0 +1,272 @@
+// One call over the simulated network: two pipes, a status at the end, and whatever the link does to them.
+import { DiscoveryError } from "@whither/protocol";
+import type { Clock, Random } from "@whither/runtime";
+import type {
+  IncomingCall,
+  IncomingListener,
+  OutgoingCall,
+  OutgoingListener,
+  OutgoingOptions,
+} from "./calls.js";
+import type { CallContext, Peer } from "./context.js";
+import { errorOfStatus, statusOf } from "./errors.js";
+import { delayOf, isDropped } from "./memory-faults.js";
+import type { FaultTable, TapRecord, Travel } from "./memory-faults.js";
+import { createPipe } from "./memory-pipe.js";
+import type { Pipe } from "./memory-pipe.js";
+import type { Router } from "./router.js";
+import type { MethodRegistration } from "./service.js";
+
+/** A server of the network. */
+export interface MemoryServed {
+  readonly router: Router;
+  readonly wantsCertificates: boolean;
+  readonly spkiSha256: Uint8Array | undefined;
+  readonly messageBytesMax: number;
+  /** Calls in progress and the end of their handlers. */
+  readonly open: Map<AbortController, Promise<void>>;
+  abortAll(reason: DiscoveryError): void;
+}
+
+export interface MemoryCall extends OutgoingCall {
+  /** Looks at the link again: a partition ends calls that are open. */
+  onFaultsChanged(): void;
+}
+
+export interface MemoryCallOptions {
+  readonly server: MemoryServed | undefined;
+  readonly link: { readonly from: string; readonly to: string };
+  readonly method: string;
+  readonly peer: Peer;
+  readonly pins: readonly Uint8Array[] | undefined;
+  readonly options: OutgoingOptions;
+  readonly listener: OutgoingListener;
+  readonly faults: FaultTable;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly record: (entry: TapRecord) => void;
+  readonly onOver: () => void;
+}
+
+export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
+  const { link, listener, clock, options } = given;
+  let over = false;
+  const controller = new AbortController();
+  const fail = (error: DiscoveryError): void => close(error);
+  const close = (error: DiscoveryError | undefined): void => {
+    if (over) return;
+    over = true;
+    timer?.cancel();
+    responses.cut();
+    given.onOver();
+    // Never inside the caller's own `start` or `send`.
+    queueMicrotask(() => listener.onClose(error));
+  };
+  const requests: Pipe = createPipe({
+    cross: crossing(given, "request"),
+    onMessage: (message) => {
+      arrive(given, "request", message, (bytes) => incoming.listener?.onMessage(bytes));
+    },
+    onDrain: () => {
+      if (!over) listener.onDrain();
+    },
+  });
+  const responses: Pipe = createPipe({
+    cross: crossing(given, "response"),
+    onMessage: (message) => {
+      arrive(given, "response", message, (bytes) => listener.onMessage(bytes));
+    },
+    onDrain: () => incoming.listener?.onDrain(),
+  });
+  const incoming = incomingCall({ requests, responses, upstream: link.to, onStatus: close });
+  responses.resume();
+  const timer =
+    options.timeoutMs === undefined
+      ? undefined
+      : clock.schedule(options.timeoutMs, () => {
+          fail(
+            new DiscoveryError("DEADLINE", "no answer within the time allowed", {
+              upstream: link.to,
+            }),
+          );
+          controller.abort(new DiscoveryError("DEADLINE", "the client's deadline has passed"));
+        });
+  const leave = (): void => {
+    requests.finish(() => controller.abort(new DiscoveryError("CANCELLED", "the client left")));
+    requests.resume(); // whatever still lies there has no reader
+  };
+  const refusal = refusalOf(given);
+  if (refusal !== undefined) fail(refusal);
+  else requests.finish(() => serve(given, incoming.call, controller));
+  return {
+    send(message) {
+      if (over) return false;
+      const { messageBytesMax } = given.server ?? { messageBytesMax: Infinity };
+      if (message.length > messageBytesMax) {
+        const text = `a request is over ${messageBytesMax} bytes`;
+        fail(new DiscoveryError("TOO_LARGE", text, { upstream: link.to }));
+        leave();
+        return false;
+      }
+      return requests.send(Uint8Array.from(message));
+    },
+    halfClose() {
+      if (!over) requests.finish(() => incoming.listener?.onHalfClose());
+    },
+    cancel() {
+      if (over) return;
+      fail(new DiscoveryError("CANCELLED", "the call was cancelled", { upstream: link.to }));
+      leave();
+    },
+    pause: () => responses.pause(),
+    resume: () => responses.resume(),
+    onFaultsChanged() {
+      if (given.faults.of(link.from, link.to).partition !== "refused") return;
+      fail(refused(link.to));
+      controller.abort(new DiscoveryError("CANCELLED", "the client left"));
+    },
+  };
+}
+
+/** Why no call can be opened, as a TLS handshake would find out. */
+function refusalOf({
+  server,
+  link,
+  peer,
+  pins,
+  faults,
+}: MemoryCallOptions): DiscoveryError | undefined {
+  const { partition } = faults.of(link.from, link.to);
+  if (partition === "silent") return undefined;
+  if (server === undefined || partition === "refused") return refused(link.to);
+  const { spkiSha256 } = server;
+  if (pins !== undefined && spkiSha256 !== undefined) {
+    const pinned = pins.some((pin) => Buffer.compare(pin, spkiSha256) === 0);
+    if (!pinned) {
+      return new DiscoveryError("PIN_MISMATCH", "the server's key is not the pinned one", {
+        upstream: link.to,
+      });
+    }
+  }
+  if (server.wantsCertificates && peer.kind === "anonymous") {
+    return new DiscoveryError("UNAUTHENTICATED", "the server wants a client certificate", {
+      upstream: link.to,
+    });
+  }
+  return undefined;
+}
+
+function refused(upstream: string): DiscoveryError {
+  return new DiscoveryError("NETWORK", "the connection failed", { upstream });
+}
+
+/** Carries the items of one direction over the link: after its delay, in order, or never. */
+function crossing(
+  { link, faults, clock, random }: MemoryCallOptions,
+  _direction: Travel["direction"],
+): (deliver: () => void) => void {
+  let lastAtMs = 0;
+  return (deliver) => {
+    const fault = faults.of(link.from, link.to);
+    const nowMs = clock.monotonicMs();
+    lastAtMs = Math.max(lastAtMs, nowMs + delayOf(fault, random));
+    const arriveUnlessCut = (): void => {
+      if (faults.of(link.from, link.to).partition === undefined) deliver();
+    };
+    if (lastAtMs <= nowMs) queueMicrotask(arriveUnlessCut);
+    else clock.schedule(lastAtMs - nowMs, arriveUnlessCut);
+  };
+}
+
+/** Loses, changes and records one message that has crossed. */
+function arrive(
+  { link, method, faults, random, record }: MemoryCallOptions,
+  direction: Travel["direction"],
+  message: Uint8Array,
+  deliver: (bytes: Uint8Array) => void,
+): void {
+  const fault = faults.of(link.from, link.to);
+  if (isDropped(fault, random)) return;
+  const travel: Travel = { ...link, method, direction };
+  const bytes = fault.tamper?.(Uint8Array.from(message), travel) ?? message;
+  record({ ...travel, kind: "message", bytes: Uint8Array.from(bytes) });
+  deliver(bytes);
+}
+
+interface IncomingParts {
+  readonly requests: Pipe;
+  readonly responses: Pipe;
+  readonly upstream: string;
+  readonly onStatus: (error: DiscoveryError | undefined) => void;
+}
+
+interface Incoming {
+  readonly call: IncomingCall;
+  listener: IncomingListener | undefined;
+}
+
+function incomingCall({ requests, responses, upstream, onStatus }: IncomingParts): Incoming {
+  let over = false;
+  const incoming: Incoming = {
+    listener: undefined,
+    call: {
+      listen(listener) {
+        incoming.listener = listener;
+        requests.resume();
+      },
+      pause: () => requests.pause(),
+      resume: () => requests.resume(),
+      send: (message) => !over && responses.send(Uint8Array.from(message)),
+      close(error) {
+        if (over) return;
+        over = true;
+        // Through the wire form and back, so that bounds and trailers are those of a socket.
+        const status = error === undefined ? { code: 0, text: "OK", details: [] } : statusOf(error);
+        responses.finish(() => onStatus(errorOfStatus(status, upstream)));
+      },
+    },
+  };
+  return incoming;
+}
+
+function serve(given: MemoryCallOptions, call: IncomingCall, controller: AbortController): void {
+  const { server, link, peer, options, clock, record } = given;
+  if (server === undefined || controller.signal.aborted) return;
+  const registration = server.router.methods.get(given.method);
+  if (registration === undefined) {
+    call.close(new DiscoveryError("NOT_AVAILABLE", "the server does not offer that method"));
+    return;
+  }
+  const seen: Peer = server.wantsCertificates ? peer : { kind: "anonymous" };
+  const context = contextOf({ registration, peer: seen, link, options, clock, controller });
+  const { from, to } = link;
+  const { metadata, method } = context;
+  record({ kind: "open", from, to, method, direction: "request", peer: seen, metadata });
+  const done = server.router.run(registration, call, context).finally(() => {
+    server.open.delete(controller);
+  });
+  server.open.set(controller, done);
+}
+
+interface ContextParts {
+  readonly registration: MethodRegistration;
+  readonly peer: Peer;
+  readonly link: { readonly from: string };
+  readonly options: OutgoingOptions;
+  readonly clock: Clock;
+  readonly controller: AbortController;
+}
+
+function contextOf(parts: ContextParts): CallContext {
+  const { registration, peer, link, options, clock, controller } = parts;
+  const { timeoutMs, metadata } = options;
+  return {
+    peer,
+    address: link.from,
+    signal: controller.signal,
+    deadlineMs: timeoutMs === undefined ? undefined : clock.nowMs() + timeoutMs,
+    metadata: new Map(metadata),
+    method: registration.path,
+    methodKind: registration.kind,
+  };
+}

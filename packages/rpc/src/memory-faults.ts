@@ -1,0 +1,71 @@
+// What can go wrong on a link of the simulated network, and what can be listened to.
+import type { Random } from "@whither/runtime";
+import type { CallMetadata, Peer } from "./context.js";
+
+export interface LinkEnds {
+  /** Name the client connected as; absent: any client. */
+  readonly from?: string;
+  /** `host:port` of the server; absent: any server. */
+  readonly to?: string;
+}
+
+export interface LinkFaults {
+  /** One-way delay of every message, fixed or uniform between two bounds. Order is kept. */
+  readonly delayMs?: number | { readonly min: number; readonly max: number };
+  /** Share of messages that vanish, 0..1; their call waits for its deadline. */
+  readonly dropRate?: number;
+  /** `refused`: calls fail with NETWORK at once, open ones too. `silent`: nothing arrives any more. */
+  readonly partition?: "refused" | "silent";
+  /** Changes a message on its way. Gets a copy; what it returns arrives. */
+  readonly tamper?: (message: Uint8Array, travel: Travel) => Uint8Array;
+}
+
+/** Where a message travels. */
+export interface Travel {
+  readonly from: string;
+  readonly to: string;
+  readonly method: string;
+  readonly direction: "request" | "response";
+}
+
+/** All that one end receives: of a call's beginning the server sees peer and metadata too. */
+export type TapRecord =
+  | (Travel & { readonly kind: "message"; readonly bytes: Uint8Array })
+  | (Travel & { readonly kind: "open"; readonly peer: Peer; readonly metadata: CallMetadata });
+
+export interface FaultTable {
+  /** Replaces the faults of a link; undefined heals it. The most specific entry counts, alone. */
+  set(ends: LinkEnds, faults: LinkFaults | undefined): void;
+  of(from: string, to: string): LinkFaults;
+}
+
+export function createFaultTable(onChange: () => void): FaultTable {
+  const entries = new Map<string, LinkFaults>();
+  const keyOf = ({ from, to }: LinkEnds): string => JSON.stringify([from ?? null, to ?? null]);
+  return {
+    set(ends, faults) {
+      if (faults === undefined) entries.delete(keyOf(ends));
+      else entries.set(keyOf(ends), faults);
+      onChange();
+    },
+    of: (from, to) =>
+      entries.get(keyOf({ from, to })) ??
+      entries.get(keyOf({ to })) ??
+      entries.get(keyOf({ from })) ??
+      entries.get(keyOf({})) ??
+      {},
+  };
+}
+
+export function delayOf({ delayMs = 0 }: LinkFaults, random: Random): number {
+  if (typeof delayMs === "number") return delayMs;
+  return delayMs.min + (delayMs.max - delayMs.min) * fraction(random);
+}
+
+export function isDropped({ dropRate = 0 }: LinkFaults, random: Random): boolean {
+  return dropRate > 0 && fraction(random) < dropRate;
+}
+
+function fraction(random: Random): number {
+  return random.uint32() / 2 ** 32;
+}

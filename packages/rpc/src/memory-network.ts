@@ -1,0 +1,172 @@
+// A network inside one process for tests: real router, interceptors, codecs and error trailers, with a
+// given clock and randomness, faults per link and taps. Messages cross it as bytes. Not for production.
+import { X509Certificate } from "node:crypto";
+import { DiscoveryError, limits as protocolLimits } from "@whither/protocol";
+import { silentLogger } from "@whither/runtime";
+import type { Clock, Logger, Random } from "@whither/runtime";
+import type { Channel } from "./calls.js";
+import type { Peer } from "./context.js";
+import { inFlightInterceptor } from "./interceptors.js";
+import type { ServerInterceptor } from "./interceptors.js";
+import { startMemoryCall } from "./memory-call.js";
+import type { MemoryCall, MemoryServed } from "./memory-call.js";
+import { createFaultTable } from "./memory-faults.js";
+import type { LinkEnds, LinkFaults, TapRecord } from "./memory-faults.js";
+import { createRouter } from "./router.js";
+import type { ServiceRegistration } from "./service.js";
+import { peerOfCertificate } from "./tls-identity.js";
+import type { TlsIdentity } from "./tls-identity.js";
+import type { Transport } from "./transport.js";
+
+export interface MemoryNetworkOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export interface MemoryServerOptions {
+  readonly services: readonly ServiceRegistration[];
+  readonly clients: { readonly kind: "required" | "none" };
+  readonly interceptors?: readonly ServerInterceptor[];
+  /** The server's own key, for clients that pin it; absent: any pin matches. */
+  readonly spkiSha256?: Uint8Array;
+  readonly limits?: { readonly messageBytesMax?: number; readonly inFlightPerPeerMax?: number };
+  readonly logger?: Logger;
+}
+
+export interface MemoryServer extends AsyncDisposable {
+  /** Ends all calls with OVERLOADED and frees the address; resolves when their handlers have ended. */
+  close(): Promise<void>;
+}
+
+type CertificatePeer = Extract<Peer, { kind: "certificate" }>;
+
+export interface MemoryConnectOptions {
+  /** A certificate, or what a server would read from one. Without it the peer is anonymous. */
+  readonly identity?: TlsIdentity | CertificatePeer;
+  /** Name of the client for faults and taps, and its address in CallContext. Default `client`. */
+  readonly from?: string;
+  readonly pins?: readonly Uint8Array[];
+}
+
+export interface MemoryNetwork {
+  /** @throws TypeError if `address` (`host:port`) is taken. */
+  serve(address: string, options: MemoryServerOptions): MemoryServer;
+  /** As with sockets, an address nobody serves shows only at the first call. */
+  connect(address: string, options?: MemoryConnectOptions): Channel & Disposable;
+  /** The same as a Transport for the engines. */
+  transport(options: Omit<MemoryConnectOptions, "pins">): Transport;
+  setFaults(ends: LinkEnds, faults: LinkFaults | undefined): void;
+  /** Hears all that arrives anywhere, after tampering; returns the way to stop. */
+  tap(listener: (record: TapRecord) => void): () => void;
+}
+
+export function createMemoryNetwork({ clock, random }: MemoryNetworkOptions): MemoryNetwork {
+  const servers = new Map<string, MemoryServed>();
+  const taps = new Set<(record: TapRecord) => void>();
+  const calls = new Set<MemoryCall>();
+  const faults = createFaultTable(() => {
+    for (const call of calls) call.onFaultsChanged();
+  });
+  const record = (entry: TapRecord): void => {
+    for (const tap of taps) tap(entry);
+  };
+  const connect = (address: string, options: MemoryConnectOptions = {}): Channel & Disposable => {
+    const { from = "client", pins } = options;
+    if (pins?.length === 0) throw new TypeError("an empty list of pins accepts nobody");
+    const peer = peerOf(options.identity);
+    const own = new Set<MemoryCall>();
+    let closed = false;
+    const close = (): void => {
+      closed = true;
+      for (const call of [...own]) call.cancel();
+    };
+    return {
+      upstream: address,
+      start(method, callOptions, listener) {
+        const call = startMemoryCall({
+          server: closed ? undefined : servers.get(address),
+          link: { from, to: address },
+          method,
+          peer,
+          pins,
+          options: callOptions,
+          listener,
+          faults,
+          clock,
+          random,
+          record,
+          onOver: () => {
+            own.delete(call);
+            calls.delete(call);
+          },
+        });
+        own.add(call);
+        calls.add(call);
+        return call;
+      },
+      close,
+      [Symbol.dispose]: close,
+    };
+  };
+  return {
+    serve(address, options) {
+      if (servers.has(address)) throw new TypeError(`${address} is served already`);
+      const served = serveMemory(options);
+      servers.set(address, served);
+      const close = async (): Promise<void> => {
+        servers.delete(address);
+        served.abortAll(new DiscoveryError("OVERLOADED", "the server is shutting down"));
+        await Promise.all(served.open.values());
+      };
+      return { close, [Symbol.asyncDispose]: close };
+    },
+    connect,
+    transport: (given) => ({
+      connect({ host, port, pins }, { as }) {
+        if (as === "identified" && given.identity === undefined) {
+          throw new TypeError("this transport has no client certificate");
+        }
+        return connect(`${host}:${port}`, {
+          ...(given.from === undefined ? {} : { from: given.from }),
+          ...(as === "anonymous" || given.identity === undefined
+            ? {}
+            : { identity: given.identity }),
+          ...(pins === undefined ? {} : { pins }),
+        });
+      },
+    }),
+    setFaults: (ends, given) => faults.set(ends, given),
+    tap(listener) {
+      taps.add(listener);
+      return () => void taps.delete(listener);
+    },
+  };
+}
+
+function serveMemory(options: MemoryServerOptions): MemoryServed {
+  const { services, clients, limits = {}, logger = silentLogger } = options;
+  const messageBytesMax = limits.messageBytesMax ?? protocolLimits.messageBytesMax;
+  const perPeerMax = limits.inFlightPerPeerMax ?? protocolLimits.inFlightPerPeerMax;
+  const open = new Map<AbortController, Promise<void>>();
+  return {
+    router: createRouter({
+      services,
+      interceptors: [...(options.interceptors ?? []), inFlightInterceptor({ perPeerMax })],
+      messageBytesMax,
+      logger,
+    }),
+    wantsCertificates: clients.kind === "required",
+    spkiSha256: options.spkiSha256,
+    messageBytesMax,
+    open,
+    abortAll(reason) {
+      for (const controller of open.keys()) controller.abort(reason);
+    },
+  };
+}
+
+function peerOf(identity: TlsIdentity | CertificatePeer | undefined): Peer {
+  if (identity === undefined) return { kind: "anonymous" };
+  if ("kind" in identity) return identity;
+  return peerOfCertificate(new X509Certificate(identity.certPem));
+}

@@ -48,8 +48,8 @@ export function createVoprfPool(options: VoprfPoolOptions): VoprfEngine {
       const blinded = packBytes(input.blinded);
       const evaluated = packBytes(input.evaluated);
       // Small views of larger memory: only their own bytes are to be copied.
-      const publicKey = input.publicKey.slice();
-      const proof = input.proof.slice();
+      const publicKey = copyOf(input.publicKey);
+      const proof = copyOf(input.proof);
       const result = await pool.run(
         { kind: "finalize", publicKey, proof, inputs, blinds, blinded, evaluated },
         { transfer: buffersOf(inputs, blinds, blinded, evaluated), signal },
@@ -111,8 +111,8 @@ async function sendGroup(pool: Pool, all: readonly Waiting[]): Promise<void> {
   if (group.length === 0) return;
   const abandoned = watchAbort(group);
   const tasks = group.map(({ request }) => ({
-    secretKey: request.secretKey.slice(),
-    publicKey: request.publicKey.slice(),
+    secretKey: copyOf(request.secretKey),
+    publicKey: copyOf(request.publicKey),
     blinded: packBytes(request.blinded),
   }));
   const transfer = tasks.flatMap((task) => buffersOf(task.blinded));
@@ -163,4 +163,9 @@ function settleOne(one: Waiting, outcome: WorkerReply<EvaluateOutcome> | undefin
 
 function crossedReply(): DiscoveryError {
   return new DiscoveryError("INTERNAL", "a worker answered something else");
+}
+
+/** Bytes of its own. Not `slice`: a Buffer's shares memory, and the caller's key would be wiped. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }

@@ -24,7 +24,7 @@ export function prefixesOfRange(text: string): readonly Prefix[] {
   if (first.length !== last.length || first > last) {
     throw new DiscoveryError("INVALID_DATA", "a range has ends of one length, ascending");
   }
-  return cover(BigInt(first), BigInt(last)).map((digits) => prefixOf("tel", [...digits]));
+  return cover(BigInt(first), BigInt(last)).map((digits) => prefixOf("tel", Array.from(digits)));
 }
 
 /** Takes from the lower end, each time, the widest block of ten, hundred, … that starts there and fits. */

@@ -29,8 +29,8 @@ export const mailto: CsiScheme = {
 };
 
 function parseAddress(input: CsiInput): string {
-  if (input.form === "uri" && /[?#]/.test(input.text)) {
-    throw invalidCsi("a mailto identifier has no ?headers and no #fragment");
+  if (input.form === "uri" && /[?#/[\]]/.test(input.text)) {
+    throw invalidCsi("a mailto identifier has no ?headers, # or raw / [ ]");
   }
   const parts = input.text.split("@");
   const [local, domain] = input.form === "uri" ? parts.map(percentDecode) : parts;

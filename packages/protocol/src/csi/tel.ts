@@ -25,12 +25,12 @@ const separators =
 export const tel: CsiScheme = {
   scheme: "tel",
   proofMethods: ["sms", "passport", "network"],
-  claims: (bare) => /^\+?[0-9]/.test(plainDigits(bare)),
+  claims: (bare) => !bare.includes("@") && /^\+?[0-9]/.test(plainDigits(bare)),
   parse: (input) => `+${checkedDigits(digitsOf(input))}`,
-  labels: (body) => [...body.slice(1)],
+  labels: (body) => Array.from(body.slice(1)),
   disclosedLabels: (labels) => Math.max(0, labels.length - digitsHidden),
   isPrefix: (text) => /^(?:\+[1-9][0-9]{0,14})?$/.test(text),
-  prefixLabels: (text) => [...text.slice(1)],
+  prefixLabels: (text) => Array.from(text.slice(1)),
   prefixText: (labels) => (labels.length === 0 ? "" : `+${labels.join("")}`),
 };
 
@@ -88,7 +88,7 @@ function digitsOfNational(typed: string, found: PhoneNumber | undefined): string
 function withoutTrunkZero(typed: string, plain: string): string {
   const digits = plain.slice(1);
   const code = callingCodeOf(digits);
-  if (code === undefined || !/\(0\)/.test(typed)) return digits;
+  if (code === undefined || !typed.includes("(0)")) return digits;
   const without = code + digits.slice(code.length).replace(/^0/, "");
   return parsePhoneNumberFromString(plain)?.number === `+${without}` ? without : digits;
 }

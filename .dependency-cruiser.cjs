@@ -4,7 +4,7 @@ const may = {
   wire: ["protocol"],
   crypto: ["protocol"],
   zone: ["protocol", "wire", "crypto"],
-  ceremony: ["protocol", "wire", "crypto"],
+  ceremony: ["protocol", "wire", "crypto", "zone"],
   runtime: ["protocol", "crypto"],
   store: ["protocol", "runtime"],
   rpc: ["protocol", "wire", "crypto", "runtime"],

@@ -2,3 +2,61 @@ export { createRegistry, isAccredited } from "./registry.js";
 export type { Registry } from "./registry.js";
 export { nodeVerifier, payloadSha256, signObject, addSignature, verifySigned } from "./signed.js";
 export type { SignaturePlace, SignatureVerifier } from "./signed.js";
+
+export { verifyAcceptance, verifyPromise } from "./registration/acceptance.js";
+export type { AcceptanceCheck, PromiseCheck } from "./registration/acceptance.js";
+export { csiCommit, openingBytes, verifyCommit } from "./registration/commit.js";
+export { verifyCredential } from "./registration/credential.js";
+export type { CredentialCheck, VerifiedCredential } from "./registration/credential.js";
+export { checkContent, readMapping, verifyMapping, verifyMspSide } from "./registration/mapping.js";
+export type { MappingCheck, PlacedMapping, UnverifiedMapping } from "./registration/mapping.js";
+export { slotBits, verifySlot, verifySlotBits } from "./registration/slot-verify.js";
+export type {
+  DroppedMapping,
+  SlotCheck,
+  VerifiedMapping,
+  VerifiedSlot,
+} from "./registration/slot-verify.js";
+export { checkNamedMappings, verifyStatement } from "./registration/statement.js";
+export type { StatementCheck, VerifiedStatement } from "./registration/statement.js";
+
+// Mapping zones
+export {
+  bitPositionsOf,
+  mspBitsOf,
+  maskMspBits,
+  openPublicSlot,
+  sealPublicSlot,
+  slotIndex,
+  slotInput,
+  unmaskMspBits,
+} from "./mapping/slot.js";
+export type { MaskPlace, SlotPlace } from "./mapping/slot.js";
+export { decodeEntry, encodeEntry } from "./mapping/entry.js";
+export type { Entry } from "./mapping/entry.js";
+export {
+  bucketHash,
+  bucketIndex,
+  bucketPrefix,
+  isBucketPrefix,
+  padEntries,
+  prefixOfBucket,
+  sortEntries,
+  verifyBucket,
+} from "./mapping/bucket.js";
+export type { BucketPlace, VerifiedBucket } from "./mapping/bucket.js";
+export { BucketTree, depthFor, innerHash, nextDepth, rootOverPath } from "./mapping/tree.js";
+export { changesRoot } from "./mapping/changeset.js";
+export type { AppliedChange, SlotChange } from "./mapping/changeset.js";
+export {
+  applyEpoch,
+  changesPerEpochMax,
+  emptyTree,
+  fillEmpty,
+  putBucket,
+  rebuildTree,
+} from "./mapping/epoch.js";
+export type { ChangedBucket, EpochOutcome, ZoneTree } from "./mapping/epoch.js";
+export { headMarkOf, verifyHead, verifyHeadSequence } from "./mapping/head.js";
+export type { HeadMark } from "./mapping/head.js";
+export { verifyManifest } from "./mapping/manifest.js";

@@ -1,0 +1,63 @@
+// What an epoch changes: for every touched idx the entry before and after (protocol.md section 4). The
+// hash over it stands in the head; the rows themselves are the journal. Applying them is epoch.ts.
+
+import { concatBytes, sha256 } from "@whither/crypto/node";
+import { entryBytes, findEntry, idxBytes } from "./entry.js";
+
+/** Wanted state of one slot. */
+export interface SlotChange {
+  /** 16 bytes. */
+  readonly idx: Uint8Array;
+  /** Masked bits (12 bytes) and body hash (32 bytes); undefined removes the slot. */
+  readonly to: { readonly masked: Uint8Array; readonly vhash: Uint8Array } | undefined;
+}
+
+/** One row of the journal: entries as they stood and stand, 68 bytes each or undefined. */
+export interface AppliedChange {
+  readonly idx: Uint8Array;
+  readonly before: Uint8Array | undefined;
+  readonly after: Uint8Array | undefined;
+}
+
+const noEntry = new Uint8Array(entryBytes);
+
+/** Bytes of one change in the journal and under `changes_root`: idx ‖ before or zeros ‖ after or zeros. */
+export const changeBytes = idxBytes + 2 * entryBytes;
+
+/** The bytes that `changes_root` covers, for changes in idx order. */
+export function encodeChanges(changes: readonly AppliedChange[]): Uint8Array {
+  return concatBytes(
+    ...changes.flatMap(({ idx, before, after }) => [idx, before ?? noEntry, after ?? noEntry]),
+  );
+}
+
+/** `changes_root` of a head: SHA-256 over the encoded changes, also of none. */
+export function changesRoot(encodedChanges: Uint8Array): Uint8Array {
+  return sha256(encodedChanges);
+}
+
+/**
+ * Merges changes (ascending, all of this bucket) into a bucket's entries. A removal of what is not
+ * there changes nothing and leaves no row.
+ */
+export function mergeBucket(
+  entries: Uint8Array,
+  changes: readonly { readonly idx: Uint8Array; readonly after: Uint8Array | undefined }[],
+): { readonly entries: Uint8Array; readonly applied: readonly AppliedChange[] } {
+  const count = entries.length / entryBytes;
+  const parts: Uint8Array[] = [];
+  const applied: AppliedChange[] = [];
+  let copied = 0;
+  for (const { idx, after } of changes) {
+    const { position, found } = findEntry(entries, count, idx);
+    const offset = position * entryBytes;
+    const before = found ? entries.slice(offset, offset + entryBytes) : undefined;
+    if (before === undefined && after === undefined) continue;
+    parts.push(entries.subarray(copied, offset));
+    if (after !== undefined) parts.push(after);
+    copied = offset + (found ? entryBytes : 0);
+    applied.push({ idx, before, after });
+  }
+  parts.push(entries.subarray(copied));
+  return { entries: concatBytes(...parts), applied };
+}

@@ -1,0 +1,75 @@
+// A zone's manifest: its keys and its policy, trusted by the hash that stands in the signed
+// directory, not by a signature (protocol.md sections 2 and 4).
+
+import { equalBytes, importPublicKey, keyIdOf, portableVoprf, toHex } from "@whither/crypto";
+import { DiscoveryError, limits, type Manifest, type SignedObject } from "@whither/protocol";
+import { decodeManifest } from "@whither/wire";
+import { payloadSha256 } from "../signed.js";
+import type { SignatureVerifier } from "../signed.js";
+
+/**
+ * Checks a received manifest: its hash is one of the directory's, it is for this zone, in force, and
+ * every key in it may be used. Throws BOGUS, UNSUPPORTED_SUITE, NOT_YET_VALID or EXPIRED.
+ */
+export function verifyManifest(check: {
+  readonly object: SignedObject;
+  readonly zone: string;
+  /** Hashes that the directory names, 32 bytes each. */
+  readonly manifestSha256: readonly Uint8Array[];
+  readonly nowSeconds: number;
+  /** For a successor that carries its predecessor's signature; the hash alone decides today. */
+  readonly verifier: SignatureVerifier;
+}): { readonly manifest: Manifest; readonly sha256: Uint8Array } {
+  const { object, zone, manifestSha256, nowSeconds } = check;
+  const sha256 = payloadSha256(object);
+  if (!manifestSha256.some((hash) => equalBytes(hash, sha256))) {
+    throw bogus("hash is not the directory's");
+  }
+  const manifest = decodeManifest(object.payload);
+  if (manifest.zone !== zone) throw bogus("zone is another one");
+  checkKeys(manifest);
+  checkTimes(manifest, nowSeconds);
+  return { manifest, sha256 };
+}
+
+/** Throws BOGUS unless every key of the manifest is safe to use and has an id of its own. */
+function checkKeys({ zoneKeys, voprfKeys }: Manifest): void {
+  const ids = new Set<string>();
+  for (const { publicKey } of zoneKeys) {
+    importKey(() => importPublicKey(publicKey));
+    ids.add(toHex(keyIdOf(publicKey)));
+  }
+  if (ids.size !== zoneKeys.length) throw bogus("two zone keys share an id");
+  importKey(() => {
+    portableVoprf.checkElements(voprfKeys.map((key) => key.publicKey));
+  });
+  if (new Set(voprfKeys.map((key) => toHex(key.kid))).size !== voprfKeys.length) {
+    throw bogus("two voprf keys share a kid");
+  }
+}
+
+function importKey(importing: () => unknown): void {
+  try {
+    importing();
+  } catch (cause) {
+    throw new DiscoveryError("BOGUS", "manifest: a key is not usable", { cause });
+  }
+}
+
+function checkTimes(manifest: Manifest, nowSeconds: number): void {
+  const { clockSkewSeconds } = limits;
+  if (manifest.notBefore > nowSeconds + clockSkewSeconds) {
+    throw new DiscoveryError("NOT_YET_VALID", "manifest: before its not_before");
+  }
+  const oldest = nowSeconds - clockSkewSeconds;
+  if (!manifest.zoneKeys.some((key) => key.notAfter >= oldest)) {
+    throw new DiscoveryError("EXPIRED", "manifest: every zone key is expired");
+  }
+  if (!manifest.voprfKeys.some((key) => key.notAfter >= oldest)) {
+    throw new DiscoveryError("EXPIRED", "manifest: every voprf key is expired");
+  }
+}
+
+function bogus(text: string): DiscoveryError {
+  return new DiscoveryError("BOGUS", `manifest: ${text}`);
+}

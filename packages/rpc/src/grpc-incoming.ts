@@ -33,14 +33,14 @@ export function takeOver({ router, clock }: TakeOverOptions): Incoming {
   const peers = createPeerCache();
   const serve = (call: ServerInterceptingCallInterface, method: MethodRegistration): void => {
     const controller = new AbortController();
-    const stream = incomingCall(
-      call,
-      (metadata) => {
-        const context = contextOf(call, { method, metadata, peers, signal: controller.signal });
+    const { signal } = controller;
+    receive(call, {
+      onStart(stream, metadata) {
+        const context = contextOf(call, { method, metadata, peers, signal });
         const done = router.run(method, stream, context).finally(() => open.delete(controller));
         open.set(controller, done);
       },
-      () => {
+      onCancel() {
         const late = Number(call.getDeadline()) <= clock.nowMs();
         controller.abort(
           late
@@ -48,7 +48,7 @@ export function takeOver({ router, clock }: TakeOverOptions): Incoming {
             : new DiscoveryError("CANCELLED", "the client left"),
         );
       },
-    );
+    });
   };
   return {
     interceptor(definition, call) {
@@ -73,11 +73,13 @@ function unreachable(): never {
   throw new TypeError("the interceptor takes every registered call over");
 }
 
-function incomingCall(
-  call: ServerInterceptingCallInterface,
-  onStart: (metadata: Metadata) => void,
-  onCancel: () => void,
-): IncomingCall {
+interface Receiver {
+  readonly onStart: (stream: IncomingCall, metadata: Metadata) => void;
+  /** The client left or its deadline passed before the call was closed. */
+  readonly onCancel: () => void;
+}
+
+function receive(call: ServerInterceptingCallInterface, { onStart, onCancel }: Receiver): void {
   let listener: IncomingListener | undefined;
   let paused = false;
   let reading = false;
@@ -95,32 +97,13 @@ function incomingCall(
     }
     pulling = false;
   };
-  call.start({
-    onReceiveMetadata: onStart,
-    onReceiveMessage(message: unknown) {
-      reading = false;
-      if (!over && message instanceof Uint8Array) {
-        // A plain view: protobuf-es would otherwise make every bytes field a Buffer.
-        listener?.onMessage(new Uint8Array(message.buffer, message.byteOffset, message.byteLength));
-      }
-      pull();
-    },
-    onReceiveHalfClose() {
-      if (!over) listener?.onHalfClose();
-    },
-    onCancel() {
-      if (over) return;
-      over = true;
-      onCancel();
-    },
-  });
   const written = (bytes: number): void => {
     queuedBytes -= bytes;
     if (!full || queuedBytes > sendQueueBytesMax / 2) return;
     full = false;
     if (!over) listener?.onDrain();
   };
-  return {
+  const stream: IncomingCall = {
     listen(given) {
       listener = given;
       pull();
@@ -150,6 +133,25 @@ function incomingCall(
       );
     },
   };
+  call.start({
+    onReceiveMetadata: (metadata) => onStart(stream, metadata),
+    onReceiveMessage(message: unknown) {
+      reading = false;
+      if (!over && message instanceof Uint8Array) {
+        // A plain view: protobuf-es would otherwise make every bytes field a Buffer.
+        listener?.onMessage(new Uint8Array(message.buffer, message.byteOffset, message.byteLength));
+      }
+      pull();
+    },
+    onReceiveHalfClose() {
+      if (!over) listener?.onHalfClose();
+    },
+    onCancel() {
+      if (over) return;
+      over = true;
+      onCancel();
+    },
+  });
 }
 
 function failedStatus(error: DiscoveryError) {

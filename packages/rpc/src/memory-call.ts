@@ -63,7 +63,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     queueMicrotask(() => listener.onClose(error));
   };
   const requests: Pipe = createPipe({
-    cross: crossing(given, "request"),
+    cross: crossing(given),
     onMessage: (message) => {
       arrive(given, "request", message, (bytes) => incoming.listener?.onMessage(bytes));
     },
@@ -72,7 +72,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     },
   });
   const responses: Pipe = createPipe({
-    cross: crossing(given, "response"),
+    cross: crossing(given),
     onMessage: (message) => {
       arrive(given, "response", message, (bytes) => listener.onMessage(bytes));
     },
@@ -161,10 +161,12 @@ function refused(upstream: string): DiscoveryError {
 }
 
 /** Carries the items of one direction over the link: after its delay, in order, or never. */
-function crossing(
-  { link, faults, clock, random }: MemoryCallOptions,
-  _direction: Travel["direction"],
-): (deliver: () => void) => void {
+function crossing({
+  link,
+  faults,
+  clock,
+  random,
+}: MemoryCallOptions): (deliver: () => void) => void {
   let lastAtMs = 0;
   return (deliver) => {
     const fault = faults.of(link.from, link.to);

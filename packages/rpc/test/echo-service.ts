@@ -1,0 +1,122 @@
+// The service that tests talk to. `command` of a request says what the handler does with it.
+import { DiscoveryError } from "@whither/protocol";
+import type { CallContext } from "../src/context.js";
+import { implementService } from "../src/service.js";
+import type { ServiceRegistration } from "../src/service.js";
+import { Echo } from "./gen/echo_pb.js";
+import type { EchoMessage } from "./gen/echo_pb.js";
+
+export { Echo, EchoMessageSchema } from "./gen/echo_pb.js";
+export type { EchoMessage } from "./gen/echo_pb.js";
+
+export interface EchoProbe {
+  /** Contexts of all calls, in order. */
+  readonly contexts: CallContext[];
+  /** Methods whose handler has given its resources back. */
+  readonly released: string[];
+}
+
+export interface EchoService {
+  readonly service: ServiceRegistration;
+  readonly probe: EchoProbe;
+}
+
+/** A text that must never leave the server. */
+export const secretText = "secret +15550100 in an error";
+
+/** `exchange` says in which of its forms the bidirectional method is served. */
+export function createEchoService(
+  exchange: "callback" | "iterable" | "rawCallback" = "callback",
+): EchoService {
+  const probe: EchoProbe = { contexts: [], released: [] };
+  const { contexts, released } = probe;
+  const service = implementService(Echo, {
+    async unary(request, context) {
+      contexts.push(context);
+      try {
+        return await obey(request, context);
+      } finally {
+        released.push("unary");
+      }
+    },
+    async *download(request, context) {
+      contexts.push(context);
+      try {
+        for (let id = 1n; id <= request.id; id += 1n) yield await obey({ ...request, id }, context);
+      } finally {
+        released.push("download");
+      }
+    },
+    async upload(requests, context) {
+      contexts.push(context);
+      let id = 0n;
+      for await (const request of requests) id += request.id;
+      return { id };
+    },
+    exchange: exchangeForms(probe)[exchange],
+  });
+  return { service, probe };
+}
+
+function exchangeForms({ contexts, released }: EchoProbe) {
+  return {
+    callback: {
+      callback(context: CallContext, stream: EchoStream) {
+        contexts.push(context);
+        context.signal.addEventListener("abort", () => released.push("exchange"));
+        stream.onMessage((request) => {
+          if (request.command === "throw") throw new TypeError(secretText);
+          if (request.command === "end") stream.end();
+          else stream.send(request);
+        });
+        stream.onEnd(() => stream.end());
+      },
+    },
+    rawCallback: {
+      rawCallback(context: CallContext, stream: RawStream) {
+        contexts.push(context);
+        stream.onMessage((bytes) => void stream.send(bytes));
+      },
+    },
+    iterable: async function* (requests: AsyncIterable<EchoMessage>, context: CallContext) {
+      contexts.push(context);
+      try {
+        for await (const request of requests) yield await obey(request, context);
+      } finally {
+        released.push("exchange");
+      }
+    },
+  };
+}
+
+type EchoStream = Parameters<
+  Extract<
+    Parameters<typeof implementService<typeof Echo>>[1]["exchange"],
+    { callback: unknown }
+  >["callback"]
+>[1];
+type RawStream = Parameters<
+  Extract<
+    Parameters<typeof implementService<typeof Echo>>[1]["exchange"],
+    { rawCallback: unknown }
+  >["rawCallback"]
+>[1];
+
+async function obey(request: EchoMessage, { signal }: CallContext): Promise<EchoMessage> {
+  const [verb, argument = ""] = request.command.split(":");
+  switch (verb) {
+    case "fail":
+      throw new DiscoveryError("LIMITED", "slow down", { retryAfterSeconds: 7 });
+    case "throw":
+      throw new TypeError(secretText);
+    case "big":
+      return { ...request, body: new Uint8Array(Number(argument)) };
+    case "hang":
+      await new Promise((_resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+      });
+      return request;
+    default:
+      return request;
+  }
+}

@@ -99,11 +99,11 @@ export function closedSet<Word extends string>(
   numbers: Readonly<Record<Word, number>>,
 ): {
   readonly decode: (context: FieldContext, field: string, value: number) => Word;
-  readonly encode: (word: Word) => number;
+  readonly encode: (word: Word) => Wire;
 } {
   // Object.entries loses the key type of a closed record.
-  const words = new Map(
-    (Object.entries(numbers) as [Word, number][]).map(([word, n]) => [n, word]),
+  const words = new Map<number, Word>(
+    (Object.entries(numbers) as [Word, Wire][]).map(([word, n]) => [n, word]),
   );
   return {
     decode: (context, field, value) => {

@@ -95,8 +95,8 @@ export function keyPeriod(
 }
 
 /** Closed sets: the generated enum's number to our word and back. 0 and unknown numbers are refused. */
-export function closedSet<Word extends string>(
-  numbers: Readonly<Record<Word, number>>,
+export function closedSet<Word extends string, Wire extends number>(
+  numbers: Readonly<Record<Word, Wire>>,
 ): {
   readonly decode: (context: FieldContext, field: string, value: number) => Word;
   readonly encode: (word: Word) => Wire;

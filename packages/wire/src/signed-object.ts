@@ -5,7 +5,6 @@ import { limits, roles, type Role, type Signature, type SignedObject } from "@wh
 import { DiscoveryError } from "@whither/protocol";
 import {
   SignedObjectSchema,
-  type Role as WireRole,
   type SignedObject as WireSignedObject,
 } from "./gen/whither/v1/record_pb.js";
 import { integer, invalid, list, octets } from "./fields.js";
@@ -41,7 +40,7 @@ export function signedObjectToWire(value: SignedObject): WireSignedObject {
     payload: value.payload,
     signatures: value.signatures.map((s) => ({
       keyId: s.keyId,
-      role: s.role as WireRole, // the same closed set of numbers
+      role: s.role,
       signature: s.signature,
     })),
   });

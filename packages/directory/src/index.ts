@@ -1,1 +1,12 @@
-export {};
+export type {
+  ChannelEndpoint,
+  DelegationOptions,
+  DirectoryFollower,
+  DirectoryFollowerOptions,
+  DirectorySource,
+  DirectoryStatus,
+  Hop,
+  OpenChannel,
+  SignalOption,
+  SpendKind,
+} from "./follower.js";

@@ -1,0 +1,94 @@
+// The public face of directory following: what the resolver and the daemons ask. How it is answered, by
+// the mirror or by walking, is in mirror.ts and walk.ts.
+
+import type { Csi, DirectoryHead, Prefix } from "@whither/protocol";
+import type { Channel, TlsIdentity } from "@whither/rpc";
+import type { Clock, Logger, Random } from "@whither/runtime";
+import type { Anchors, Delegation, Registry, SignatureVerifier } from "@whither/zone";
+
+/** Where a channel leads. The function that opens one is `openChannel` of @whither/rpc or a test's. */
+export interface ChannelEndpoint {
+  readonly host: string;
+  readonly port: number;
+  /** PEM bundle of the only CAs trusted. */
+  readonly caPem: string;
+  /** SHA-256 of the SubjectPublicKeyInfos accepted, 32 bytes each. */
+  readonly pins?: readonly Uint8Array[];
+  /** Client certificate; directories are asked without one. */
+  readonly identity?: TlsIdentity;
+}
+export type OpenChannel = (endpoint: ChannelEndpoint) => Channel;
+
+/** A directory server's public port, or the signed artefact as a file. */
+export type DirectorySource =
+  | { readonly kind: "server"; readonly host: string; readonly port: number }
+  | { readonly kind: "file"; readonly path: string };
+
+/** One step towards a delegation, for `+trace`. */
+export interface Hop {
+  /** Prefix that the step is about. */
+  readonly prefix: Prefix;
+  /** `host:port` of the server, `mirror` or `cache`. */
+  readonly from: string;
+  /** What that server was told: a prefix, or `nothing`. */
+  readonly told: string;
+  readonly learnt: string;
+  /** Serial of the signed node; 0 when none came. */
+  readonly serial: number;
+  /** `verified`, or the code of the failure. */
+  readonly verdict: string;
+  readonly rttMs: number;
+}
+
+export type SpendKind = "rpc" | "referral" | "verification" | "bytes";
+
+export interface DelegationOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onHop?: ((hop: Hop) => void) | undefined;
+  /** Charges the query's work budget; throws BUDGET when it is used up. Called before the work where known. */
+  readonly spend?: ((kind: SpendKind, amount: number) => void) | undefined;
+  /** `false`: walk even if a valid mirror is held (`+nomirror`). Default: true. */
+  readonly mirror?: boolean | undefined;
+}
+
+export interface SignalOption {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What the follower holds now. */
+export interface DirectoryStatus {
+  readonly head: DirectoryHead;
+  readonly source: "mirror" | "walk";
+}
+
+export interface DirectoryFollower extends AsyncDisposable {
+  /**
+   * Who is authoritative for an identifier, proven: from the mirror while it is valid, else by walking,
+   * one label deeper only while there is something deeper, never below the disclosure limit (Req 14).
+   * Throws UNREACHABLE, NETWORK, BOGUS, KEY_MISSING, DENIAL_MISSING, EXPIRED, NOT_YET_VALID, CLOCK_SKEW,
+   * ROLLBACK, FORKED, INVALID_DATA, TOO_LARGE, BUDGET, CANCELLED, DEADLINE.
+   */
+  delegation(csi: Csi, options?: DelegationOptions): Promise<Delegation>;
+  /** The registry of parties, from the mirror or record by record. Throws as `delegation`. */
+  registry(options?: SignalOption): Promise<Registry>;
+  /** Newest verified head and where it came from; undefined before anything was verified. */
+  current(): DirectoryStatus | undefined;
+  /** Fetches the directory now, if it is mirrored. Throws as `delegation`; the last good one stays. */
+  refresh(options?: SignalOption): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface DirectoryFollowerOptions {
+  readonly anchors: Anchors;
+  readonly source: DirectorySource;
+  /** Default: TLS over gRPC. */
+  readonly openChannel?: OpenChannel;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+  /** File that keeps the mirror, or without one the newest head, over restarts. */
+  readonly statePath?: string;
+  /** Whether to hold the whole directory (RFC 8806). A file source is always held whole. */
+  readonly mirror: boolean;
+  readonly verifier?: SignatureVerifier;
+}

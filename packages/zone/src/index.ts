@@ -60,3 +60,8 @@ export type { ChangedBucket, EpochOutcome, ZoneTree } from "./mapping/epoch.js";
 export { headMarkOf, verifyHead, verifyHeadSequence } from "./mapping/head.js";
 export type { HeadMark } from "./mapping/head.js";
 export { verifyManifest } from "./mapping/manifest.js";
+
+// Directory zones
+export { formatAnchors, parseAnchors } from "./directory/anchors.js";
+export type { Anchors } from "./directory/anchors.js";
+export type { Delegation } from "./directory/delegation.js";

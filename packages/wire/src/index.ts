@@ -78,6 +78,16 @@ export type {
 } from "./gen/whither/v1/zone_pb.js";
 
 export {
+  decodeTransferChunk,
+  encodeRecordsAnswer,
+  encodeReferAnswer,
+  encodeTransferChunk,
+  recordsAnswerFromWire,
+  referAnswerFromWire,
+  transferChunkFromWire,
+} from "./directory-messages.js";
+export type { RecordsAnswer, ReferAnswer, TransferChunk } from "./directory-messages.js";
+export {
   decodeDirectoryHead,
   decodeNode,
   decodeRegistryRecord,

@@ -1,0 +1,107 @@
+// Answers of the Directory service as signed objects: what a server keeps encoded and a client decodes
+// before it verifies anything (protocol.md section 3). Bounds of lists are the reader's.
+
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { SignedObject } from "@whither/protocol";
+import {
+  GetRecordsResponseSchema,
+  ReferResponseSchema,
+  TransferResponseSchema,
+  type GetRecordsResponse,
+  type ReferResponse,
+  type TransferResponse,
+} from "./gen/whither/v1/directory_pb.js";
+import { parseMessage, signedObjectFromWire, signedObjectToWire } from "./signed-object.js";
+
+/** One message of a Transfer and of an artefact file. */
+export interface TransferChunk {
+  /** In the first message. */
+  readonly rootKeys?: SignedObject;
+  readonly head?: SignedObject;
+  readonly nodes: readonly SignedObject[];
+  readonly records: readonly SignedObject[];
+}
+
+export interface ReferAnswer {
+  readonly rootKeys: SignedObject;
+  readonly head: SignedObject;
+  readonly node: SignedObject;
+  /** The sibling that proves that the asked label is absent, where one is needed. */
+  readonly cover?: SignedObject;
+}
+
+export interface RecordsAnswer {
+  readonly rootKeys: SignedObject;
+  readonly head: SignedObject;
+  readonly records: readonly SignedObject[];
+}
+
+export function encodeTransferChunk(chunk: TransferChunk): Uint8Array {
+  const { rootKeys, head, nodes, records } = chunk;
+  return toBinary(
+    TransferResponseSchema,
+    create(TransferResponseSchema, {
+      ...(rootKeys === undefined ? {} : { rootKeys: signedObjectToWire(rootKeys) }),
+      ...(head === undefined ? {} : { head: signedObjectToWire(head) }),
+      nodes: nodes.map(signedObjectToWire),
+      records: records.map(signedObjectToWire),
+    }),
+  );
+}
+
+/** Throws INVALID_DATA. */
+export function transferChunkFromWire(message: TransferResponse): TransferChunk {
+  return {
+    ...(message.rootKeys === undefined ? {} : { rootKeys: signedObjectFromWire(message.rootKeys) }),
+    ...(message.head === undefined ? {} : { head: signedObjectFromWire(message.head) }),
+    nodes: message.nodes.map(signedObjectFromWire),
+    records: message.records.map(signedObjectFromWire),
+  };
+}
+
+/** Throws INVALID_DATA. */
+export function decodeTransferChunk(bytes: Uint8Array): TransferChunk {
+  return transferChunkFromWire(parseMessage(() => fromBinary(TransferResponseSchema, bytes)));
+}
+
+export function encodeReferAnswer({ rootKeys, head, node, cover }: ReferAnswer): Uint8Array {
+  return toBinary(
+    ReferResponseSchema,
+    create(ReferResponseSchema, {
+      rootKeys: signedObjectToWire(rootKeys),
+      head: signedObjectToWire(head),
+      node: signedObjectToWire(node),
+      ...(cover === undefined ? {} : { cover: signedObjectToWire(cover) }),
+    }),
+  );
+}
+
+/** Throws INVALID_DATA. */
+export function referAnswerFromWire(message: ReferResponse): ReferAnswer {
+  return {
+    rootKeys: signedObjectFromWire(message.rootKeys),
+    head: signedObjectFromWire(message.head),
+    node: signedObjectFromWire(message.node),
+    ...(message.cover === undefined ? {} : { cover: signedObjectFromWire(message.cover) }),
+  };
+}
+
+export function encodeRecordsAnswer({ rootKeys, head, records }: RecordsAnswer): Uint8Array {
+  return toBinary(
+    GetRecordsResponseSchema,
+    create(GetRecordsResponseSchema, {
+      rootKeys: signedObjectToWire(rootKeys),
+      head: signedObjectToWire(head),
+      records: records.map(signedObjectToWire),
+    }),
+  );
+}
+
+/** Throws INVALID_DATA. */
+export function recordsAnswerFromWire(message: GetRecordsResponse): RecordsAnswer {
+  return {
+    rootKeys: signedObjectFromWire(message.rootKeys),
+    head: signedObjectFromWire(message.head),
+    records: message.records.map(signedObjectFromWire),
+  };
+}

@@ -26,9 +26,9 @@ export interface OpenInput {
 /** One backend's AES-256-GCM. */
 export interface Aead {
   /** Ciphertext ‖ tag(16). */
-  sealAead(input: SealInput): Uint8Array;
+  readonly sealAead: (input: SealInput) => Uint8Array;
   /** Plaintext; throws BOGUS if the tag does not match. */
-  openAead(input: OpenInput): Uint8Array;
+  readonly openAead: (input: OpenInput) => Uint8Array;
 }
 
 /** Throws TypeError for a key or nonce of another length. */

@@ -29,9 +29,9 @@ export interface OpenBodyInput {
 
 export interface BodySealing {
   /** Throws TOO_LARGE if the body does not fit the largest class. */
-  sealBody(input: SealBodyInput): Uint8Array;
+  readonly sealBody: (input: SealBodyInput) => Uint8Array;
   /** Throws BOGUS if it does not open, or its size, length or padding is wrong. */
-  openBody(input: OpenBodyInput): Uint8Array;
+  readonly openBody: (input: OpenBodyInput) => Uint8Array;
 }
 
 /** Binds the sealing of bodies to one backend's AES-256-GCM. */

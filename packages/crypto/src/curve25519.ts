@@ -40,7 +40,7 @@ export function isCanonicalScalar(scalar: Uint8Array): boolean {
 /** Whether all bytes are zero: the scalar 0, and the encoding of the ristretto255 identity. */
 export function isZero(bytes: Uint8Array): boolean {
   let seen = 0;
-  for (let i = 0; i < bytes.length; i++) seen |= bytes[i]!;
+  for (const byte of bytes) seen |= byte;
   return seen === 0;
 }
 

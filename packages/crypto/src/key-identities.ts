@@ -61,13 +61,13 @@ export function encodePrivateKeyPem(secretKey: Uint8Array): string {
 export function decodePrivateKeyPem(pem: string): Uint8Array {
   const text = pem.trim();
   if (!text.startsWith(pemHeader) || !text.endsWith(pemFooter)) {
-    throw new DiscoveryError("INVALID_DATA", "expected one PEM block PRIVATE KEY");
+    throw new DiscoveryError("INVALID_DATA", "expected one pem block of a private key");
   }
   const body = text.slice(pemHeader.length, -pemFooter.length).replace(/[\r\n]/g, "");
   const der = fromBase64(body);
   const prefix = der.subarray(0, pkcs8Prefix.length);
   if (der.length !== pkcs8Prefix.length + secretBytes || !equalBytes(prefix, pkcs8Prefix)) {
-    throw new DiscoveryError("INVALID_DATA", "expected an Ed25519 key in PKCS#8 version 0");
+    throw new DiscoveryError("INVALID_DATA", "expected an ed25519 key in pkcs#8 version 0");
   }
   return der.slice(pkcs8Prefix.length);
 }

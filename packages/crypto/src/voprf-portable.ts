@@ -79,7 +79,7 @@ function evaluateBlinded({ secretKey, publicKey, blinded, randomBytes }: Evaluat
   checkSecretScalar(secretKey, "secret key");
   expectLength(publicKey, elementBytes, "public key");
   checkBatchSize(blinded.length);
-  checkElements(blinded);
+  checkElements([publicKey, ...blinded]);
   const random = drawScalars(1, randomBytes);
   const scalar = scalarOf(random);
   wipe(random);

@@ -24,7 +24,8 @@ import { deriveInput, deriveKeyBytes, hashToGroupBytes, outputOf } from "./voprf
 const operandUnit = proofUnits;
 const wideUnit = proofUnits + 1;
 const listUnit = proofUnits + 3;
-const heapBytes = 32 * (listUnit + 2 * limits.evaluateElementsMax);
+/** What one backend needs of WASM memory. */
+export const heapBytes = 32 * (listUnit + 2 * limits.evaluateElementsMax);
 
 let loading: Promise<Voprf> | undefined;
 
@@ -34,7 +35,8 @@ export function loadSodiumVoprf(): Promise<Voprf> {
   return loading;
 }
 
-function createSodiumVoprf(heap: RistrettoHeap): Voprf {
+/** The backend on a heap of `heapBytes`, which holds nothing between calls. */
+export function createSodiumVoprf(heap: RistrettoHeap): Voprf {
   /** Runs one operation and leaves no secret on the heap or in its randomness, whatever happens. */
   const using = <T>(operation: () => T, random?: Uint8Array): T => {
     try {
@@ -57,7 +59,10 @@ function createSodiumVoprf(heap: RistrettoHeap): Voprf {
       checkBatchSize(input.blinded.length);
       if (input.blinded.some(({ length }) => length !== elementBytes)) throw invalidElement();
       const random = drawScalars(1, input.randomBytes);
-      return using(() => evaluateAll(heap, input, random), random);
+      return using(() => {
+        checkElements(heap, [input.publicKey]);
+        return evaluateAll(heap, input, random);
+      }, random);
     },
     finalize(input) {
       checkFinalizeInput(input);

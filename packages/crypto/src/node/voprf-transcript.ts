@@ -3,14 +3,21 @@
 import { concatBytes, uint16Bytes, uint8Bytes, utf8 } from "../bytes.js";
 import { sha512 } from "./hashes.js";
 
-// RFC 9497 section 3.1 and 4.1: "OPRFV1-" ‖ mode ‖ "-" ‖ suite. whither speaks mode 0x01 alone.
-const context = concatBytes(utf8("OPRFV1-"), uint8Bytes(1), utf8("-ristretto255-SHA512"));
+/** RFC 9497 section 3.1. whither speaks this mode alone. */
+const modeVoprf = 1;
+
+/** RFC 9497 sections 3.1 and 4.1: "OPRFV1-" ‖ mode ‖ "-" ‖ suite. */
+const contextOf = (mode: number): Uint8Array =>
+  concatBytes(utf8("OPRFV1-"), uint8Bytes(mode), utf8("-ristretto255-SHA512"));
 
 const withLength = (bytes: Uint8Array): Uint8Array => concatBytes(uint16Bytes(bytes.length), bytes);
 
-/** RFC 9380 section 5.3.1: expand_message_xmd with SHA-512 to 64 bytes, for one domain. */
-function createExpander(domain: string): (message: Uint8Array) => Uint8Array {
-  const tag = concatBytes(utf8(domain), context);
+/** RFC 9380 section 5.3.1: expand_message_xmd with SHA-512 to 64 bytes, for one domain and mode. */
+export function createExpander(
+  domain: string,
+  mode = modeVoprf,
+): (message: Uint8Array) => Uint8Array {
+  const tag = concatBytes(utf8(domain), contextOf(mode));
   const tagWithLength = concatBytes(tag, uint8Bytes(tag.length));
   const zeroBlock = new Uint8Array(128); // the input block of SHA-512
   const outputLength = uint16Bytes(64);
@@ -32,7 +39,7 @@ export function deriveInput(seed: Uint8Array, info: Uint8Array, counter: number)
   return concatBytes(seed, withLength(info), uint8Bytes(counter));
 }
 
-const seedDomain = withLength(concatBytes(utf8("Seed-"), context));
+const seedDomain = withLength(concatBytes(utf8("Seed-"), contextOf(modeVoprf)));
 const seedLength = uint16Bytes(64);
 const elementLength = uint16Bytes(32);
 const compositeLabel = utf8("Composite");

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import {
+  asciiHost,
   disclosedHostLabels,
   hostLabels,
   hostOfLabels,
@@ -156,6 +157,28 @@ describe("parseHost", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it("gives what UTS 46 gives, by whichever way", () => {
+    const unit = fc.constantFrom(...Array.from("aabbcz09-.."), "--", "xn--", "a".repeat(62));
+    const attempt = (parse: (text: string) => string, text: string): string | undefined => {
+      try {
+        return parse(text);
+      } catch {
+        return undefined;
+      }
+    };
+    let accepted = 0;
+    fc.assert(
+      fc.property(fc.string({ unit, maxLength: 12 }), (text) => {
+        const named = `${text}.example`;
+        const host = attempt(parseHost, named);
+        if (host !== undefined) accepted += 1;
+        expect(host).to.equal(attempt(asciiHost, named));
+      }),
+      { numRuns: 3000 },
+    );
+    expect(accepted).to.be.greaterThan(300);
   });
 
   it("knows a canonical host from one that merely parses", () => {

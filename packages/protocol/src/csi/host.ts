@@ -21,14 +21,26 @@ const strict = {
  * IP addresses and whatever a URL parser would take for one (`0x7f.1`: a numeric last label).
  */
 export function parseHost(text: string): string {
-  if (text.includes("[") || text.includes(":"))
+  if (text.includes("[") || text.includes(":")) {
     throw invalidCsi("the domain is an IP literal or has a port");
-  requireAssigned(text);
-  const host = toASCII(text, strict);
-  if (host === null) throw invalidCsi("the domain is not valid by UTS 46, strictly");
+  }
+  const host = plainHost.test(text) ? text : asciiHost(text);
   if (/(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$/.test(host)) {
     throw invalidCsi("the last label of the domain is a number");
   }
+  return host;
+}
+
+// What UTS 46 leaves as it is, ten times faster: lower-case letters, digits and inner hyphens, no
+// hyphens in the third and fourth place (so no A-label), labels of at most 63 octets, 253 in all.
+const plainHost =
+  /^(?=.{1,253}$)(?!(?:.*\.)?..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+
+/** UTS 46 with every strict flag. Exported for the test of the shortcut above. */
+export function asciiHost(text: string): string {
+  requireAssigned(text);
+  const host = toASCII(text, strict);
+  if (host === null) throw invalidCsi("the domain is not valid by UTS 46, strictly");
   if (host.includes("xn--")) requireAssigned(toUnicode(host, strict).domain);
   return host;
 }

@@ -2,3 +2,25 @@ export { createSimulatedClock } from "./clock.js";
 export type { SimulatedClock, SimulatedClockOptions } from "./clock.js";
 export { createSeededRandom } from "./random.js";
 export type { SeededRandom } from "./random.js";
+
+export {
+  fixedBytes,
+  fixedSigner,
+  flipSignature,
+  makeAcceptance,
+  makeCredential,
+  makeMapping,
+  makeRegistrationParties,
+  makeSlot,
+  makeStatement,
+  malleateSignature,
+  outcomeOf,
+  smallOrderPublicKey,
+  smallOrderSigner,
+} from "./registration-fixtures.js";
+export type {
+  MappingKnobs,
+  RegistrationParties,
+  RegistrationPartiesOptions,
+  SlotFixture,
+} from "./registration-fixtures.js";

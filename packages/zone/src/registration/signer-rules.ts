@@ -42,7 +42,10 @@ export function requireSignature(
   try {
     verifySigned({ ...check, keys: check.keys.map(withTolerance) });
   } catch (error) {
-    if (!isDiscoveryError(error, "BOGUS")) throw error;
+    // A key that the record itself names is never "no longer listed".
+    const isOwnKey = check.keys.some((key) => key instanceof Uint8Array);
+    const isWrong = isDiscoveryError(error, "BOGUS");
+    if (!isDiscoveryError(error) || !(isWrong || isOwnKey)) throw error;
     throw new DiscoveryError("BAD_SIGNATURE", error.text, { cause: error });
   }
 }

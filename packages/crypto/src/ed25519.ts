@@ -44,8 +44,9 @@ export const keyIdOf = createKeyIdOf(sha256);
 
 /**
  * A copy of a public key that is safe to verify with: 32 bytes, canonical, on the curve, not of
- * small order. Throws INVALID_DATA. OpenSSL and noble's default accept `pk = R = identity, S = 0`
- * for any message, so nothing else may bring a key into the program.
+ * small order. Throws INVALID_DATA. For keys that are kept: registry, key sets, manifests, files.
+ * `verifyEd25519` refuses the same keys by itself, as OpenSSL and noble's default do not: they
+ * accept `pk = R = identity, S = 0` for any message.
  */
 export function importPublicKey(publicKey: Uint8Array): Uint8Array {
   if (publicKey.length !== publicKeyBytes) {

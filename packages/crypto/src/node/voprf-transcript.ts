@@ -30,7 +30,7 @@ export function createExpander(
 /** 64 uniform bytes for the ristretto255 map. */
 export const hashToGroupBytes = createExpander("HashToGroup-");
 /** 64 uniform bytes, to be reduced by the group order. */
-export const hashToScalarBytes = createExpander("HashToScalar-");
+const hashToScalarBytes = createExpander("HashToScalar-");
 /** 64 uniform bytes, to be reduced by the group order (section 3.2.1). */
 export const deriveKeyBytes = createExpander("DeriveKeyPair");
 

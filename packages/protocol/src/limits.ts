@@ -58,6 +58,8 @@ export const limits = {
   mirrorPollSeconds: 900,
   directoryNodesMax: 1_000_000,
   registryRecordsMax: 100_000,
+  /** A whole directory, as a file or a Transfer: 1,000,000 small nodes. */
+  directoryBytesMax: 512 * 1024 * 1024,
 
   /** Per query (section 7). */
   queryRpcsMax: 24,

@@ -32,7 +32,7 @@ export {
   unmaskMspBits,
 } from "./mapping/slot.js";
 export type { MaskPlace, SlotPlace } from "./mapping/slot.js";
-export { decodeEntry, encodeEntry } from "./mapping/entry.js";
+export { decodeEntry, encodeEntry, entryBytes, findEntry, idxBytes } from "./mapping/entry.js";
 export type { Entry } from "./mapping/entry.js";
 export {
   bucketHash,
@@ -46,7 +46,7 @@ export {
 } from "./mapping/bucket.js";
 export type { BucketPlace, VerifiedBucket } from "./mapping/bucket.js";
 export { BucketTree, depthFor, innerHash, nextDepth, rootOverPath } from "./mapping/tree.js";
-export { changesRoot } from "./mapping/changeset.js";
+export { changeBytes, changesRoot } from "./mapping/changeset.js";
 export type { AppliedChange, SlotChange } from "./mapping/changeset.js";
 export {
   applyEpoch,
@@ -64,4 +64,60 @@ export { verifyManifest } from "./mapping/manifest.js";
 // Directory zones
 export { formatAnchors, parseAnchors } from "./directory/anchors.js";
 export type { Anchors } from "./directory/anchors.js";
+export {
+  artefactMessages,
+  checkFurther,
+  decodeArtefact,
+  encodeArtefact,
+  encodeTransfer,
+  frameMessages,
+  openArtefact,
+  openArtefactTrust,
+  transferHead,
+  verifyArtefact,
+} from "./directory/artefact.js";
+export type { ArtefactCheck, VerifiedArtefact } from "./directory/artefact.js";
+export { compileDirectory } from "./directory/compile.js";
+export type { CompiledDirectory, ManifestPayloads, NodeDraft } from "./directory/compile.js";
+export { delegationOf } from "./directory/delegation.js";
 export type { Delegation } from "./directory/delegation.js";
+export { createDirectory } from "./directory/directory.js";
+export type {
+  Directory,
+  DirectoryObjects,
+  Referral,
+  SignedNode,
+  SignedRecord,
+} from "./directory/directory.js";
+export {
+  childLabel,
+  deniesAsSibling,
+  deniesByItself,
+  verifyReferral,
+} from "./directory/referral.js";
+export type { ReferralCheck, VerifiedReferral } from "./directory/referral.js";
+export { compareParties } from "./directory/record-order.js";
+export { parseRegistrySource } from "./directory/registry-source.js";
+export type { RegistrySource, ZoneSource } from "./directory/registry-source.js";
+export { parseRootSource } from "./directory/root-source.js";
+export type { EntryContent, RootEntry, RootSource } from "./directory/root-source.js";
+export { checkBits, signDirectory, signRootKeys } from "./directory/sign.js";
+export type { SignDirectoryOptions } from "./directory/sign.js";
+export {
+  checkPeriod,
+  compareMarks,
+  markOf,
+  verifyRootKeys,
+  verifyTrust,
+} from "./directory/trust.js";
+export type { DirectoryMark, DirectoryTrust, TrustCheck } from "./directory/trust.js";
+export {
+  directoryDigest,
+  DirectoryVerifier,
+  verifyDirectory,
+  verifyNode,
+  verifyRecord,
+} from "./directory/verify.js";
+export type { ObjectCheck } from "./directory/verify.js";
+export { formatSourceIssue, SourceError } from "./directory/yaml-source.js";
+export type { SourceIssue } from "./directory/yaml-source.js";

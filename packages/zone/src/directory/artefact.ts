@@ -1,0 +1,184 @@
+// The signed directory as a file: the messages of a Transfer one after another, each with its length as
+// a protobuf varint before it. What a server sends is what lies there.
+
+import { DiscoveryError, type SignedObject } from "@whither/protocol";
+import { concatBytes } from "@whither/crypto/node";
+import { decodeTransferChunk, encodeTransferChunk, type TransferChunk } from "@whither/wire";
+import type { SignatureVerifier } from "../signed.js";
+import type { Anchors } from "./anchors.js";
+import type { Directory, DirectoryObjects } from "./directory.js";
+import { verifyTrust, type DirectoryMark, type DirectoryTrust } from "./trust.js";
+import { DirectoryVerifier } from "./verify.js";
+
+/** Largest message of a Transfer, in bytes (directory.proto). */
+export const transferMessageBytesMax = 256 * 1024;
+/** Octets of a signed object beyond its payload and signatures, and of one signature: tags, lengths. */
+const objectOverheadBytes = 16;
+const signatureOverheadBytes = 88;
+const varintBytesMax = 5;
+
+/** The messages of a full Transfer: root keys and head, then chunks of at most 256 KiB. */
+export function encodeTransfer(objects: DirectoryObjects): readonly Uint8Array[] {
+  const { rootKeys, head, nodes, records } = objects;
+  return [
+    encodeTransferChunk({ rootKeys, head, nodes: [], records: [] }),
+    ...chunksOf(nodes).map((part) => encodeTransferChunk({ nodes: part, records: [] })),
+    ...chunksOf(records).map((part) => encodeTransferChunk({ nodes: [], records: part })),
+  ];
+}
+
+/** The bytes of an artefact file. */
+export function encodeArtefact(objects: DirectoryObjects): Uint8Array {
+  return frameMessages(encodeTransfer(objects));
+}
+
+export function frameMessages(messages: readonly Uint8Array[]): Uint8Array {
+  return concatBytes(...messages.flatMap((message) => [varint(message.length), message]));
+}
+
+/** Views of the messages of an artefact file. Throws INVALID_DATA, TOO_LARGE. */
+export function artefactMessages(bytes: Uint8Array): readonly Uint8Array[] {
+  const messages: Uint8Array[] = [];
+  let offset = 0;
+  while (offset < bytes.length) {
+    const { length, next } = readVarint(bytes, offset);
+    if (length > transferMessageBytesMax) {
+      throw new DiscoveryError("TOO_LARGE", "artefact: a message over 256 KiB");
+    }
+    if (next + length > bytes.length) {
+      throw new DiscoveryError("INVALID_DATA", "artefact: cut off within a message");
+    }
+    messages.push(bytes.subarray(next, next + length));
+    offset = next + length;
+  }
+  if (messages.length === 0) throw new DiscoveryError("INVALID_DATA", "artefact: empty");
+  return messages;
+}
+
+/** Root keys and head, which the first message of a Transfer holds. Throws INVALID_DATA. */
+export function transferHead(first: TransferChunk): Pick<DirectoryObjects, "rootKeys" | "head"> {
+  const { rootKeys, head } = first;
+  if (rootKeys === undefined || head === undefined) {
+    throw new DiscoveryError("INVALID_DATA", "transfer: begins without root keys and head");
+  }
+  return { rootKeys, head };
+}
+
+export interface VerifiedArtefact {
+  readonly directory: Directory;
+  /** As they lie in the file: what a server sends. */
+  readonly messages: readonly Uint8Array[];
+}
+
+export interface ArtefactCheck {
+  readonly bytes: Uint8Array;
+  readonly anchors: Anchors;
+  readonly nowSeconds: number;
+  readonly verifier: SignatureVerifier;
+  readonly previous?: DirectoryMark | undefined;
+}
+
+/** Verifies an artefact in slices: yields after each record. Throws as verifyDirectory, INVALID_DATA. */
+export function* verifyArtefact(check: ArtefactCheck): Generator<undefined, VerifiedArtefact> {
+  const messages = artefactMessages(check.bytes);
+  const { trust, first } = openFirst(messages, check);
+  const verification = new DirectoryVerifier({ ...check, trust });
+  yield* verification.add(first);
+  for (const message of messages.slice(1)) yield* verification.add(readFurther(message));
+  return { directory: verification.finish(), messages };
+}
+
+/** Verifies an artefact without a pause: for commands and tests. */
+export function openArtefact(check: ArtefactCheck): VerifiedArtefact {
+  const work = verifyArtefact(check);
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Verifies only root keys and head of an artefact file. Throws as verifyTrust, INVALID_DATA. */
+export function openArtefactTrust(check: ArtefactCheck): DirectoryTrust {
+  return openFirst(artefactMessages(check.bytes), check).trust;
+}
+
+/** The signed objects of an artefact file, unverified. Throws INVALID_DATA, TOO_LARGE. */
+export function decodeArtefact(bytes: Uint8Array): DirectoryObjects {
+  const [first, ...further] = artefactMessages(bytes).map(decodeTransferChunk);
+  if (first === undefined) throw new DiscoveryError("INVALID_DATA", "artefact: empty");
+  const chunks = [first, ...further];
+  return {
+    ...transferHead(first),
+    nodes: chunks.flatMap(({ nodes }) => nodes),
+    records: chunks.flatMap(({ records }) => records),
+  };
+}
+
+/** A message after the first. Throws INVALID_DATA. */
+export function readFurther(message: Uint8Array): TransferChunk {
+  const chunk = decodeTransferChunk(message);
+  checkFurther(chunk);
+  return chunk;
+}
+
+/** Throws INVALID_DATA for a message after the first that brings keys or a head of its own. */
+export function checkFurther(chunk: TransferChunk): void {
+  if (chunk.rootKeys !== undefined || chunk.head !== undefined) {
+    throw new DiscoveryError("INVALID_DATA", "transfer: root keys or a head a second time");
+  }
+}
+
+function openFirst(
+  messages: readonly Uint8Array[],
+  check: ArtefactCheck,
+): { readonly trust: DirectoryTrust; readonly first: TransferChunk } {
+  const [message] = messages;
+  if (message === undefined) throw new DiscoveryError("INVALID_DATA", "artefact: empty");
+  const first = decodeTransferChunk(message);
+  return { trust: verifyTrust({ ...check, ...transferHead(first) }), first };
+}
+
+function chunksOf(objects: readonly SignedObject[]): readonly (readonly SignedObject[])[] {
+  const chunks: SignedObject[][] = [];
+  let room = 0;
+  for (const object of objects) {
+    const bytes =
+      object.payload.length +
+      objectOverheadBytes +
+      object.signatures.length * signatureOverheadBytes;
+    const last = chunks.at(-1);
+    if (last !== undefined && bytes <= room) {
+      last.push(object);
+      room -= bytes;
+    } else {
+      chunks.push([object]);
+      room = transferMessageBytesMax - bytes;
+    }
+  }
+  return chunks;
+}
+
+/** Protobuf varint of 0..2^31-1. */
+function varint(value: number): Uint8Array {
+  const bytes: number[] = [];
+  let rest = value;
+  while (rest >= 0x80) {
+    bytes.push((rest & 0x7f) | 0x80);
+    rest >>>= 7;
+  }
+  return Uint8Array.from([...bytes, rest]);
+}
+
+function readVarint(
+  bytes: Uint8Array,
+  offset: number,
+): { readonly length: number; readonly next: number } {
+  let length = 0;
+  for (let index = 0; index < varintBytesMax; index++) {
+    const byte = bytes[offset + index];
+    if (byte === undefined) break;
+    length += (byte & 0x7f) * 2 ** (7 * index);
+    if (byte < 0x80) return { length, next: offset + index + 1 };
+  }
+  throw new DiscoveryError("INVALID_DATA", "artefact: not a length");
+}

@@ -1,0 +1,315 @@
+// `registry.yaml`: the parties of a federation with their keys and endpoints, and which manifest each
+// zone of a DP has. Text in, typed parties out; manifest files are read by the caller.
+
+import {
+  DiscoveryError,
+  limits,
+  parseMspId,
+  parsePrefix,
+  parseProverId,
+  zoneDp,
+  type DpId,
+  type DpRecord,
+  type KeyPeriod,
+  type MspRecord,
+  type ProverRecord,
+  type RelayRecord,
+  type ZoneName,
+} from "@whither/protocol";
+import { keyIdOf, toHex } from "@whither/crypto/node";
+import { z } from "zod";
+import {
+  dpIdField,
+  hashField,
+  hostField,
+  jurisdictionField,
+  operatorField,
+  pinField,
+  portField,
+  publicKeyField,
+  textField,
+  timeField,
+  zoneNameField,
+} from "./source-fields.js";
+import { formatKeyPath, parseYamlSource, sourceError, type SourceIssue } from "./yaml-source.js";
+
+/** A zone of a DP and where its manifests are named. */
+export interface ZoneSource {
+  readonly name: ZoneName;
+  readonly line: number;
+  /** Files of signed manifests, newest first, relative to the source; or their hashes. */
+  readonly manifests:
+    | { readonly kind: "files"; readonly paths: readonly string[] }
+    | { readonly kind: "hashes"; readonly sha256: readonly Uint8Array[] };
+}
+
+export interface RegistrySource {
+  readonly file: string;
+  readonly dps: readonly { readonly record: DpRecord; readonly zones: readonly ZoneSource[] }[];
+  readonly msps: readonly MspRecord[];
+  readonly provers: readonly ProverRecord[];
+  readonly relays: readonly RelayRecord[];
+  /** Line of a party's entry by kind and id. */
+  lineOf(kind: "dp" | "msp" | "prover" | "relay", id: string): number;
+}
+
+const none = new Uint8Array();
+
+const endpointSchema = z
+  .strictObject({
+    host: hostField,
+    port: portField.default(0),
+    public_port: portField.default(0),
+    spki: z.array(pinField).min(1).max(limits.pinsMax),
+    jurisdiction: jurisdictionField.optional(),
+  })
+  .refine(({ port, public_port }) => port !== 0 || public_port !== 0, {
+    message: "expected a port, a public_port or both",
+  })
+  .transform((endpoint) => ({
+    host: endpoint.host,
+    port: endpoint.port,
+    publicPort: endpoint.public_port,
+    spkiSha256: endpoint.spki,
+    jurisdiction: endpoint.jurisdiction ?? "",
+  }));
+
+const manifestPath = z.string().min(1).max(1024);
+const zoneSchema = z
+  .strictObject({
+    name: zoneNameField,
+    manifest: z
+      .union([manifestPath, z.array(manifestPath).min(1).max(limits.manifestHashesMax)])
+      .optional(),
+    manifest_sha256: z.array(hashField).min(1).max(limits.manifestHashesMax).optional(),
+  })
+  .refine(({ manifest, manifest_sha256 }) => (manifest ?? manifest_sha256) !== undefined, {
+    message: "expected manifest or manifest_sha256",
+  })
+  .refine(
+    ({ manifest, manifest_sha256 }) => manifest === undefined || manifest_sha256 === undefined,
+    {
+      message: "expected only one of manifest and manifest_sha256",
+    },
+  );
+
+const dpSchema = z.strictObject({
+  id: dpIdField,
+  operator: operatorField,
+  max_qps: z.int().min(1).max(1_000_000_000),
+  jurisdictions: z.array(jurisdictionField).max(64).default([]),
+  terms_hash: hashField.optional(),
+  endpoints: z.array(endpointSchema).min(1).max(limits.endpointsMax),
+  zones: z.array(zoneSchema).max(1024).default([]),
+});
+
+const keysSchema = z.array(publicKeyField).min(1).max(4);
+const addressField = textField("host:port", (text) => {
+  if (!/^(?:[0-9a-zA-Z._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):[1-9][0-9]{0,4}$/.test(text)) {
+    throw new DiscoveryError("INVALID_DATA", "not host:port");
+  }
+  return text;
+});
+
+const mspSchema = z.strictObject({
+  id: textField("the id of an MSP, its domain in lower case", parseMspId),
+  operator: operatorField,
+  bit: z.int().min(0).max(65_535),
+  keys: keysSchema,
+  spki: z.array(pinField).max(8).default([]),
+  endpoint: addressField.optional(),
+  mimi_directory_url: z
+    .string()
+    .max(1024)
+    .regex(/^https:\/\/[^\s]+$/)
+    .optional(),
+  accredited_from: timeField,
+  accredited_to: timeField,
+  terms_hash: hashField.optional(),
+});
+
+const proverSchema = z.strictObject({
+  id: textField("the id of a prover, a lower-case host name", parseProverId),
+  operator: operatorField,
+  keys: keysSchema,
+  prefixes: z.array(textField("a canonical prefix", parsePrefix)).min(1).max(512),
+  methods: z
+    .array(z.string().regex(/^[a-z0-9-]{1,32}$/))
+    .min(1)
+    .max(32),
+  max_level: z.int().min(1).max(3),
+  valid_from: timeField,
+  valid_to: timeField,
+});
+
+const relaySchema = z.strictObject({
+  id: textField("the id of a relay, a lower-case host name", parseProverId),
+  operator: operatorField,
+  endpoint: addressField,
+  spki: z.array(pinField).min(1).max(limits.pinsMax),
+});
+
+const schema = z.strictObject({
+  dps: z.array(dpSchema).max(10_000),
+  msps: z.array(mspSchema).max(10_000).default([]),
+  provers: z.array(proverSchema).max(10_000).default([]),
+  relays: z.array(relaySchema).max(10_000).default([]),
+});
+
+type Value = z.infer<typeof schema>;
+
+/** Reads `registry.yaml`. Throws CONFIG whose cause names file, line and key of every mistake. */
+export function parseRegistrySource(source: {
+  readonly text: string;
+  readonly file: string;
+}): RegistrySource {
+  const yaml = parseYamlSource({ ...source, schema });
+  const { value } = yaml;
+  const issues = mistakes(value).map(({ path, text }): SourceIssue => ({
+    file: source.file,
+    line: yaml.lineOf(path),
+    key: formatKeyPath(path),
+    text,
+  }));
+  if (issues.length > 0) throw sourceError(issues);
+  const lists = { dp: "dps", msp: "msps", prover: "provers", relay: "relays" } as const;
+  return {
+    file: source.file,
+    dps: value.dps.map((dp, index) => ({
+      record: {
+        kind: "dp",
+        id: dp.id,
+        operator: dp.operator,
+        endpoints: dp.endpoints,
+        maxQps: dp.max_qps,
+        jurisdictions: dp.jurisdictions,
+        termsHash: dp.terms_hash ?? none,
+      },
+      zones: dp.zones.map((zone, at) => ({
+        name: zone.name,
+        line: yaml.lineOf(["dps", index, "zones", at]),
+        manifests: manifestsOf(zone),
+      })),
+    })),
+    msps: value.msps.map(mspRecord),
+    provers: value.provers.map((prover) => ({
+      kind: "prover",
+      id: prover.id,
+      operator: prover.operator,
+      keys: keyPeriods(prover.keys, { from: prover.valid_from, to: prover.valid_to }),
+      prefixes: prover.prefixes,
+      methods: prover.methods,
+      maxLevel: prover.max_level,
+    })),
+    relays: value.relays.map((relay) => ({
+      kind: "relay",
+      id: relay.id,
+      operator: relay.operator,
+      endpoint: relay.endpoint,
+      spkiSha256: relay.spki,
+    })),
+    lineOf: (kind, id) =>
+      yaml.lineOf([
+        lists[kind],
+        value[lists[kind]].findIndex((party: { readonly id: string }) => party.id === id),
+      ]),
+  };
+}
+
+function manifestsOf(zone: z.infer<typeof zoneSchema>): ZoneSource["manifests"] {
+  const { manifest, manifest_sha256: sha256 = [] } = zone;
+  if (manifest === undefined) return { kind: "hashes", sha256 };
+  return { kind: "files", paths: typeof manifest === "string" ? [manifest] : manifest };
+}
+
+function mspRecord(msp: z.infer<typeof mspSchema>): MspRecord {
+  return {
+    kind: "msp",
+    id: msp.id,
+    operator: msp.operator,
+    bit: msp.bit,
+    keys: keyPeriods(msp.keys, { from: msp.accredited_from, to: msp.accredited_to }),
+    spkiSha256: msp.spki,
+    endpoint: msp.endpoint ?? "",
+    mimiDirectoryUrl: msp.mimi_directory_url ?? "",
+    accreditedFrom: msp.accredited_from,
+    accreditedTo: msp.accredited_to,
+    termsHash: msp.terms_hash ?? none,
+    tokenIssuerKey: none,
+  };
+}
+
+function keyPeriods(
+  keys: readonly Uint8Array[],
+  { from, to }: { readonly from: number; readonly to: number },
+): readonly KeyPeriod[] {
+  return keys.map((publicKey) => ({ publicKey, notBefore: from, notAfter: to }));
+}
+
+interface Mistake {
+  readonly path: readonly PropertyKey[];
+  readonly text: string;
+}
+
+/** Rules over more than one field: what is unique, what belongs to whom, what comes first. */
+function mistakes(value: Value): readonly Mistake[] {
+  return [
+    ...repeated(ids(value.dps, "dps")),
+    ...repeated(ids(value.msps, "msps")),
+    ...repeated(ids(value.provers, "provers")),
+    ...repeated(ids(value.relays, "relays")),
+    ...repeated(value.msps.map(({ bit }, at) => [String(bit), ["msps", at, "bit"]])),
+    ...repeated(
+      value.dps.flatMap((dp, at) =>
+        dp.zones.map(({ name }, index): Named => [name, ["dps", at, "zones", index, "name"]]),
+      ),
+    ),
+    ...repeated(keyIds(value)),
+    ...value.dps.flatMap((dp, at) =>
+      foreignZones(dp.id, dp.zones).map((index): Mistake => ({
+        path: ["dps", at, "zones", index, "name"],
+        text: `expected a zone of ${dp.id}`,
+      })),
+    ),
+    ...value.msps.flatMap((msp, at): readonly Mistake[] =>
+      msp.accredited_from < msp.accredited_to
+        ? []
+        : [{ path: ["msps", at, "accredited_to"], text: "expected a time after accredited_from" }],
+    ),
+    ...value.provers.flatMap((prover, at): readonly Mistake[] =>
+      prover.valid_from < prover.valid_to
+        ? []
+        : [{ path: ["provers", at, "valid_to"], text: "expected a time after valid_from" }],
+    ),
+  ];
+}
+
+type Named = readonly [name: string, path: readonly PropertyKey[]];
+
+function ids(parties: readonly { readonly id: string }[], list: string): readonly Named[] {
+  return parties.map(({ id }, at) => [id, [list, at, "id"]]);
+}
+
+/** One key for two parties would let one speak for the other. */
+function keyIds({ msps, provers }: Value): readonly Named[] {
+  const of = (list: string, parties: readonly { readonly keys: readonly Uint8Array[] }[]) =>
+    parties.flatMap(({ keys }, at) =>
+      keys.map((key, index): Named => [toHex(keyIdOf(key)), [list, at, "keys", index]]),
+    );
+  return [...of("msps", msps), ...of("provers", provers)];
+}
+
+function repeated(named: readonly Named[]): readonly Mistake[] {
+  const seen = new Set<string>();
+  return named.flatMap(([name, path]): readonly Mistake[] => {
+    if (!seen.has(name)) {
+      seen.add(name);
+      return [];
+    }
+    return [{ path, text: `expected each once, got ${name} a second time` }];
+  });
+}
+
+function foreignZones(dp: DpId, zones: readonly { readonly name: ZoneName }[]): readonly number[] {
+  return zones.flatMap(({ name }, index) => (zoneDp(name) === dp ? [] : [index]));
+}

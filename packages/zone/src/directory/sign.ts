@@ -1,0 +1,126 @@
+// Signs a compiled directory with the root ZSK, and root key sets with the KSKs. Each signing makes a new
+// serial of the same epoch; an artefact is persisted before it is published (protocol.md section 3).
+
+import {
+  DiscoveryError,
+  roles,
+  type DirectoryHead,
+  type MspRecord,
+  type RootKeys,
+  type SignedObject,
+  type ZoneName,
+} from "@whither/protocol";
+import { equalBytes, type Signer } from "@whither/crypto/node";
+import {
+  decodeRootKeys,
+  encodeDirectoryHead,
+  encodeNode,
+  encodeRegistryRecord,
+  encodeRootKeys,
+} from "@whither/wire";
+import type { Registry } from "../registry.js";
+import { addSignature, signObject } from "../signed.js";
+import type { CompiledDirectory } from "./compile.js";
+import type { Directory, DirectoryObjects } from "./directory.js";
+import { checkPeriod } from "./trust.js";
+import { directoryDigest } from "./verify.js";
+
+/** Signs a root key set with KSKs; with `threshold` of the anchors' keys it counts. */
+export function signRootKeys(rootKeys: RootKeys, signers: readonly Signer[]): SignedObject {
+  const place = { type: "root-keys", role: roles.rootKsk, zone: "." } as const;
+  const unsigned: SignedObject = { payload: encodeRootKeys(rootKeys), signatures: [] };
+  return signers.reduce((object, signer) => addSignature(object, { ...place, signer }), unsigned);
+}
+
+export interface SignDirectoryOptions {
+  readonly compiled: CompiledDirectory;
+  /** Signed by the KSKs; holds the signer's key. */
+  readonly rootKeys: SignedObject;
+  /** A ZSK. */
+  readonly signer: Signer;
+  /** The last one published, verified. Without it a new epoch begins, numbered by the time. */
+  readonly previous?: Directory | undefined;
+  readonly nowSeconds: number;
+}
+
+/**
+ * Signs every node and record and the head. Throws CONFIG when the registry takes a bit away or gives it
+ * to somebody else, KEY_MISSING when the signer is not in the key set, EXPIRED, NOT_YET_VALID.
+ */
+export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
+  const { compiled, signer, previous, nowSeconds } = options;
+  const rootKeys = decodeRootKeys(options.rootKeys.payload);
+  const period = validity({ rootKeys, signer, compiled, nowSeconds });
+  const msps = compiled.parties.filter((party) => party.kind === "msp");
+  if (previous !== undefined) checkBits(msps, previous.registry);
+  const serial = (previous?.serial ?? 0) + 1;
+  const place = { role: roles.rootZsk, zone: ".", signer } as const;
+  const nodes = compiled.nodes.map((draft) => {
+    const payload = encodeNode({ ...draft, ...period, serial });
+    return signObject({ ...place, type: "node", payload });
+  });
+  const records = compiled.parties.map((party) => {
+    const payload = encodeRegistryRecord({ serial, ...period, party });
+    return signObject({ ...place, type: "registry", payload });
+  });
+  const head: DirectoryHead = {
+    zone: "." as ZoneName, // the root's one constant
+    epoch: previous?.head.epoch ?? nowSeconds,
+    serial,
+    registryVersion: nextRegistryVersion(msps, previous),
+    nodeCount: nodes.length,
+    recordCount: records.length,
+    digest: directoryDigest([...nodes, ...records].map(({ payload }) => payload)),
+    ...period,
+    refreshSeconds: compiled.refreshSeconds,
+    retrySeconds: compiled.retrySeconds,
+    expireSeconds: compiled.expireSeconds,
+    federationDefault: compiled.federationDefault,
+  };
+  const payload = encodeDirectoryHead(head);
+  return {
+    rootKeys: options.rootKeys,
+    head: signObject({ ...place, type: "directory-head", payload }),
+    nodes,
+    records,
+  };
+}
+
+/** From now for the source's lifetime, but no longer than the keys that vouch for it. */
+function validity(options: {
+  readonly rootKeys: RootKeys;
+  readonly signer: Signer;
+  readonly compiled: CompiledDirectory;
+  readonly nowSeconds: number;
+}): { readonly notBefore: number; readonly notAfter: number } {
+  const { rootKeys, signer, compiled, nowSeconds } = options;
+  const zsk = rootKeys.zsks.find((key) => equalBytes(key.publicKey, signer.publicKey));
+  if (zsk === undefined)
+    throw new DiscoveryError("KEY_MISSING", "the signer is no ZSK of the root");
+  checkPeriod("root-keys", rootKeys, nowSeconds);
+  checkPeriod("root ZSK", zsk, nowSeconds);
+  const notAfter = Math.min(nowSeconds + compiled.lifetimeSeconds, rootKeys.notAfter, zsk.notAfter);
+  return { notBefore: nowSeconds, notAfter };
+}
+
+/**
+ * Positions in the compact bit string are append-only: an answer masked under an old registry must never
+ * name another MSP under a new one. One that ends keeps its record, with a past `accredited_to`.
+ */
+export function checkBits(msps: readonly MspRecord[], previous: Registry): void {
+  const byId = new Map(msps.map((msp) => [msp.id, msp]));
+  for (const old of previous.msps()) {
+    if (byId.get(old.id)?.bit === old.bit) continue;
+    throw new DiscoveryError("CONFIG", `registry: bit ${old.bit} was taken from its MSP`, {
+      upstream: old.id,
+    });
+  }
+}
+
+/** Rises when the bits mean more than they did. */
+function nextRegistryVersion(msps: readonly MspRecord[], previous: Directory | undefined): number {
+  if (previous === undefined) return 1;
+  const { registry, head } = previous;
+  const isKnown = (msp: MspRecord): boolean => registry.msp(msp.id)?.bit === msp.bit;
+  return msps.every(isKnown) ? head.registryVersion : head.registryVersion + 1;
+}

@@ -1,0 +1,234 @@
+// From the anchors to the head: the root key set by k of n KSKs, the head by a ZSK of it, never older
+// than what was seen, and both in their time (protocol.md section 2). Nodes and records: verify.ts.
+
+import {
+  DiscoveryError,
+  limits,
+  roles,
+  type DirectoryHead,
+  type KeyPeriod,
+  type RootKeys,
+  type SignedObject,
+} from "@whither/protocol";
+import { equalBytes, importPublicKey, keyIdOf, toHex } from "@whither/crypto/node";
+import { decodeDirectoryHead, decodeRootKeys } from "@whither/wire";
+import { verifySigned, type SignatureVerifier } from "../signed.js";
+import type { Anchors } from "./anchors.js";
+
+/** Largest payload of one signed object, in bytes: a node of 8 authorities with 13 endpoints fits. */
+export const directoryObjectBytesMax = 192 * 1024;
+
+/** What must never go backwards: kept over restarts. */
+export interface DirectoryMark {
+  readonly rootKeysVersion: number;
+  readonly epoch: number;
+  readonly serial: number;
+  /** 48 bytes. */
+  readonly digest: Uint8Array;
+}
+
+/** A verified root key set and head, and the ZSKs that may sign now. */
+export interface DirectoryTrust {
+  readonly rootKeys: RootKeys;
+  readonly rootKeysObject: SignedObject;
+  readonly head: DirectoryHead;
+  readonly headObject: SignedObject;
+  readonly zsks: readonly Uint8Array[];
+}
+
+export interface TrustCheck {
+  readonly rootKeys: SignedObject;
+  readonly head: SignedObject;
+  readonly anchors: Anchors;
+  readonly nowSeconds: number;
+  readonly verifier: SignatureVerifier;
+  /** The newest directory seen before, if any. */
+  readonly previous?: DirectoryMark | undefined;
+  /** A trust verified before: objects of the same bytes are not verified again, their time is. */
+  readonly known?: DirectoryTrust | undefined;
+}
+
+export function markOf({ rootKeys, head }: DirectoryTrust): DirectoryMark {
+  const { epoch, serial, digest } = head;
+  return { rootKeysVersion: rootKeys.version, epoch, serial, digest };
+}
+
+/** Negative, 0 or positive as `a` is older than, as old as or newer than `b`. */
+export function compareMarks(a: DirectoryMark, b: DirectoryMark): number {
+  return a.epoch === b.epoch ? a.serial - b.serial : a.epoch - b.epoch;
+}
+
+/**
+ * Verifies a root key set: `threshold` of the anchors' KSKs, its suite, its keys, its time. Throws
+ * KEY_MISSING, BOGUS, UNSUPPORTED_SUITE, INVALID_DATA, NOT_YET_VALID, EXPIRED.
+ */
+export function verifyRootKeys(check: {
+  readonly object: SignedObject;
+  readonly anchors: Anchors;
+  readonly nowSeconds: number;
+  readonly verifier: SignatureVerifier;
+}): RootKeys {
+  const rootKeys = openRootKeys(check);
+  checkPeriod("root-keys", rootKeys, check.nowSeconds);
+  return rootKeys;
+}
+
+/**
+ * Verifies root key set and head. Throws as verifyRootKeys, and ROLLBACK for an older directory than
+ * `previous`, FORKED for another one with its serial, CLOCK_SKEW when the head is from the future.
+ */
+export function verifyTrust(check: TrustCheck): DirectoryTrust {
+  const { known, nowSeconds, previous } = check;
+  const rootKeys =
+    known !== undefined && isSame(known.rootKeysObject, check.rootKeys)
+      ? known.rootKeys
+      : openRootKeys({ ...check, object: check.rootKeys });
+  const everyZsk = rootKeys.zsks.map((key) => key.publicKey);
+  const head =
+    known?.rootKeys === rootKeys && isSame(known.headObject, check.head)
+      ? known.head
+      : openHead(check, everyZsk);
+  if (previous !== undefined) checkSequence({ rootKeys, head, previous });
+  // The head's own time first: a clock that is a day slow would blame the keys instead of itself.
+  checkClock(head.notBefore, nowSeconds);
+  checkPeriod("root-keys", rootKeys, nowSeconds);
+  const zsks = rootKeys.zsks
+    .filter((key) => !isEarly(key, nowSeconds) && !isLate(key, nowSeconds))
+    .map((key) => key.publicKey);
+  if (zsks.length < everyZsk.length) checkSigningKey(check, { rootKeys, zsks });
+  checkPeriod("directory-head", head, nowSeconds);
+  return { rootKeys, rootKeysObject: check.rootKeys, head, headObject: check.head, zsks };
+}
+
+/** Whether a period begins or has ended, seen from a clock that may be 300 s off. */
+export function isEarly(period: { readonly notBefore: number }, nowSeconds: number): boolean {
+  return period.notBefore > nowSeconds + limits.clockSkewSeconds;
+}
+export function isLate(period: { readonly notAfter: number }, nowSeconds: number): boolean {
+  return period.notAfter < nowSeconds - limits.clockSkewSeconds;
+}
+
+/** Throws NOT_YET_VALID or EXPIRED. */
+export function checkPeriod(
+  record: string,
+  period: { readonly notBefore: number; readonly notAfter: number },
+  nowSeconds: number,
+): void {
+  if (isEarly(period, nowSeconds)) {
+    throw new DiscoveryError("NOT_YET_VALID", `${record}: before its not_before`);
+  }
+  if (isLate(period, nowSeconds)) {
+    const agoSeconds = nowSeconds - period.notAfter;
+    throw new DiscoveryError("EXPIRED", `${record}: ended ${agoSeconds} s ago by the local clock`);
+  }
+}
+
+/** Throws TOO_LARGE before anything is hashed. */
+export function checkObjectSize(record: string, { payload }: SignedObject): void {
+  if (payload.length > directoryObjectBytesMax) {
+    throw new DiscoveryError("TOO_LARGE", `${record}: over ${directoryObjectBytesMax} bytes`);
+  }
+}
+
+export function isSame(a: SignedObject, b: SignedObject): boolean {
+  return (
+    equalBytes(a.payload, b.payload) &&
+    a.signatures.length === b.signatures.length &&
+    a.signatures.every(({ keyId, role, signature }, index) => {
+      const other = b.signatures[index];
+      return (
+        other?.role === role &&
+        equalBytes(keyId, other.keyId) &&
+        equalBytes(signature, other.signature)
+      );
+    })
+  );
+}
+
+function openRootKeys(check: {
+  readonly object: SignedObject;
+  readonly anchors: Anchors;
+  readonly nowSeconds: number;
+  readonly verifier: SignatureVerifier;
+}): RootKeys {
+  const { object, anchors, nowSeconds, verifier } = check;
+  checkObjectSize("root-keys", object);
+  verifySigned({
+    object,
+    type: "root-keys",
+    role: roles.rootKsk,
+    zone: ".",
+    keys: anchors.keys,
+    threshold: anchors.threshold,
+    atSeconds: nowSeconds,
+    verifier,
+  });
+  const rootKeys = decodeRootKeys(object.payload);
+  const keys = [...rootKeys.ksks, ...rootKeys.zsks.map((key) => key.publicKey)];
+  for (const key of keys) importPublicKey(key);
+  if (new Set(keys.map((key) => toHex(keyIdOf(key)))).size !== keys.length) {
+    throw new DiscoveryError("BOGUS", "root-keys: a key stands there twice");
+  }
+  return rootKeys;
+}
+
+function openHead(check: TrustCheck, zsks: readonly Uint8Array[]): DirectoryHead {
+  checkObjectSize("directory-head", check.head);
+  verifyByZsk(check, { object: check.head, zsks });
+  const head = decodeDirectoryHead(check.head.payload);
+  if (head.zone !== ".") throw new DiscoveryError("BOGUS", "directory-head: of another zone");
+  return head;
+}
+
+function verifyByZsk(
+  check: TrustCheck,
+  { object, zsks }: { readonly object: SignedObject; readonly zsks: readonly Uint8Array[] },
+): void {
+  const { nowSeconds: atSeconds, verifier } = check;
+  const place = { type: "directory-head", role: roles.rootZsk, zone: "." } as const;
+  verifySigned({ ...place, object, keys: zsks, atSeconds, verifier });
+}
+
+/** The head must be signed by a key that may sign now; says whether the others are too old or new. */
+function checkSigningKey(
+  check: TrustCheck,
+  { rootKeys, zsks }: { readonly rootKeys: RootKeys; readonly zsks: readonly Uint8Array[] },
+): void {
+  const named = (key: KeyPeriod | Uint8Array): boolean => {
+    const keyId = keyIdOf(key instanceof Uint8Array ? key : key.publicKey);
+    return check.head.signatures.some((signature) => equalBytes(signature.keyId, keyId));
+  };
+  if (zsks.some(named)) {
+    verifyByZsk(check, { object: check.head, zsks });
+    return;
+  }
+  for (const key of rootKeys.zsks.filter(named)) checkPeriod("root ZSK", key, check.nowSeconds);
+}
+
+function checkSequence(check: {
+  readonly rootKeys: RootKeys;
+  readonly head: DirectoryHead;
+  readonly previous: DirectoryMark;
+}): void {
+  const { rootKeys, head, previous } = check;
+  if (rootKeys.version < previous.rootKeysVersion) {
+    throw new DiscoveryError("ROLLBACK", "root-keys: older than the version already seen");
+  }
+  const order = compareMarks({ ...head, rootKeysVersion: rootKeys.version }, previous);
+  if (order < 0) {
+    const text = `directory: serial ${head.serial}, already seen ${previous.serial}`;
+    throw new DiscoveryError("ROLLBACK", text.slice(0, 64));
+  }
+  if (order === 0 && !equalBytes(head.digest, previous.digest)) {
+    throw new DiscoveryError("FORKED", "directory: two digests with one serial");
+  }
+}
+
+/** Signed data from the future: somebody's clock is wrong, and the signature is not this one's. */
+function checkClock(signedSeconds: number, nowSeconds: number): void {
+  const behindSeconds = signedSeconds - nowSeconds;
+  if (behindSeconds > limits.clockSkewSeconds) {
+    const text = `local clock is ${behindSeconds} s behind the signed directory`;
+    throw new DiscoveryError("CLOCK_SKEW", text);
+  }
+}

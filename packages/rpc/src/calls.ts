@@ -3,9 +3,6 @@
 import type { DiscoveryError } from "@whither/protocol";
 import type { CallMetadata } from "./context.js";
 
-/** `send` asks its caller to stop above this many bytes not yet taken by the transport. */
-export const sendQueueBytesMax = 1024 * 1024;
-
 export interface IncomingListener {
   onMessage(message: Uint8Array): void;
   /** The client will send nothing more. */
@@ -20,7 +17,7 @@ export interface IncomingCall {
   listen(listener: IncomingListener): void;
   pause(): void;
   resume(): void;
-  /** False: queued, but above `sendQueueBytesMax`; wait for `onDrain`. Ignored after `close`. */
+  /** False: queued, but above a mark of send-meter.ts; wait for `onDrain`. Ignored after `close`. */
   send(message: Uint8Array): boolean;
   /** Ends the call, with OK or with an error. Later calls do nothing. */
   close(error: DiscoveryError | undefined): void;
@@ -54,6 +51,6 @@ export interface Channel {
   /** `host:port`; stands in every error of this channel as its upstream. */
   readonly upstream: string;
   start(path: string, options: OutgoingOptions, listener: OutgoingListener): OutgoingCall;
-  /** Ends the connection; calls in progress fail with NETWORK or CANCELLED. */
+  /** Ends the connection; calls in progress fail with CANCELLED. */
   close(): void;
 }

@@ -172,7 +172,8 @@ function shortText(text: string, bytesMax: number): string {
   const clean = text
     .slice(0, bytesMax)
     .replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, " ");
+  // By way of bytes, so that a lone surrogate, on which grpc-js would throw, becomes U+FFFD.
   const target = new Uint8Array(bytesMax);
-  const { read } = new TextEncoder().encodeInto(clean, target);
-  return clean.slice(0, read);
+  const { written } = new TextEncoder().encodeInto(clean, target);
+  return new TextDecoder().decode(target.subarray(0, written));
 }

@@ -5,10 +5,10 @@ import type { StatusObject } from "@grpc/grpc-js";
 import { DiscoveryError, limits } from "@whither/protocol";
 import { systemClock } from "@whither/runtime";
 import type { Clock } from "@whither/runtime";
-import { sendQueueBytesMax } from "./calls.js";
 import type { Channel, OutgoingCall, OutgoingListener, OutgoingOptions } from "./calls.js";
 import { errorOfStatus, errorTrailer } from "./errors.js";
 import { ChannelTls } from "./grpc-credentials.js";
+import { createSendMeter } from "./send-meter.js";
 import type { TlsIdentity } from "./tls-identity.js";
 
 export interface ChannelOptions {
@@ -73,7 +73,11 @@ export function openChannel(options: ChannelOptions): Channel & Disposable {
     "grpc.max_reconnect_backoff_ms": reconnectBackoffMs.longest,
     "grpc-node.flow_control_window": flowControlWindowBytes,
   });
-  const close = (): void => channel.close();
+  const open = new Set<OutgoingCall>();
+  const close = (): void => {
+    for (const call of [...open]) call.cancel();
+    channel.close();
+  };
   return {
     upstream,
     start: (path, callOptions, listener) => {
@@ -82,13 +86,16 @@ export function openChannel(options: ChannelOptions): Channel & Disposable {
       const grpcCall = channel.createCall(path, deadline, undefined, null, undefined);
       const failure = (status: StatusObject): DiscoveryError | undefined =>
         failureOf(status, upstream, tlsFailure);
-      return startCall(grpcCall, {
+      const call = startCall(grpcCall, {
         options: callOptions,
         listener,
         failure,
         messageBytesMax,
         upstream,
+        onOver: () => open.delete(call),
       });
+      open.add(call);
+      return call;
     },
     close,
     [Symbol.dispose]: close,
@@ -124,10 +131,11 @@ interface CallParts {
   readonly failure: (status: StatusObject) => DiscoveryError | undefined;
   readonly messageBytesMax: number;
   readonly upstream: string;
+  readonly onOver: () => void;
 }
 
 function startCall(call: GrpcCall, parts: CallParts): OutgoingCall {
-  const { options, listener, failure, messageBytesMax, upstream } = parts;
+  const { options, listener, failure, messageBytesMax, upstream, onOver } = parts;
   let over = false;
   let paused = false;
   let reading = false; // grpc-js wants one read asked for at a time
@@ -155,6 +163,7 @@ function startCall(call: GrpcCall, parts: CallParts): OutgoingCall {
     onReceiveStatus(status) {
       if (over) return;
       over = true;
+      onOver();
       listener.onClose(localError ?? failure(status));
     },
   });
@@ -190,11 +199,10 @@ interface Outbox {
 
 /** grpc-js takes one message at a time and calls back; the rest waits here, in order. */
 function createOutbox(call: GrpcCall, onDrain: () => void): Outbox {
+  const meter = createSendMeter(onDrain);
   let waiting: Buffer[] = [];
   let next = 0;
-  let queuedBytes = 0;
   let busy = false;
-  let full = false;
   let ended = false;
   const pump = (): void => {
     const message = waiting[next];
@@ -206,25 +214,20 @@ function createOutbox(call: GrpcCall, onDrain: () => void): Outbox {
     }
     next += 1;
     busy = true;
-    call.sendMessageWithContext({ callback: () => written(message.length) }, message);
-  };
-  const written = (bytes: number): void => {
-    busy = false;
-    queuedBytes -= bytes;
-    pump();
-    if (full && queuedBytes <= sendQueueBytesMax / 2) {
-      full = false;
-      onDrain();
-    }
+    const callback = (): void => {
+      busy = false;
+      pump();
+      meter.taken(message.length);
+    };
+    call.sendMessageWithContext({ callback }, message);
   };
   return {
     send(message) {
       if (ended) return false;
       waiting.push(Buffer.from(message.buffer, message.byteOffset, message.byteLength));
-      queuedBytes += message.length;
+      const free = meter.add(message.length);
       if (!busy) pump();
-      if (queuedBytes > sendQueueBytesMax) full = true;
-      return !full;
+      return free;
     },
     end() {
       if (ended) return;

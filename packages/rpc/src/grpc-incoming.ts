@@ -5,12 +5,12 @@ import { Metadata, ServerInterceptingCall } from "@grpc/grpc-js";
 import type { Server, ServerInterceptingCallInterface, ServerInterceptor } from "@grpc/grpc-js";
 import { DiscoveryError } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
-import { sendQueueBytesMax } from "./calls.js";
 import type { IncomingCall, IncomingListener } from "./calls.js";
 import type { CallContext, CallMetadata, Peer } from "./context.js";
 import { errorTrailer, statusOf } from "./errors.js";
 import { boundHealthCall } from "./health.js";
 import type { Router } from "./router.js";
+import { createSendMeter } from "./send-meter.js";
 import type { MethodRegistration } from "./service.js";
 import { peerOfCertificate } from "./tls-identity.js";
 
@@ -85,8 +85,9 @@ function receive(call: ServerInterceptingCallInterface, { onStart, onCancel }: R
   let reading = false;
   let pulling = false;
   let over = false;
-  let queuedBytes = 0;
-  let full = false;
+  const meter = createSendMeter(() => {
+    if (!over) listener?.onDrain();
+  });
   // grpc-js answers startRead from its queue synchronously: a loop, not a recursion, however long the queue.
   const pull = (): void => {
     if (pulling) return;
@@ -96,12 +97,6 @@ function receive(call: ServerInterceptingCallInterface, { onStart, onCancel }: R
       call.startRead();
     }
     pulling = false;
-  };
-  const written = (bytes: number): void => {
-    queuedBytes -= bytes;
-    if (!full || queuedBytes > sendQueueBytesMax / 2) return;
-    full = false;
-    if (!over) listener?.onDrain();
   };
   const stream: IncomingCall = {
     listen(given) {
@@ -118,12 +113,11 @@ function receive(call: ServerInterceptingCallInterface, { onStart, onCancel }: R
     send(message) {
       if (over) return false;
       const { length } = message;
-      queuedBytes += length;
-      if (queuedBytes > sendQueueBytesMax) full = true;
-      call.sendMessage(Buffer.from(message.buffer, message.byteOffset, length), () =>
-        written(length),
-      );
-      return !full;
+      const free = meter.add(length);
+      call.sendMessage(Buffer.from(message.buffer, message.byteOffset, length), () => {
+        meter.taken(length);
+      });
+      return free;
     },
     close(error) {
       if (over) return;
@@ -144,7 +138,11 @@ function receive(call: ServerInterceptingCallInterface, { onStart, onCancel }: R
       pull();
     },
     onReceiveHalfClose() {
-      if (!over) listener?.onHalfClose();
+      // Node ends the readable side of a stream that the client has reset just as if the client had
+      // finished, and says so a moment later: an upload cut short must not pass for a whole one.
+      setImmediate(() => {
+        if (!over) listener?.onHalfClose();
+      });
     },
     onCancel() {
       if (over) return;

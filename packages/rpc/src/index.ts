@@ -1,4 +1,3 @@
-export { sendQueueBytesMax } from "./calls.js";
 export type {
   Channel,
   IncomingCall,
@@ -9,6 +8,7 @@ export type {
 } from "./calls.js";
 export { callRaw, createClient, openDuplex, openRawDuplex } from "./client.js";
 export type { CallOptions, CallTarget, Client, ClientDuplex, DuplexListener } from "./client.js";
+export { decodeMessage, encodeMessage } from "./codec.js";
 export { addressPrefix, peerKey } from "./context.js";
 export type { CallContext, CallMetadata, MethodKind, Peer } from "./context.js";
 export { fromErrorDetail, furtherErrors, joinErrors, toErrorDetail } from "./errors.js";
@@ -41,6 +41,7 @@ export type {
   MemoryServer,
   MemoryServerOptions,
 } from "./memory-network.js";
+export { sendQueueBytesMax, sendQueueMessagesMax } from "./send-meter.js";
 export { implementService } from "./service.js";
 export type { MethodRegistration, ServiceOptions, ServiceRegistration } from "./service.js";
 export { checkIdentity, spkiSha256OfPem, tlsIdentityFromFiles } from "./tls-identity.js";

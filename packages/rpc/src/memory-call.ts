@@ -58,14 +58,19 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     over = true;
     timer?.cancel();
     responses.cut();
-    given.onOver();
     // Never inside the caller's own `start` or `send`.
-    queueMicrotask(() => listener.onClose(error));
+    queueMicrotask(() => {
+      given.onOver();
+      listener.onClose(error);
+    });
   };
+  const crossToServer = crossing(given);
   const requests: Pipe = createPipe({
-    cross: crossing(given),
+    cross: crossToServer,
     onMessage: (message) => {
-      arrive(given, "request", message, (bytes) => incoming.listener?.onMessage(bytes));
+      const bytes = arrive(given, "request", message);
+      if (bytes === undefined) requests.cut();
+      else incoming.listener?.onMessage(bytes);
     },
     onDrain: () => {
       if (!over) listener.onDrain();
@@ -74,7 +79,9 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
   const responses: Pipe = createPipe({
     cross: crossing(given),
     onMessage: (message) => {
-      arrive(given, "response", message, (bytes) => listener.onMessage(bytes));
+      const bytes = arrive(given, "response", message);
+      if (bytes === undefined) responses.cut();
+      else listener.onMessage(bytes);
     },
     onDrain: () => incoming.listener?.onDrain(),
   });
@@ -91,9 +98,12 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
           );
           controller.abort(new DiscoveryError("DEADLINE", "the client's deadline has passed"));
         });
+  // Past the messages still waiting for a reader, as a reset overtakes them.
   const leave = (): void => {
-    requests.finish(() => controller.abort(new DiscoveryError("CANCELLED", "the client left")));
-    requests.resume(); // whatever still lies there has no reader
+    crossToServer(() => {
+      requests.cut();
+      controller.abort(new DiscoveryError("CANCELLED", "the client left"));
+    });
   };
   const refusal = refusalOf(given);
   if (refusal !== undefined) fail(refusal);
@@ -180,19 +190,18 @@ function crossing({
   };
 }
 
-/** Loses, changes and records one message that has crossed. */
+/** One message that has crossed, changed and recorded as the link wants; undefined if it is lost. */
 function arrive(
   { link, method, faults, random, record }: MemoryCallOptions,
   direction: Travel["direction"],
   message: Uint8Array,
-  deliver: (bytes: Uint8Array) => void,
-): void {
+): Uint8Array | undefined {
   const fault = faults.of(link.from, link.to);
-  if (isDropped(fault, random)) return;
+  if (isDropped(fault, random)) return undefined;
   const travel: Travel = { ...link, method, direction };
   const bytes = fault.tamper?.(Uint8Array.from(message), travel) ?? message;
   record({ ...travel, kind: "message", bytes: Uint8Array.from(bytes) });
-  deliver(bytes);
+  return bytes;
 }
 
 interface IncomingParts {

@@ -12,7 +12,7 @@ export interface LinkEnds {
 export interface LinkFaults {
   /** One-way delay of every message, fixed or uniform between two bounds. Order is kept. */
   readonly delayMs?: number | { readonly min: number; readonly max: number };
-  /** Share of messages that vanish, 0..1; their call waits for its deadline. */
+  /** Share of messages that vanish, 0..1; as on a byte stream nothing follows, and the call waits for its deadline. */
   readonly dropRate?: number;
   /** `refused`: calls fail with NETWORK at once, open ones too. `silent`: nothing arrives any more. */
   readonly partition?: "refused" | "silent";

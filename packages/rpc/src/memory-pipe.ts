@@ -1,6 +1,6 @@
 // One direction of one simulated call: messages in order, after the link's delay, with the same
 // back-pressure as a socket. Not a transport by itself; see memory-network.ts.
-import { sendQueueBytesMax } from "./calls.js";
+import { createSendMeter } from "./send-meter.js";
 
 export interface PipeOptions {
   /** Runs `deliver` when one more item has crossed the link; calls must come to run in order. */
@@ -25,8 +25,7 @@ type Item = { readonly message: Uint8Array } | { readonly act: () => void };
 export function createPipe({ cross, onMessage, onDrain }: PipeOptions): Pipe {
   const crossing: Item[] = [];
   const arrived: Item[] = [];
-  let queuedBytes = 0;
-  let full = false;
+  const meter = createSendMeter(onDrain);
   let paused = true; // until the receiver asks
   let delivering = false;
   let isCut = false;
@@ -41,12 +40,8 @@ export function createPipe({ cross, onMessage, onDrain }: PipeOptions): Pipe {
         item.act();
         continue;
       }
-      queuedBytes -= item.message.length;
       onMessage(item.message);
-      if (full && queuedBytes <= sendQueueBytesMax / 2) {
-        full = false;
-        onDrain();
-      }
+      meter.taken(item.message.length);
     }
     delivering = false;
   };
@@ -59,10 +54,8 @@ export function createPipe({ cross, onMessage, onDrain }: PipeOptions): Pipe {
   };
   return {
     send(message) {
-      queuedBytes += message.length;
-      if (queuedBytes > sendQueueBytesMax) full = true;
       push({ message });
-      return !full;
+      return meter.add(message.length);
     },
     finish: (act) => push({ act }),
     pause() {

@@ -50,7 +50,13 @@ export function createEchoService(
     async upload(requests, context) {
       contexts.push(context);
       let id = 0n;
-      for await (const request of requests) id += request.id;
+      try {
+        for await (const request of requests) id += request.id;
+        released.push("upload");
+      } catch (error) {
+        released.push("upload cut short");
+        throw error;
+      }
       return { id };
     },
     exchange: exchangeForms(probe)[exchange],

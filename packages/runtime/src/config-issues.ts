@@ -63,9 +63,9 @@ const shownCharactersMax = 60;
 
 /** A value as it would stand in the file, at most 60 characters; control characters escaped. */
 export function formatValue(value: unknown): string {
-  if (value === undefined) return "";
+  if (value === undefined || value === null) return "";
   if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === "object" && value !== null) return "a mapping";
+  if (typeof value === "object") return "a mapping";
   const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length <= shownCharactersMax ? text : `${text.slice(0, shownCharactersMax - 1)}…`;
 }

@@ -1,5 +1,7 @@
 // Worker threads for arithmetic that would block the event loop: typed requests, a bounded queue, one
 // request a thread at a time. A crashed thread rejects its request and is replaced on demand.
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
 import { Worker, type Transferable } from "node:worker_threads";
 import { DiscoveryError } from "@whither/protocol";
 import { abortError } from "./clock.js";
@@ -94,8 +96,12 @@ export function createWorkerPool<Request, Response>(
       queue.delete(job);
       thread.job = job;
       thread.worker.ref();
-      const message: WorkerRequest<Request> = { request: job.request };
-      thread.worker.postMessage(message, job.transfer);
+      try {
+        const message: WorkerRequest<Request> = { request: job.request };
+        thread.worker.postMessage(message, job.transfer);
+      } catch (error) {
+        settle(thread)?.reject(error); // what cannot be cloned; the thread has seen nothing of it
+      }
     }
     if (queue.size === 0 && running() === 0) idle?.();
   };
@@ -154,18 +160,20 @@ export function openFailure(reply: WorkerFailure): Error {
  * 20 does not carry `--import tsx` over into threads, so the thread registers it itself.
  */
 function startWorker(url: URL): Worker {
-  const worker = url.pathname.endsWith(".ts")
-    ? new Worker(
-        new URL(
-          `data:text/javascript,${encodeURIComponent(
-            `import { register } from ${JSON.stringify(import.meta.resolve("tsx/esm/api"))};` +
-              `register(); await import(${JSON.stringify(url.href)});`,
-          )}`,
-        ),
-      )
-    : new Worker(url);
+  const worker = new Worker(url.pathname.endsWith(".ts") ? sourceEntry(url) : url);
   worker.unref();
   return worker;
+}
+
+function sourceEntry(url: URL): URL {
+  const require = createRequire(import.meta.url);
+  const api = new URL("index.mjs", pathToFileURL(require.resolve("tsx/esm/api")));
+  const lines = [
+    `import { register } from ${JSON.stringify(api.href)};`,
+    "register();",
+    `await import(${JSON.stringify(url.href)});`,
+  ];
+  return new URL(`data:text/javascript,${encodeURIComponent(lines.join("\n"))}`);
 }
 
 /** The URL of worker module `name` beside `from` (an import.meta.url), in the form that `from` has. */

@@ -24,3 +24,14 @@ export type {
   RegistrationPartiesOptions,
   SlotFixture,
 } from "./registration-fixtures.js";
+
+export {
+  directoryFixtureSeconds,
+  makeDirectoryObjects,
+  makeRootFixture,
+  prefixesFixture,
+  registryFixtureText,
+  resignDirectory,
+  rootSourceText,
+} from "./directory-fixtures.js";
+export type { DirectoryFixtureOptions, RootFixture } from "./directory-fixtures.js";

@@ -1,6 +1,6 @@
 // Randomness that a seed repeats, so that a failing random test can be run again. Never for keys that
 // matter: whoever knows the 32-bit seed knows everything.
-import type { Random } from "@whither/runtime";
+import { randomBelow, type Random } from "@whither/runtime";
 
 export interface SeededRandom extends Random {
   /** What to print when a test fails. */
@@ -29,24 +29,12 @@ export function createSeededRandom(seed: number): SeededRandom {
   // Seeds that differ in one bit must not begin alike.
   for (let round = 0; round < 16; round += 1) uint32();
 
-  const below = (limit: number): number => {
-    if (!Number.isInteger(limit) || limit < 1 || limit > 2 ** 32) {
-      throw new TypeError(`seeded random: expected a bound of 1..2^32, got ${limit}`);
-    }
-    const fair = 2 ** 32 - (2 ** 32 % limit);
-    for (;;) {
-      const value = uint32();
-      if (value < fair) return value % limit;
-    }
-  };
+  const bytes = (n: number): Uint8Array => Uint8Array.from({ length: n }, () => uint32() & 0xff);
+  const below = (limit: number): number => randomBelow({ bytes, uint32 }, limit);
   return {
     seed,
     uint32,
-    bytes: (n) => {
-      const bytes = new Uint8Array(n);
-      for (let index = 0; index < n; index += 1) bytes[index] = uint32() & 0xff;
-      return bytes;
-    },
+    bytes,
     below,
     pick: (items) => items[below(items.length)] ?? items[0],
   };

@@ -56,7 +56,7 @@ export {
   putBucket,
   rebuildTree,
 } from "./mapping/epoch.js";
-export type { ChangedBucket, EpochOutcome, ZoneTree } from "./mapping/epoch.js";
+export type { ChangedBucket, EpochOutcome, StoredBucket, ZoneTree } from "./mapping/epoch.js";
 export { headMarkOf, verifyHead, verifyHeadSequence } from "./mapping/head.js";
 export type { HeadMark } from "./mapping/head.js";
 export { verifyManifest } from "./mapping/manifest.js";
@@ -121,3 +121,5 @@ export {
 export type { ObjectCheck } from "./directory/verify.js";
 export { formatSourceIssue, SourceError } from "./directory/yaml-source.js";
 export type { SourceIssue } from "./directory/yaml-source.js";
+export { checkDirectory } from "./directory/check.js";
+export type { Finding, ZoneCheck } from "./directory/finding.js";

@@ -28,11 +28,17 @@ export interface ZoneTree {
   readonly readBucket: (index: number) => Uint8Array;
 }
 
-/** A bucket to be stored, at depth b of the outcome. */
-export interface ChangedBucket {
+/** A bucket of the tree it is spoken of with. */
+export interface StoredBucket {
   readonly index: number;
   /** Real entries, ascending. */
   readonly entries: Uint8Array;
+}
+
+/** A bucket to be stored. */
+export interface ChangedBucket extends StoredBucket {
+  /** Depth of the tree after the epoch. */
+  readonly b: number;
 }
 
 export interface EpochOutcome {
@@ -79,7 +85,7 @@ export function* applyEpoch(
       : resize({ from: before.b, to: b }, (index) => merged.get(index) ?? zone.readBucket(index));
   for (const [index, entries] of next) {
     putBucket({ ...zone, tree }, { index, entries });
-    yield { index, entries };
+    yield { index, b, entries };
   }
   yield* pausing(tree.settle());
   const journal = encodeChanges(applied);
@@ -99,7 +105,7 @@ export function* applyEpoch(
 /** Hashes a bucket into its place in the tree. */
 export function putBucket(
   zone: { readonly zone: string; readonly kid: Uint8Array; readonly tree: BucketTree },
-  { index, entries }: ChangedBucket,
+  { index, entries }: StoredBucket,
 ): void {
   const { tree } = zone;
   const prefix = prefixOfBucket(index, tree.b);
@@ -113,7 +119,7 @@ export function* rebuildTree(zone: {
   readonly kid: Uint8Array;
   readonly b: number;
   /** Buckets in any order; those left out are empty. */
-  readonly buckets: Iterable<ChangedBucket>;
+  readonly buckets: Iterable<StoredBucket>;
 }): Generator<undefined, BucketTree, void> {
   const tree = new BucketTree(zone.b);
   const seen = new Uint8Array(tree.bucketCount);

@@ -1,0 +1,141 @@
+// Changes that are accepted and durable but in no head yet. They lie over the published zone, so that a
+// second registration of one slot before the epoch sees the first. Row format and bounds.
+
+import { DiscoveryError, limits } from "@whither/protocol";
+import { changesPerEpochMax, idxBytes, type SlotChange } from "@whither/zone";
+import { readU64, u64Bytes } from "@whither/store";
+
+/** Changes that may wait; four epochs' worth. */
+const changesMax = 4 * changesPerEpochMax;
+/** Bytes of the bodies that may wait: they are held in memory. */
+const bodyBytesMax = 64 * 1024 * 1024;
+
+const hashBytes = 32;
+const maskedOffset = 8 + hashBytes + idxBytes + 1;
+const bodyOffset = maskedOffset + limits.maskedBytes + hashBytes;
+
+/** New content of a slot. */
+export interface SlotContent {
+  /** 12 bytes. */
+  readonly masked: Uint8Array;
+  /** 32 bytes, SHA-256 of the body. */
+  readonly vhash: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+export interface PendingChange {
+  /** Order of acceptance. */
+  readonly sequence: bigint;
+  readonly acceptedAt: number;
+  /** 32 bytes; finds the receipt. */
+  readonly statementSha256: Uint8Array;
+  readonly idx: Uint8Array;
+  /** Undefined removes the slot. */
+  readonly to: SlotContent | undefined;
+}
+
+/** Key of a Map over idx. */
+export function idxText(idx: Uint8Array): string {
+  return Buffer.from(idx.buffer, idx.byteOffset, idx.length).toString("latin1");
+}
+
+/** acceptedAt(8) ‖ statement hash(32) ‖ idx(16) ‖ kind(1) ‖ masked(12) ‖ vhash(32) ‖ body. */
+export function encodePending(change: Omit<PendingChange, "sequence">): Uint8Array {
+  const { acceptedAt, statementSha256, idx, to } = change;
+  const bytes = new Uint8Array(to === undefined ? maskedOffset : bodyOffset + to.body.length);
+  bytes.set(u64Bytes(BigInt(acceptedAt)));
+  bytes.set(statementSha256, 8);
+  bytes.set(idx, 8 + hashBytes);
+  if (to === undefined) return bytes;
+  bytes[maskedOffset - 1] = 1;
+  bytes.set(to.masked, maskedOffset);
+  bytes.set(to.vhash, maskedOffset + limits.maskedBytes);
+  bytes.set(to.body, bodyOffset);
+  return bytes;
+}
+
+export function decodePending(sequence: bigint, bytes: Uint8Array): PendingChange {
+  const kind = bytes[maskedOffset - 1];
+  const fits = kind === 0 ? bytes.length === maskedOffset : bytes.length > bodyOffset;
+  if (!fits) throw new DiscoveryError("STORE_CORRUPT", "a pending change has a wrong size");
+  const head = {
+    sequence,
+    acceptedAt: Number(readU64(bytes, 0)),
+    statementSha256: bytes.slice(8, 8 + hashBytes),
+    idx: bytes.slice(8 + hashBytes, maskedOffset - 1),
+  };
+  if (kind === 0) return { ...head, to: undefined };
+  const masked = bytes.slice(maskedOffset, maskedOffset + limits.maskedBytes);
+  const vhash = bytes.slice(maskedOffset + limits.maskedBytes, bodyOffset);
+  return { ...head, to: { masked, vhash, body: bytes.slice(bodyOffset) } };
+}
+
+/** What one epoch takes: every pending change up to a point, and the last one of each slot. */
+export interface PendingCut {
+  readonly taken: readonly PendingChange[];
+  /** In idx order. */
+  readonly changes: readonly SlotChange[];
+  /** By vhash as Map key text: bodies of the slots' new contents. */
+  readonly bodies: ReadonlyMap<string, Uint8Array>;
+}
+
+/** The cut of an epoch without changes. */
+export const noCut: PendingCut = { taken: [], changes: [], bodies: new Map() };
+
+/** The changes that wait, in the order they were accepted. */
+export class PendingChanges {
+  readonly #inOrder = new Map<bigint, PendingChange>();
+  readonly #latest = new Map<string, PendingChange>();
+  #bodyBytes = 0;
+
+  get size(): number {
+    return this.#inOrder.size;
+  }
+
+  /** Throws OVERLOADED when no more can wait. */
+  requireRoom(bodyLength: number, retryAfterSeconds: number): void {
+    if (this.size < changesMax && this.#bodyBytes + bodyLength <= bodyBytesMax) return;
+    const text = "too many registrations wait for the next epoch";
+    throw new DiscoveryError("OVERLOADED", text, { retryAfterSeconds });
+  }
+
+  /** Adds a durable change. */
+  add(change: PendingChange): void {
+    this.#inOrder.set(change.sequence, change);
+    this.#latest.set(idxText(change.idx), change);
+    this.#bodyBytes += change.to?.body.length ?? 0;
+  }
+
+  /** The newest change of a slot. */
+  latest(idx: Uint8Array): PendingChange | undefined {
+    return this.#latest.get(idxText(idx));
+  }
+
+  /** The oldest changes, as many as one epoch may take. They stay until `remove`. */
+  cut(): PendingCut {
+    const taken: PendingChange[] = [];
+    const bySlot = new Map<string, PendingChange>();
+    for (const change of this.#inOrder.values()) {
+      const key = idxText(change.idx);
+      if (!bySlot.has(key) && bySlot.size >= changesPerEpochMax) break;
+      taken.push(change);
+      bySlot.set(key, change);
+    }
+    const last = [...bySlot.values()].sort((a, b) => Buffer.compare(a.idx, b.idx));
+    return {
+      taken,
+      changes: last.map(({ idx, to }) => ({ idx, to })),
+      bodies: new Map(last.flatMap(({ to }) => (to ? [[idxText(to.vhash), to.body]] : []))),
+    };
+  }
+
+  /** Forgets changes that are in a published head. */
+  remove(changes: readonly PendingChange[]): void {
+    for (const change of changes) {
+      if (!this.#inOrder.delete(change.sequence)) continue;
+      this.#bodyBytes -= change.to?.body.length ?? 0;
+      const key = idxText(change.idx);
+      if (this.#latest.get(key) === change) this.#latest.delete(key);
+    }
+  }
+}

@@ -1,0 +1,134 @@
+// What readers of a zone see: the state under the last signed head, and nothing newer. Bytes are sent
+// as they lie in the store; a path is read, never computed. Holds no key and no secret.
+
+import { DiscoveryError, type Head } from "@whither/protocol";
+import type { Snapshot, Store } from "@whither/store";
+import {
+  bucketIndex,
+  decodeEntry,
+  entryBytes,
+  findEntry,
+  isBucketPrefix,
+  type BucketTree,
+  type Entry,
+} from "@whither/zone";
+import { equalBytes } from "@whither/crypto";
+import {
+  encodeBodiesResponse,
+  encodeBucketResponse,
+  encodeObjectResponse,
+} from "./raw-messages.js";
+import { bodyKey, bucketKey } from "./zone-table.js";
+
+const noEntries = new Uint8Array(0);
+
+export interface BucketQuery {
+  /** 4 bytes. */
+  readonly kid: Uint8Array;
+  readonly b: number;
+  /** 16 bytes. */
+  readonly prefix: Uint8Array;
+}
+
+export interface PublishedState {
+  readonly store: Store;
+  readonly head: Head;
+  /** The head as an encoded signed object. */
+  readonly headBytes: Uint8Array;
+  /** SHA-256 of the head's payload. */
+  readonly headSha256: Uint8Array;
+  readonly tree: BucketTree;
+}
+
+/** One published epoch. Its snapshot is kept until nobody reads it any more. */
+export class PublishedZone {
+  readonly head: Head;
+  readonly headSha256: Uint8Array;
+  readonly headBytes: Uint8Array;
+  readonly tree: BucketTree;
+  /** Encoded GetHeadResponse. */
+  readonly headResponse: Uint8Array;
+  readonly #store: Store;
+  readonly #snapshot: Snapshot;
+  #readers = 0;
+  #retired = false;
+
+  constructor(state: PublishedState) {
+    this.head = state.head;
+    this.headSha256 = state.headSha256;
+    this.headBytes = state.headBytes;
+    this.tree = state.tree;
+    this.headResponse = encodeObjectResponse(state.headBytes);
+    this.#store = state.store;
+    this.#snapshot = state.store.snapshot();
+  }
+
+  /**
+   * Encoded BucketResponse. Throws UNKNOWN_KID or DEPTH_CHANGED when the client's head is not this one,
+   * INVALID_DATA for a prefix with bits behind the b-th.
+   */
+  bucketResponse({ kid, b, prefix }: BucketQuery): Uint8Array {
+    const { head, tree } = this;
+    if (!equalBytes(kid, head.kid)) throw new DiscoveryError("UNKNOWN_KID", "no tree of that kid");
+    if (b !== head.b) throw new DiscoveryError("DEPTH_CHANGED", `the depth is ${head.b}, not ${b}`);
+    if (!isBucketPrefix(prefix, b)) {
+      throw new DiscoveryError("INVALID_DATA", "expected 16 octets, zero behind the first b bits");
+    }
+    const index = bucketIndex(prefix, b);
+    const entries = this.readBucket(index);
+    return encodeBucketResponse({
+      count: entries.length / entryBytes,
+      entries,
+      padBytes: head.pad,
+      siblings: tree.path(index),
+      head: this.headBytes,
+    });
+  }
+
+  /** Real entries of a bucket. */
+  readBucket(index: number): Uint8Array {
+    const { kid, b } = this.head;
+    const key = bucketKey({ kid, b, index });
+    return this.#store.get(key, { snapshot: this.#snapshot }) ?? noEntries;
+  }
+
+  /** The entry of a slot, if the head holds one. */
+  find(idx: Uint8Array): Entry | undefined {
+    const entries = this.readBucket(bucketIndex(idx, this.head.b));
+    const { position, found } = findEntry(entries, entries.length / entryBytes, idx);
+    if (!found) return undefined;
+    return decodeEntry(entries.subarray(position * entryBytes, (position + 1) * entryBytes));
+  }
+
+  /** The body with this hash, if it is of this epoch. */
+  body(vhash: Uint8Array): Uint8Array | undefined {
+    return this.#store.get(bodyKey(vhash), { snapshot: this.#snapshot });
+  }
+
+  /** Encoded BodiesResponse, in the order asked. Throws UNKNOWN_BODY for the whole. */
+  async bodiesResponse(vhashes: readonly Uint8Array[]): Promise<Uint8Array> {
+    this.#readers += 1;
+    try {
+      const found = await this.#store.getMany(vhashes.map(bodyKey), { snapshot: this.#snapshot });
+      const bodies = found.filter((body) => body !== undefined);
+      if (bodies.length !== vhashes.length) {
+        throw new DiscoveryError("UNKNOWN_BODY", "a body is not of the current epoch");
+      }
+      return encodeBodiesResponse(bodies);
+    } finally {
+      this.#readers -= 1;
+      await this.#closeIfUnread();
+    }
+  }
+
+  /** No further reads begin; the snapshot goes with the last one under way. */
+  async retire(): Promise<void> {
+    if (this.#retired) return;
+    this.#retired = true;
+    await this.#closeIfUnread();
+  }
+
+  async #closeIfUnread(): Promise<void> {
+    if (this.#retired && this.#readers === 0) await this.#snapshot.close();
+  }
+}

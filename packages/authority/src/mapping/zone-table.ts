@@ -1,0 +1,92 @@
+// Where a mapping zone's rows lie in its store, and the rows that only this package reads. One store
+// holds one zone. No CSI, and no hash of one, is in any row: slots lie under VOPRF outputs.
+
+import { composeKey, readU64, u32Bytes, u64Bytes } from "@whither/store";
+import { DiscoveryError } from "@whither/protocol";
+
+const tables = {
+  identity: 1,
+  head: 2,
+  bucket: 3,
+  body: 4,
+  pending: 5,
+  journal: 6,
+  receipt: 7,
+  receiptTime: 8,
+  nonce: 9,
+} as const;
+
+/** Zone name and kid the store was made for. */
+export const identityKey = composeKey(tables.identity, Uint8Array.of(0));
+/** The manifest under which the last head was signed, as an encoded signed object. */
+export const manifestKey = composeKey(tables.identity, Uint8Array.of(1));
+/** Present while slots are loaded in bulk: what lies in the body table is then of no head. */
+export const loadingKey = composeKey(tables.identity, Uint8Array.of(2));
+
+/** Payload of a head whose epoch is stored and whose signature is not. */
+export const unsignedHeadKey = composeKey(tables.head, Uint8Array.of(0));
+/** The last signed head, an encoded signed object. */
+export const signedHeadKey = composeKey(tables.head, Uint8Array.of(1));
+
+export interface BucketRow {
+  readonly kid: Uint8Array;
+  readonly b: number;
+  readonly index: number;
+}
+
+// The depth is part of the key: while the tree changes its depth the buckets of both depths lie
+// side by side, and a head decides which of them count.
+export function bucketKey({ kid, b, index }: BucketRow): Uint8Array {
+  return composeKey(tables.bucket, kid, Uint8Array.of(b), u32Bytes(index));
+}
+
+export const bucketTablePrefix = Uint8Array.of(tables.bucket);
+export const bodyTablePrefix = Uint8Array.of(tables.body);
+export const pendingTablePrefix = Uint8Array.of(tables.pending);
+export const journalPrefix = Uint8Array.of(tables.journal);
+export const receiptTimePrefix = Uint8Array.of(tables.receiptTime);
+export const noncePrefix = Uint8Array.of(tables.nonce);
+
+/** Reads back a bucket's key. */
+export function parseBucketKey(key: Uint8Array): BucketRow {
+  if (key.length !== 10) throw new DiscoveryError("STORE_CORRUPT", "a bucket has a wrong key");
+  const index = new DataView(key.buffer, key.byteOffset).getUint32(6);
+  return { kid: key.subarray(1, 5), b: key[5] ?? 0, index };
+}
+
+export const bodyKey = (vhash: Uint8Array): Uint8Array => composeKey(tables.body, vhash);
+export const pendingKey = (sequence: bigint): Uint8Array =>
+  composeKey(tables.pending, u64Bytes(sequence));
+export const receiptKey = (statementSha256: Uint8Array): Uint8Array =>
+  composeKey(tables.receipt, statementSha256);
+/** Receipts by the time they were given, so that old ones can be dropped. */
+export const receiptTimeKey = (acceptedAt: number, statementSha256: Uint8Array): Uint8Array =>
+  composeKey(tables.receiptTime, u64Bytes(BigInt(acceptedAt)), statementSha256);
+/** Spent nonces begin with their expiry, so that their order is that of time. */
+export const nonceKey = (nonce: Uint8Array): Uint8Array => composeKey(tables.nonce, nonce);
+/** First key of a time table at or after a time. */
+export const timeKey = (prefix: Uint8Array, seconds: number): Uint8Array =>
+  composeKey(prefix[0] ?? 0, u64Bytes(BigInt(Math.max(0, seconds))));
+
+/** The value of rows that only exist. */
+export const present = Uint8Array.of(1);
+
+/** What became of a statement that the zone accepted. */
+export interface Receipt {
+  readonly acceptedAt: number;
+  /** Serial of the head that first held it; undefined while it waits. */
+  readonly serial: number | undefined;
+}
+
+export function encodeReceipt({ acceptedAt, serial }: Receipt): Uint8Array {
+  const bytes = new Uint8Array(16);
+  bytes.set(u64Bytes(BigInt(acceptedAt)));
+  bytes.set(u64Bytes(BigInt(serial ?? 0)), 8);
+  return bytes;
+}
+
+export function decodeReceipt(bytes: Uint8Array): Receipt {
+  if (bytes.length !== 16) throw new DiscoveryError("STORE_CORRUPT", "a receipt has a wrong size");
+  const serial = Number(readU64(bytes, 8));
+  return { acceptedAt: Number(readU64(bytes, 0)), serial: serial === 0 ? undefined : serial };
+}

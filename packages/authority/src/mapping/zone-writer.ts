@@ -1,0 +1,249 @@
+// The one writer of a zone. An epoch is two writes: everything it changes together with the head's
+// payload, then the head's signature. In between lies the only state in which store and readers
+// differ; a process that starts there signs that payload as it stands, so that no serial ever means
+// two things.
+
+import { equalBytes, sha256 } from "@whither/crypto/node";
+import { limits, roles, type Head } from "@whither/protocol";
+import type { Clock, Logger, Scheduled } from "@whither/runtime";
+import type { Journal, Store } from "@whither/store";
+import { encodeHead, encodeSignedObject } from "@whither/wire";
+import { changesPerEpochMax, changesRoot, nextDepth, signObject } from "@whither/zone";
+import {
+  headUnchanged,
+  makeHead,
+  prepareEpoch,
+  type EpochContext,
+  type HeadPlace,
+  type PreparedEpoch,
+} from "./epoch-batch.js";
+import { loadSlots, type LoadedSlot } from "./load-slots.js";
+import type { PendingChanges } from "./pending-changes.js";
+import { PublishedZone } from "./published-zone.js";
+import type { ZoneKeys } from "./zone-keys.js";
+import type { StoredZone } from "./zone-start.js";
+import { manifestKey, signedHeadKey, unsignedHeadKey } from "./zone-table.js";
+import { dropBuckets, dropOldRows } from "./zone-upkeep.js";
+
+/** Share of `epoch_s` between two looks for changes; the rest is for the work itself. */
+const tickShare = 0.9;
+/** Ticks between two rounds of upkeep. */
+const ticksPerUpkeep = 20;
+
+const noHash = new Uint8Array(32);
+
+export interface ZoneWriterOptions {
+  readonly store: Store;
+  readonly journal: Journal;
+  readonly keys: ZoneKeys;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Number of the zone's history at least. */
+  readonly epoch: number;
+  readonly pending: PendingChanges;
+}
+
+export class ZoneWriter {
+  readonly #options: ZoneWriterOptions;
+  readonly #context: EpochContext;
+  #published: PublishedZone;
+  #prepared: PreparedEpoch | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: Scheduled | undefined;
+  #ticks = 0;
+  #closed = false;
+
+  private constructor(options: ZoneWriterOptions, published: PublishedZone) {
+    this.#options = options;
+    this.#context = contextOf(options);
+    this.#published = published;
+  }
+
+  /** Brings the store to a signed head and the head up to date. */
+  static async open(options: ZoneWriterOptions, stored: StoredZone): Promise<ZoneWriter> {
+    const published = await firstPublished(options, stored);
+    const writer = new ZoneWriter(options, published);
+    await writer.publishIfDue();
+    return writer;
+  }
+
+  get published(): PublishedZone {
+    return this.#published;
+  }
+
+  /** Publishes what waits, or a fresh head when nothing does. */
+  publish(): Promise<void> {
+    return this.#exclusive(() => this.#epoch());
+  }
+
+  /** Publishes if something waits or the head is due for another reason. */
+  publishIfDue(): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#prepared !== undefined) await this.#finish(this.#prepared);
+      if (this.#isDue()) await this.#epoch();
+      while (this.#options.pending.size >= changesPerEpochMax) await this.#epoch();
+    });
+  }
+
+  /** Fills an empty zone. */
+  load(slots: Iterable<LoadedSlot> | AsyncIterable<LoadedSlot>): Promise<void> {
+    return this.#exclusive(async () => {
+      const work = { base: this.#published, place: this.#nextPlace() };
+      this.#prepared = await loadSlots(this.#context, work, slots);
+      await this.#finish(this.#prepared);
+    });
+  }
+
+  /** Looks for changes within every `epoch_s`. A failed epoch is tried again at the next look. */
+  start(): void {
+    const { clock, keys, logger } = this.#options;
+    const periodMs = Math.floor(keys.manifest.epochSeconds * 1000 * tickShare);
+    const tick = async (): Promise<void> => {
+      try {
+        await this.publishIfDue();
+        this.#ticks += 1;
+        if (this.#ticks % ticksPerUpkeep === 0) await this.#upkeep();
+      } catch (error) {
+        logger.error("epoch failed", { zone: keys.zone, error });
+      }
+      if (!this.#closed) this.#timer = clock.schedule(periodMs, () => void tick());
+    };
+    this.#timer = clock.schedule(periodMs, () => void tick());
+  }
+
+  /** Waits for the epoch under way. What still waits stays in the store for the next start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#queue.catch(() => undefined);
+    await this.#published.retire();
+  }
+
+  #exclusive(work: () => Promise<void>): Promise<void> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  #isDue(): boolean {
+    const { head } = this.#published;
+    const { clock, keys, epoch, pending } = this.#options;
+    const { b, mapSize: size } = head;
+    const heartbeat = limits.heartbeatSeconds - keys.manifest.epochSeconds;
+    return (
+      pending.size > 0 ||
+      nextDepth({ b, size }) !== b ||
+      head.epoch < epoch ||
+      !equalBytes(head.manifestSha256, keys.manifestSha256) ||
+      clock.nowSeconds() - head.time >= heartbeat
+    );
+  }
+
+  async #epoch(): Promise<void> {
+    if (this.#prepared !== undefined) await this.#finish(this.#prepared);
+    const cut = this.#options.pending.cut();
+    const work = { base: this.#published, place: this.#nextPlace(), cut };
+    this.#prepared = await prepareEpoch(this.#context, work);
+    await this.#finish(this.#prepared);
+  }
+
+  async #finish(prepared: PreparedEpoch): Promise<void> {
+    const { store, pending, logger } = this.#options;
+    const before = this.#published;
+    this.#published = await signHead(this.#options, prepared);
+    this.#prepared = undefined;
+    pending.remove(prepared.cut.taken);
+    const { zone, serial, mapSize, b } = prepared.head;
+    logger.info("head published", { zone, serial, slots: mapSize, b });
+    await before.retire();
+    // Only now, since readers of the old head needed them until here.
+    if (before.head.b !== b) await dropBuckets(store, before.head);
+  }
+
+  #nextPlace(): HeadPlace {
+    const { head, headSha256 } = this.#published;
+    const { clock, logger, epoch } = this.#options;
+    const nowSeconds = clock.nowSeconds();
+    if (nowSeconds < head.time) {
+      // The time of heads never goes back; readers would take it for a roll-back.
+      logger.warn("clock behind head", { zone: head.zone, behind_s: head.time - nowSeconds });
+    }
+    return {
+      epoch: Math.max(head.epoch, epoch),
+      serial: head.serial + 1,
+      time: Math.max(head.time, nowSeconds),
+      prevSha256: head.epoch < epoch ? noHash : headSha256,
+    };
+  }
+
+  async #upkeep(): Promise<void> {
+    const { store, journal, clock } = this.#options;
+    const { serial } = this.#published.head;
+    await dropOldRows({ store, journal, serial, nowSeconds: clock.nowSeconds() });
+  }
+}
+
+function contextOf({ store, journal, clock, keys }: ZoneWriterOptions): EpochContext {
+  const { manifestBytes: bytes, manifestSha256 } = keys;
+  return { store, journal, clock, manifest: { bytes, sha256: manifestSha256 }, kid: keys.kid };
+}
+
+/** The second write of an epoch, and what readers see from then on. */
+async function signHead(
+  { store, keys }: Pick<ZoneWriterOptions, "store" | "keys">,
+  prepared: Pick<PreparedEpoch, "payload" | "head" | "tree">,
+): Promise<PublishedZone> {
+  const { payload, head, tree } = prepared;
+  const { zone, signer } = keys;
+  const object = signObject({ type: "head", role: roles.zone, zone, payload, signer });
+  const headBytes = encodeSignedObject(object);
+  await store.commit(
+    { puts: [[signedHeadKey, headBytes]], deletes: [unsignedHeadKey] },
+    { sync: true },
+  );
+  return new PublishedZone({ store, head, headBytes, headSha256: sha256(payload), tree });
+}
+
+async function firstPublished(
+  options: ZoneWriterOptions,
+  { last, tree }: StoredZone,
+): Promise<PublishedZone> {
+  const { store } = options;
+  if (last === undefined) return signHead(options, await storeFirstHead(options, { tree }));
+  const { head, payload, signed } = last;
+  if (signed === undefined) return signHead(options, { payload, head, tree });
+  return new PublishedZone({ store, head, headBytes: signed, headSha256: sha256(payload), tree });
+}
+
+/** The head of a new and empty zone. */
+async function storeFirstHead(
+  options: ZoneWriterOptions,
+  { tree }: Pick<StoredZone, "tree">,
+): Promise<Pick<PreparedEpoch, "payload" | "head" | "tree">> {
+  const { store, keys, clock, epoch } = options;
+  const head: Head = makeHead({
+    context: contextOf(options),
+    base: keys,
+    place: { epoch, serial: 1, time: clock.nowSeconds(), prevSha256: noHash },
+    outcome: {
+      mapRoot: tree.root(),
+      size: 0,
+      b: tree.b,
+      pad: tree.padBytes(),
+      changesRoot: changesRoot(new Uint8Array(0)),
+    },
+  });
+  const payload = encodeHead(head);
+  await store.commit(
+    {
+      puts: [
+        [manifestKey, keys.manifestBytes],
+        [unsignedHeadKey, payload],
+      ],
+      deletes: [],
+      expect: headUnchanged(undefined),
+    },
+    { sync: true },
+  );
+  return { payload, head, tree };
+}

@@ -111,15 +111,22 @@ function refusedNodes(source: {
   const refuse = (node: Node, text: string): void => {
     issues.push({ file, line: lines.linePos(node.range?.[0] ?? 0).line, key: "", text });
   };
+  const refuseMarks = (node: Node): void => {
+    if ("anchor" in node && node.anchor !== undefined) {
+      refuse(node, `expected no anchor, got &${node.anchor}`);
+    }
+    if (node.tag !== undefined) refuse(node, `expected no tag, got ${node.tag}`);
+  };
   visit(document, {
     Alias: (_key, node) => {
       refuse(node, `expected the value written out, got the alias *${node.source}`);
     },
     Value: (_key, node) => {
-      if (node.anchor !== undefined) refuse(node, `expected no anchor, got &${node.anchor}`);
-      if (node.tag !== undefined) refuse(node, `expected no tag, got ${node.tag}`);
+      refuseMarks(node);
     },
+    // The more specific visitor is the only one called for a mapping.
     Map: (_key, map) => {
+      refuseMarks(map);
       const seen = new Set<string>();
       for (const { key } of map.items) {
         if (!isScalar(key)) continue;

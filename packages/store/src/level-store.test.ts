@@ -1,0 +1,146 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DiscoveryError } from "@whither/protocol";
+import { expect } from "chai";
+import { openLevelStore } from "./level-store.js";
+
+const key = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (value: Uint8Array | undefined): string => new TextDecoder().decode(value);
+
+let directory = "";
+let path = "";
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "whither-level-"));
+  path = join(directory, "zone", "store");
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+async function openError(): Promise<DiscoveryError> {
+  try {
+    await (await openLevelStore({ path })).close();
+  } catch (error) {
+    if (error instanceof DiscoveryError) return error;
+    throw error;
+  }
+  return expect.fail("expected the opening to fail");
+}
+
+async function makeStore(): Promise<void> {
+  const store = await openLevelStore({ path });
+  await store.commit({ puts: [[key("a"), key("kept")]], deletes: [] }, { sync: true });
+  await store.close();
+}
+
+describe("LevelDB store", () => {
+  it("keeps what was committed over a close, in a directory for the owner only", async () => {
+    await makeStore();
+    const store = await openLevelStore({ path });
+    expect(text(store.get(key("a")))).to.equal("kept");
+    await store.close();
+    expect((await stat(path)).mode & 0o777).to.equal(0o700);
+  });
+
+  it("tells a second opener who has it, and opens again after a close", async () => {
+    const store = await openLevelStore({ path });
+    const error = await openError();
+    expect(error.code).to.equal("STORE_LOCKED");
+    expect(error.text).to.equal(`the store is in use by process ${process.pid}`);
+    await store.close();
+    await makeStore();
+  });
+
+  it("is not opened where it is missing and not to be made", async () => {
+    const opening = openLevelStore({ path, create: false });
+    const error: unknown = await opening.catch((reason: unknown) => reason);
+    expect(error).to.be.instanceOf(DiscoveryError);
+  });
+
+  const damages: readonly (readonly [string, (name: string) => boolean, "rubbish" | "cut"])[] = [
+    ["its manifest is rubbish", (name) => name.startsWith("MANIFEST"), "rubbish"],
+    ["its manifest is empty", (name) => name.startsWith("MANIFEST"), "cut"],
+    ["its pointer to the manifest is rubbish", (name) => name === "CURRENT", "rubbish"],
+  ];
+  for (const [title, matches, damage] of damages) {
+    it(`says STORE_CORRUPT when ${title}`, async () => {
+      await makeStore();
+      const name = (await readdir(path)).find(matches) ?? expect.fail("no such file");
+      if (damage === "cut") await truncate(join(path, name));
+      else await writeFile(join(path, name), "rubbish, and no line end");
+      expect((await openError()).code).to.equal("STORE_CORRUPT");
+    });
+  }
+
+  it("says STORE when a file is in the directory's place", async () => {
+    await writeFile(join(directory, "zone"), "");
+    expect(["STORE", "CONFIG"]).to.include((await openError()).code);
+  });
+
+  it("fails a commit with STORE when the disk is full, and keeps what was committed", async () => {
+    // RLIMIT_FSIZE stands in for a full disk; SIGXFSZ would end the process, Node ignores it.
+    const script = `
+      const { openLevelStore } = await import(${JSON.stringify(new URL("./index.ts", import.meta.url).href)});
+      const store = await openLevelStore({ path: ${JSON.stringify(path)}, writeBufferBytes: 64 * 1024 * 1024 });
+      const value = new Uint8Array(8192).fill(1);
+      let stored = 0;
+      try {
+        for (;; stored += 1) {
+          const puts = [[new TextEncoder().encode("k" + stored), value]];
+          await store.commit({ puts, deletes: [] }, { sync: true });
+        }
+      } catch (error) {
+        const again = store.get(new TextEncoder().encode("k0"))?.length;
+        console.log(JSON.stringify({ stored, code: error.code, again }));
+      }`;
+    const child = spawn(
+      "bash",
+      [
+        "-c",
+        'ulimit -f 256; exec "$0" --conditions=whither-source --import=tsx --input-type=module --eval "$1"',
+        process.execPath,
+        script,
+      ],
+      { stdio: ["ignore", "pipe", "inherit"], cwd: process.cwd() },
+    );
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (part: string) => (output += part));
+    await once(child, "close");
+    const { stored, code, again } = JSON.parse(output) as Record<string, unknown>;
+    expect(code).to.equal("STORE");
+    expect(again, "reads go on").to.equal(8192);
+    expect(stored).to.be.above(5);
+    const store = await openLevelStore({ path });
+    for (let n = 0; n < Number(stored); n += 1)
+      expect(store.get(key(`k${n}`))).to.have.length(8192);
+    await store.close();
+  });
+
+  it("does not block the event loop for long while it takes a large batch", async () => {
+    const store = await openLevelStore({ path });
+    const value = new Uint8Array(64);
+    const puts = Array.from({ length: 60_000 }, (_, n) => [key(`key ${n}`), value] as const);
+    let longestMs = 0;
+    let done = false;
+    const committing = store
+      .commit({ puts, deletes: [] }, { sync: true })
+      .then(() => (done = true));
+    let last = performance.now();
+    while (!done) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const now = performance.now();
+      longestMs = Math.max(longestMs, now - last);
+      last = now;
+    }
+    await committing;
+    await store.close();
+    // All rows in one go take ten times as long as one turn's share; the machine may be busy.
+    expect(longestMs).to.be.below(100);
+  });
+
+  it("notes no key or value outside its database files", async () => {
+    await makeStore();
+    expect(await readFile(join(path, "HOLDER"), "utf8")).to.equal(`${process.pid}\n`);
+  });
+});

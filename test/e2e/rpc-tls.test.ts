@@ -295,22 +295,6 @@ describe("rpc over TLS", () => {
       expect(probe.contexts[0]?.signal.aborted).to.equal(true);
     });
 
-    it("does not take an upload that its client cancelled for a whole one", async () => {
-      const { port, probe } = await serve();
-      const { client } = dial(port);
-      const controller = new AbortController();
-      async function* halfOfIt() {
-        yield { id: 1n };
-        await until(() => Promise.resolve(probe.contexts.length === 1));
-        controller.abort();
-        await new Promise(() => undefined);
-      }
-      const work = failure(client.upload(halfOfIt(), { signal: controller.signal }));
-      expect(await work).to.include({ code: "CANCELLED" });
-      await until(() => Promise.resolve(probe.released.length === 1));
-      expect(probe.released).to.deep.equal(["upload cut short"]);
-    });
-
     it("aborts the handler of a callback stream when the client's connection goes", async () => {
       const { port, probe } = await serve();
       const { channel } = dial(port);
@@ -321,11 +305,12 @@ describe("rpc over TLS", () => {
           onMessage: () => resolve(),
           onClose: (error) => closed.push(error),
         });
-        duplex.send({ id: 1n });
+        duplex.send({ id: 1n, command: "linger" });
       });
       await answered;
       channel.close();
       await until(() => Promise.resolve(probe.released.includes("exchange")));
+      expect(closed[0]).to.include({ code: "CANCELLED", upstream: `${host}:${port}` });
       expect(probe.contexts[0]?.signal.aborted).to.equal(true);
     });
 

@@ -138,13 +138,7 @@ function receive(call: ServerInterceptingCallInterface, { onStart, onCancel }: R
       pull();
     },
     onReceiveHalfClose() {
-      // Node ends the readable side of a stream that the client has reset just as if the client had
-      // finished; an upload cut short must not pass for a whole one. Asking for one more read makes
-      // grpc-js look at the stream and, if it is gone, queue onCancel before what is queued here.
-      call.startRead();
-      process.nextTick(() => {
-        if (!over) listener?.onHalfClose();
-      });
+      if (!over) listener?.onHalfClose();
     },
     onCancel() {
       if (over) return;

@@ -50,13 +50,7 @@ export function createEchoService(
     async upload(requests, context) {
       contexts.push(context);
       let id = 0n;
-      try {
-        for await (const request of requests) id += request.id;
-        released.push("upload");
-      } catch (error) {
-        released.push("upload cut short");
-        throw error;
-      }
+      for await (const request of requests) id += request.id;
       return { id };
     },
     exchange: exchangeForms(probe)[exchange],
@@ -70,12 +64,16 @@ function exchangeForms({ contexts, released }: EchoProbe) {
       callback(context: CallContext, stream: EchoStream) {
         contexts.push(context);
         context.signal.addEventListener("abort", () => released.push("exchange"));
+        let lingers = false;
         stream.onMessage((request) => {
+          if (request.command === "linger") lingers = true;
           if (request.command === "throw") throw new TypeError(secretText);
           if (request.command === "end") stream.end();
           else stream.send(request);
         });
-        stream.onEnd(() => stream.end());
+        stream.onEnd(() => {
+          if (!lingers) stream.end();
+        });
       },
     },
     rawCallback: {

@@ -112,9 +112,9 @@ export function composeStatement(wish: StatementWish): ComposedStatement {
 }
 
 function composeItems(wish: StatementWish): readonly HolderItem[] {
-  const { previous, added, nowSeconds, keep = (items) => items } = wish;
+  const { previous, added, nowSeconds } = wish;
   const standing = (previous?.items ?? []).filter((item) => item.notAfter > nowSeconds);
-  const kept = keep(standing);
+  const kept = wish.keep?.(standing) ?? standing;
   if (new Set(kept.map((item) => item.preference)).size !== kept.length) {
     throw new TypeError("two items of one preference");
   }

@@ -1,0 +1,91 @@
+import { expect } from "chai";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { ErrorCode } from "@whither/protocol";
+import { RegisterRequestSchema } from "@whither/wire";
+import {
+  fixedBytes,
+  makeCredential,
+  makeMapping,
+  makeRegistrationParties,
+  makeStatement,
+  outcomeOf,
+} from "@whither/testkit";
+import {
+  decodeRegisterRequest,
+  encodeRegisterRequest,
+  type RegistrationRequest,
+} from "./register-request.js";
+
+const parties = makeRegistrationParties();
+const { zone, csi, opening } = parties;
+const credential = makeCredential(parties);
+const mapping = makeMapping(parties, { credential });
+const statement = makeStatement(parties, { mappings: [mapping] });
+const full: RegistrationRequest = { zone, csi, statement, added: { mapping, credential, opening } };
+
+const overTheWire = (request: RegistrationRequest) =>
+  fromBinary(
+    RegisterRequestSchema,
+    toBinary(RegisterRequestSchema, create(RegisterRequestSchema, encodeRegisterRequest(request))),
+  );
+
+describe("register request", () => {
+  it("comes back from the wire as it went", () => {
+    expect(decodeRegisterRequest(overTheWire(full))).to.deep.equal(full);
+  });
+
+  it("may hold a statement alone", () => {
+    const order = { zone, csi, statement };
+    expect(decodeRegisterRequest(overTheWire(order))).to.deep.equal(order);
+  });
+
+  type Message = ReturnType<typeof overTheWire>;
+  const cases: readonly [ErrorCode, string, (m: Message) => void][] = [
+    [
+      "INVALID_CSI",
+      "an identifier that is not canonical",
+      (m) => void (m.csi = "tel:+1 415 555 0123"),
+    ],
+    ["INVALID_CSI", "no identifier", (m) => void (m.csi = "")],
+    ["INVALID_DATA", "no zone", (m) => void (m.zone = "")],
+    ["INVALID_DATA", "neither public nor audience", (m) => void (m.slot = { case: undefined })],
+    [
+      "NOT_AVAILABLE",
+      "an audience slot",
+      (m) =>
+        void (m.slot = create(RegisterRequestSchema, {
+          slot: { case: "audience", value: { tag: fixedBytes("tag") } },
+        }).slot),
+    ],
+    ["BAD_OPENING", "an opening of 31 bytes", (m) => void (m.opening = new Uint8Array(31))],
+    ["INVALID_DATA", "a mapping without credential", (m) => (m.credential = undefined)],
+    [
+      "INVALID_DATA",
+      "no statement",
+      (m) =>
+        void (m.slot = create(RegisterRequestSchema, { slot: { case: "public", value: {} } }).slot),
+    ],
+    [
+      "TOO_LARGE",
+      "a payload that fits no slot",
+      (m) => void (m.credential!.payload = new Uint8Array(16_385)),
+    ],
+    ["INVALID_DATA", "an empty payload", (m) => void (m.credential!.payload = new Uint8Array())],
+    [
+      "INVALID_DATA",
+      "seventeen signatures",
+      (m) =>
+        void (m.credential!.signatures = Array.from(
+          { length: 17 },
+          () => m.credential!.signatures[0]!,
+        )),
+    ],
+  ];
+  for (const [code, title, change] of cases) {
+    it(`${code}: ${title}`, () => {
+      const message = overTheWire(full);
+      change(message);
+      expect(outcomeOf(() => decodeRegisterRequest(message))).to.equal(code);
+    });
+  }
+});

@@ -108,7 +108,7 @@ describe("compiled directory", () => {
     const hashes = compiled.nodes.at(-1)?.authorities[0]?.manifestSha256.map(toHex);
     expect(hashes).to.deep.equal(["new.m", "old.m"].map((path) => toHex(sha256(utf8(path)))));
     expect(mistakes(() => compile([], { registry }))).to.match(
-      /^registry\.yaml:8: zones\.de@dp-a\.example\.manifest: expected a readable manifest file, got "new\.m"/,
+      /^registry\.yaml:7: zones\.de@dp-a\.example\.manifest: expected a readable manifest file, got "new\.m"/,
     );
   });
 

@@ -22,8 +22,9 @@ export interface LevelStoreOptions {
 
 /** A file of ours in the database's directory: the pid that has it open. LevelDB's own lock decides. */
 const holderName = "HOLDER";
-/** Rows that go into a batch before other work gets a turn: about 2 ms. */
+/** Rows and bytes that go into a batch before other work gets a turn: about 2 ms of either. */
 const rowsPerTurn = 2048;
+const bytesPerTurn = 768 * 1024;
 /** Rows that one step of an iteration reads. */
 const rowsPerStep = 256;
 
@@ -184,14 +185,21 @@ class LevelStore implements Store {
     const chained = this.#level.batch();
     try {
       let rows = 0;
+      let bytes = 0;
+      const turn = async (): Promise<void> => {
+        rows = 0;
+        bytes = 0;
+        await nextTurn();
+      };
       for (const { deletes, puts } of batches) {
         for (const key of deletes) {
           chained.del(key);
-          if (++rows % rowsPerTurn === 0) await nextTurn();
+          if (++rows >= rowsPerTurn) await turn();
         }
         for (const [key, value] of puts) {
           chained.put(key, value);
-          if (++rows % rowsPerTurn === 0) await nextTurn();
+          bytes += value.length;
+          if (++rows >= rowsPerTurn || bytes >= bytesPerTurn) await turn();
         }
       }
       await chained.write({ sync });

@@ -8,3 +8,21 @@ export type {
 } from "./mapping/mapping-zone.js";
 export type { LoadedSlot } from "./mapping/load-slots.js";
 export type { ZoneSecrets } from "./mapping/zone-keys.js";
+export { createAdmission, defaultAdmissionLimits } from "./admission.js";
+export type {
+  Admission,
+  AdmissionLimit,
+  AdmissionLimits,
+  AdmissionOptions,
+  AdmittedClient,
+} from "./admission.js";
+export { createDiscoveryProvider } from "./discovery-provider.js";
+export type {
+  DiscoveryProvider,
+  DiscoveryProviderOptions,
+  ProvidedZone,
+} from "./discovery-provider.js";
+export { createDiscoveryService } from "./discovery-service.js";
+export type { DiscoveryServiceOptions } from "./discovery-service.js";
+export { createZoneService } from "./zone-service.js";
+export type { ServedZones, ZoneServiceOptions } from "./zone-service.js";

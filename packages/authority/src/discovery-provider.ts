@@ -1,0 +1,179 @@
+// A discovery provider put together: its zones, what it knows of the directory, admission and services. Knows
+// no socket and no file, so that a process and a test on a simulated network run the same thing.
+
+import { equalBytes, type Signer } from "@whither/crypto";
+import type { DirectoryFollower } from "@whither/directory";
+import { isDiscoveryError, type Csi, type DpId, type MspId } from "@whither/protocol";
+import type { ServerInterceptor, ServiceRegistration } from "@whither/rpc";
+import {
+  silentLogger,
+  type Clock,
+  type Logger,
+  type Random,
+  type Scheduled,
+} from "@whither/runtime";
+import type { Registry } from "@whither/zone";
+import { createAdmission, type Admission, type AdmissionLimits } from "./admission.js";
+import { createDiscoveryService } from "./discovery-service.js";
+import type { MappingZone } from "./mapping/mapping-zone.js";
+import { createRegistrarService } from "./registrar-service.js";
+import { createZoneService } from "./zone-service.js";
+
+/** How often the registry is looked at again; from a mirror this costs nothing. */
+const registryRefreshMs = 60_000;
+/** CPU time of a registration: six signatures and one evaluation of the identifier. */
+const registerCpuMs = 4;
+const registerMethod = "/whither.v1.Registrar/Register";
+
+export interface ProvidedZone {
+  readonly zone: MappingZone;
+  /** The zone key, for acceptances and promises. */
+  readonly signer: Signer;
+  /** An identifier that lies in the zone, real or not, by which to see what the directory says of it. */
+  readonly probe?: Csi | undefined;
+}
+
+export interface DiscoveryProviderOptions {
+  readonly dpId: DpId;
+  readonly zones: readonly ProvidedZone[];
+  readonly follower: DirectoryFollower;
+  readonly limits?: AdmissionLimits;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+}
+
+export interface DiscoveryProvider extends AsyncDisposable {
+  /** `Zone`: for the listener without client certificates. */
+  readonly publicServices: readonly ServiceRegistration[];
+  /** `Discovery` and `Registrar`: for the listener that demands them. */
+  readonly clientServices: readonly ServiceRegistration[];
+  readonly admission: Admission;
+  /** Publishes epochs and follows the registry from now on. */
+  start(): void;
+  /** Waits for epochs under way. Zones, follower and stores stay their owner's to close. */
+  close(): Promise<void>;
+}
+
+export function createDiscoveryProvider(options: DiscoveryProviderOptions): DiscoveryProvider {
+  const { dpId, zones, follower, clock, random, logger = silentLogger } = options;
+  const parties = new RegistryWatch(options, logger);
+  const admission = createAdmission({
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    clock,
+    logger,
+    mspOfSpki: (spki) => parties.mspOfSpki(spki),
+  });
+  const served = new Map(zones.map(({ zone }) => [zone.zone as string, zone]));
+  const close = async (): Promise<void> => {
+    parties.close();
+    await Promise.all(zones.map(({ zone }) => zone.close()));
+  };
+  return {
+    publicServices: [createZoneService({ zones: served, admission, logger })],
+    clientServices: [
+      createDiscoveryService({ zones: served, admission, logger }),
+      createRegistrarService({
+        dpId,
+        zones,
+        directory: follower,
+        clock,
+        random,
+        logger,
+        interceptors: [registrationInterceptor(admission)],
+      }),
+    ],
+    admission,
+    start() {
+      for (const { zone } of zones) zone.start();
+      parties.start();
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Bounds registrations per client as evaluations are. */
+function registrationInterceptor(admission: Admission): ServerInterceptor {
+  return async (context, next) => {
+    const client = admission.identify(context);
+    admission.admitRequest(client);
+    if (context.method === registerMethod) admission.chargeCpu(client, registerCpuMs);
+    await next(context);
+  };
+}
+
+/** The newest registry seen, by certificate; and whether the directory names the zones as they are. */
+class RegistryWatch {
+  readonly #options: DiscoveryProviderOptions;
+  readonly #logger: Logger;
+  readonly #stop = new AbortController();
+  #registry: Registry | undefined;
+  #bySpki: ReadonlyMap<string, MspId> = new Map();
+  #timer: Scheduled | undefined;
+
+  constructor(options: DiscoveryProviderOptions, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+  }
+
+  mspOfSpki(spkiSha256: Uint8Array): MspId | undefined {
+    return this.#bySpki.get(spkiText(spkiSha256));
+  }
+
+  start(): void {
+    void this.#look();
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#timer?.cancel();
+  }
+
+  async #look(): Promise<void> {
+    const { follower, clock } = this.#options;
+    const { signal } = this.#stop;
+    try {
+      this.#take(await follower.registry({ signal }));
+      await this.#checkDelegations();
+    } catch (error) {
+      // Queries go on; registrations say UNREACHABLE themselves until a directory has been seen.
+      if (!signal.aborted) this.#logger.warn("directory not reached", { error });
+    }
+    if (signal.aborted) return;
+    this.#timer = clock.schedule(registryRefreshMs, () => void this.#look());
+  }
+
+  #take(registry: Registry): void {
+    if (registry === this.#registry) return;
+    this.#registry = registry;
+    this.#bySpki = new Map(
+      registry.msps().flatMap((msp) => msp.spkiSha256.map((spki) => [spkiText(spki), msp.id])),
+    );
+    if (registry.dp(this.#options.dpId) === undefined) {
+      this.#logger.error("dp not registered", { dp: this.#options.dpId });
+    }
+  }
+
+  /** A zone that the directory does not name, or names with another manifest, is of use to nobody. */
+  async #checkDelegations(): Promise<void> {
+    const { follower, zones } = this.#options;
+    const { signal } = this.#stop;
+    for (const { zone, probe } of zones) {
+      if (probe === undefined) continue;
+      try {
+        const { authorities } = await follower.delegation(probe, { signal });
+        const named = authorities.find((authority) => authority.zone === zone.zone);
+        const isNamed = named?.manifestSha256.some((hash) => equalBytes(hash, zone.manifestSha256));
+        if (isNamed !== true) this.#logger.error("manifest not delegated", { zone: zone.zone });
+      } catch (error) {
+        if (!isDiscoveryError(error)) throw error;
+        this.#logger.warn("delegation not checked", { zone: zone.zone, error });
+      }
+    }
+  }
+}
+
+function spkiText(spki: Uint8Array): string {
+  return Buffer.from(spki).toString("base64url");
+}

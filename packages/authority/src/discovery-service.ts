@@ -1,0 +1,122 @@
+// Service `Discovery` of discovery.proto: evaluates blinded elements for clients with a certificate. It
+// learns who asks and how many, never which identifiers (requirement 14). Arithmetic runs in the engine.
+
+import { elementBytes, splitElements } from "@whither/crypto";
+import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
+import {
+  implementService,
+  type CallContext,
+  type ServerDuplex,
+  type ServiceRegistration,
+} from "@whither/rpc";
+import { silentLogger, type Logger } from "@whither/runtime";
+import { Discovery, type EvaluateRequest, type ExchangeRequest } from "@whither/wire";
+import type { Admission, AdmittedClient } from "./admission.js";
+import { encodeCorrelated, encodeEvaluateResponse, exchangeCases } from "./mapping/raw-messages.js";
+import { errorBytes, zoneOf, type ServedZones } from "./zone-service.js";
+
+/**
+ * CPU time charged for each element of a batch without a result. One that is refused was decoded first;
+ * one whose client left may have been evaluated whole by then.
+ */
+const refusedElementMs = 0.1;
+const abandonedElementMs = 0.5;
+
+export interface DiscoveryServiceOptions {
+  readonly zones: ServedZones;
+  readonly admission: Admission;
+  readonly logger?: Logger;
+}
+
+/** The service, for the port that demands client certificates. */
+export function createDiscoveryService(options: DiscoveryServiceOptions): ServiceRegistration {
+  return implementService(Discovery, {
+    evaluate: (request, context) => {
+      const client = options.admission.identify(context);
+      return answerEvaluate(options, { request, client, signal: context.signal });
+    },
+    exchange: { callback: (context, stream) => serveExchange(options, context, stream) },
+  });
+}
+
+/** Answers by id, in any order; no more than 64 at work for one stream, dropped when it ends. */
+function serveExchange(
+  options: DiscoveryServiceOptions,
+  context: CallContext,
+  stream: ServerDuplex<ExchangeRequest, Uint8Array>,
+): void {
+  const { admission, logger = silentLogger } = options;
+  const { signal } = context;
+  const client = admission.identify(context);
+  let waiting = 0;
+  let halfClosed = false;
+  const answer = async (
+    request: ExchangeRequest["request"],
+  ): Promise<{ readonly field: number; readonly bytes: Uint8Array }> => {
+    try {
+      if (request.case === undefined) {
+        throw new DiscoveryError("INVALID_DATA", "exchange: expected a request");
+      }
+      const bytes = await answerEvaluate(options, { request: request.value, client, signal });
+      return { field: exchangeCases.evaluate, bytes };
+    } catch (error) {
+      return { field: exchangeCases.error, bytes: errorBytes(error, logger) };
+    }
+  };
+  const serve = async ({ id, request }: ExchangeRequest): Promise<void> => {
+    const response = await answer(request);
+    waiting -= 1;
+    if (signal.aborted) return;
+    stream.send(encodeCorrelated(id, response));
+    if (waiting < limits.inFlightPerPeerMax) stream.resume();
+    if (halfClosed && waiting === 0) stream.end();
+  };
+  stream.onMessage((message) => {
+    waiting += 1;
+    if (waiting >= limits.inFlightPerPeerMax) stream.pause();
+    void serve(message);
+  });
+  stream.onEnd(() => {
+    halfClosed = true;
+    if (waiting === 0) stream.end();
+  });
+}
+
+async function answerEvaluate(
+  { zones, admission }: DiscoveryServiceOptions,
+  call: {
+    readonly request: EvaluateRequest;
+    readonly client: AdmittedClient;
+    readonly signal: AbortSignal;
+  },
+): Promise<Uint8Array> {
+  const { request, client, signal } = call;
+  admission.admitRequest(client);
+  const zone = zoneOf(zones, request.zone);
+  const blinded = splitBatch(request.blinded);
+  admission.admitContacts(client, blinded.length);
+  try {
+    const work = await zone.evaluate({ kid: request.kid, blinded }, { signal });
+    admission.chargeCpu(client, work.cpuMs);
+    return encodeEvaluateResponse(work);
+  } catch (error) {
+    // Wrong elements stay paid: they cost work, and nothing honest sends them.
+    if (isDiscoveryError(error, "INVALID_ELEMENT")) {
+      admission.chargeCpu(client, refusedElementMs * blinded.length);
+    } else {
+      admission.refundContacts(client, blinded.length);
+      if (signal.aborted) admission.chargeCpu(client, abandonedElementMs * blinded.length);
+    }
+    throw error;
+  }
+}
+
+function splitBatch(blinded: Uint8Array): readonly Uint8Array[] {
+  const count = blinded.length / elementBytes;
+  if (count > limits.evaluateElementsMax) {
+    const text = `at most ${limits.evaluateElementsMax} elements a batch`;
+    throw new DiscoveryError("TOO_LARGE", text);
+  }
+  if (count < 1) throw new DiscoveryError("INVALID_DATA", "expected at least one element");
+  return splitElements(blinded);
+}

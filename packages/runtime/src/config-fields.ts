@@ -35,7 +35,7 @@ export function formatSizeBytes(bytes: number): string {
 }
 
 /** A duration with its unit, read as milliseconds. Bounds in milliseconds. */
-export function durationField(range: Range): z.ZodType<number, unknown> {
+export function durationField(range: Range): z.ZodType<number> {
   const expected = `a duration of ${formatDurationMs(range.min)}..${formatDurationMs(range.max)}`;
   return textField(`${expected} with its unit, such as 30s or 10m`, (text) =>
     within(parseDurationMs(text), range),
@@ -43,7 +43,7 @@ export function durationField(range: Range): z.ZodType<number, unknown> {
 }
 
 /** A duration with its unit, read as whole seconds. Bounds in seconds. */
-export function secondsField(range: Range): z.ZodType<number, unknown> {
+export function secondsField(range: Range): z.ZodType<number> {
   const ms = { min: range.min * 1000, max: range.max * 1000 };
   const expected = `whole seconds of ${formatDurationMs(ms.min)}..${formatDurationMs(ms.max)}`;
   return textField(`${expected} with a unit, such as 30s or 10m`, (text) => {
@@ -53,7 +53,7 @@ export function secondsField(range: Range): z.ZodType<number, unknown> {
 }
 
 /** A size with its unit, read as bytes. Bounds in bytes. */
-export function sizeField(range: Range): z.ZodType<number, unknown> {
+export function sizeField(range: Range): z.ZodType<number> {
   const expected = `a size of ${formatSizeBytes(range.min)}..${formatSizeBytes(range.max)}`;
   return textField(`${expected} with its unit, such as 64KiB or 64MiB`, (text) =>
     within(parseSizeBytes(text), range),
@@ -61,9 +61,7 @@ export function sizeField(range: Range): z.ZodType<number, unknown> {
 }
 
 /** A whole number within bounds; `unit` is for the message: `requests a second`. */
-export function integerField(
-  range: Range & { readonly unit?: string },
-): z.ZodType<number, unknown> {
+export function integerField(range: Range & { readonly unit?: string }): z.ZodType<number> {
   const unit = range.unit === undefined ? "" : ` (${range.unit})`;
   return field(`a whole number of ${range.min}..${range.max}${unit}`, (value) =>
     typeof value === "number" && Number.isSafeInteger(value) ? within(value, range) : undefined,
@@ -96,9 +94,7 @@ export function formatHostPort({ host, port }: HostPort): string {
 }
 
 /** An address with port. Port 0 (any free one) only where `anyPort` says so: tests listen there. */
-export function hostPortField(
-  options: { readonly anyPort?: boolean } = {},
-): z.ZodType<HostPort, unknown> {
+export function hostPortField(options: { readonly anyPort?: boolean } = {}): z.ZodType<HostPort> {
   const range = options.anyPort === true ? "0..65535" : "1..65535";
   return textField(`host:port with a port of ${range}`, (text) => {
     const address = parseHostPort(text);
@@ -107,7 +103,7 @@ export function hostPortField(
 }
 
 /** A path, made absolute against the directory of the configuration file; `~/` is the home directory. */
-export function pathField(directory: string): z.ZodType<string, unknown> {
+export function pathField(directory: string): z.ZodType<string> {
   return textField("a path", (text) => {
     if (text === "" || text.includes("\0")) return undefined;
     if (text.startsWith("~/")) return resolve(homedir(), text.slice(2));
@@ -116,7 +112,7 @@ export function pathField(directory: string): z.ZodType<string, unknown> {
 }
 
 /** The path of a file that holds a secret. The secret itself in its place is refused, and not shown. */
-export function secretPathField(directory: string): z.ZodType<string, unknown> {
+export function secretPathField(directory: string): z.ZodType<string> {
   const path = pathField(directory);
   return z.unknown().transform((value, context) => {
     const parsed = path.safeParse(value);
@@ -133,10 +129,7 @@ export function secretPathField(directory: string): z.ZodType<string, unknown> {
  * A field of any other form: `parse` gives its value or undefined when it is not `expected`, which is
  * what the message says: `a prefix such as tel:+49`.
  */
-export function field<T>(
-  expected: string,
-  parse: (value: unknown) => T | undefined,
-): z.ZodType<T, unknown> {
+export function field<T>(expected: string, parse: (value: unknown) => T | undefined): z.ZodType<T> {
   return z.unknown().transform((value, context) => {
     const parsed = parse(value);
     if (parsed !== undefined) return parsed;
@@ -150,7 +143,7 @@ export function field<T>(
 export function textField<T>(
   expected: string,
   parse: (text: string) => T | undefined,
-): z.ZodType<T, unknown> {
+): z.ZodType<T> {
   return field(expected, (value) => (typeof value === "string" ? parse(value) : undefined));
 }
 

@@ -66,6 +66,6 @@ export function formatValue(value: unknown): string {
   if (value === undefined || value === null) return "";
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object") return "a mapping";
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "bigint" ? value.toString() : JSON.stringify(value);
   return text.length <= shownCharactersMax ? text : `${text.slice(0, shownCharactersMax - 1)}…`;
 }

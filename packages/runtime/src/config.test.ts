@@ -247,7 +247,7 @@ describe("loadConfig", () => {
     expect(await loadError(directory)).to.contain("is not a regular file");
   });
 
-  it("carries its issues as data", async () => {
+  it("carries its issues as data", () => {
     try {
       parseYaml({ text: `${good}x: 1\n`, path: "dpd.yaml", schema });
       expect.fail("expected an error");

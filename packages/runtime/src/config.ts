@@ -14,8 +14,7 @@ const configBytesMax = 1024 * 1024;
 const issuesMax = 20;
 
 /** A schema, or a function that makes one for the directory that relative paths start from. */
-export type ConfigSchema<T> =
-  z.ZodType<T, unknown> | ((directory: string) => z.ZodType<T, unknown>);
+export type ConfigSchema<T> = z.ZodType<T> | ((directory: string) => z.ZodType<T>);
 
 export interface LoadConfigOptions<T> {
   readonly path: string;
@@ -162,14 +161,18 @@ function locate(options: {
   return [at(issue.path, got, describeExpected(issue))];
 }
 
+/** zod's names of types where the file's own read better. */
+const typeNames: ReadonlyMap<string, string> = new Map([
+  ["object", "a mapping"],
+  ["record", "a mapping"],
+  ["array", "a list"],
+  ["int", "a whole number"],
+]);
+
 function describeExpected(issue: Issue): string {
   switch (issue.code) {
     case "invalid_type":
-      return (
-        { object: "a mapping", array: "a list", record: "a mapping", int: "a whole number" }[
-          issue.expected as string // zod's closed list of names; unlisted ones read well as they are
-        ] ?? `a ${issue.expected}`
-      );
+      return typeNames.get(issue.expected) ?? `a ${issue.expected}`;
     case "too_small":
       return `at least ${issue.minimum}${ofWhat(issue.origin)}`;
     case "too_big":

@@ -70,7 +70,7 @@ export async function runDaemon(
       ...scope,
       logger,
       signal: draining.signal,
-      onReload: reload.set,
+      onReload: (fn) => reload.set(fn),
       listening: (fields) => logger.info("listening", fields),
       stop: onStop,
     });
@@ -117,24 +117,25 @@ async function closeWithin(parts: {
 interface Reload {
   set(fn: () => Promise<void>): void;
   /** Asks for a reload; while one runs, any number of requests make one more. */
-  request(this: void): void;
+  readonly request: () => void;
   settled(): Promise<void>;
 }
 
 function createReload(logger: Logger): Reload {
   let fn: (() => Promise<void>) | undefined;
   let running: Promise<void> | undefined;
-  let again = false;
+  let wanted = 0;
   const run = async (): Promise<void> => {
-    do {
-      again = false;
+    for (let done = 0; done !== wanted;) {
+      done = wanted;
       try {
         await fn?.();
         logger.info("reloaded");
       } catch (error) {
         logger.error("reload failed", { error, detail: formatConfigError(error) });
       }
-    } while (again);
+    }
+    wanted = 0;
     running = undefined;
   };
   return {
@@ -142,9 +143,12 @@ function createReload(logger: Logger): Reload {
       fn = next;
     },
     request: () => {
-      if (fn === undefined) logger.warn("reload ignored");
-      else if (running === undefined) running = run();
-      else again = true;
+      if (fn === undefined) {
+        logger.warn("reload ignored");
+        return;
+      }
+      wanted += 1;
+      running ??= run();
     },
     settled: async () => {
       await running;

@@ -9,6 +9,8 @@ import {
 
 /** For each label its closed list of values, or how many different ones are kept; the rest is `other`. */
 export type LabelBounds = Readonly<Record<string, readonly string[] | number>>;
+/** A metric without labels. */
+export type NoLabels = Readonly<Record<string, never>>;
 type LabelsOf<L extends LabelBounds> = { readonly [name in keyof L]: string };
 
 export interface MetricOptions<L extends LabelBounds> {
@@ -37,13 +39,9 @@ export interface Histogram<L extends LabelBounds> {
 }
 
 export interface Metrics {
-  counter<const L extends LabelBounds = Record<never, never>>(
-    options: MetricOptions<L>,
-  ): Counter<L>;
-  gauge<const L extends LabelBounds = Record<never, never>>(options: MetricOptions<L>): Gauge<L>;
-  histogram<const L extends LabelBounds = Record<never, never>>(
-    options: HistogramOptions<L>,
-  ): Histogram<L>;
+  counter<const L extends LabelBounds = NoLabels>(options: MetricOptions<L>): Counter<L>;
+  gauge<const L extends LabelBounds = NoLabels>(options: MetricOptions<L>): Gauge<L>;
+  histogram<const L extends LabelBounds = NoLabels>(options: HistogramOptions<L>): Histogram<L>;
   /** Everything in the text exposition format. Reading resets nothing. */
   text(): Promise<string>;
   readonly contentType: string;

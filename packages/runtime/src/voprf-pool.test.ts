@@ -132,9 +132,9 @@ describe("VOPRF pool", () => {
     const blinded = Array.from({ length: 256 }, () => element);
     await engine.evaluate({ ...keys, blinded: [element] }); // the thread is up
     let turns = 0;
-    let done = false;
-    const evaluating = engine.evaluate({ ...keys, blinded }).then(() => (done = true));
-    while (!done) {
+    const state = { done: false };
+    const evaluating = engine.evaluate({ ...keys, blinded }).then(() => (state.done = true));
+    while (!state.done) {
       await new Promise((resolve) => setImmediate(resolve));
       turns += 1;
     }

@@ -65,8 +65,8 @@ export function createVoprfPool(options: VoprfPoolOptions): VoprfEngine {
 interface Waiting {
   readonly request: EvaluateRequest;
   readonly signal: AbortSignal | undefined;
-  resolve(work: EvaluatedWork): void;
-  reject(error: Error): void;
+  readonly resolve: (work: EvaluatedWork) => void;
+  readonly reject: (error: Error) => void;
 }
 
 function createCoalescer(pool: Pool): VoprfEngine["evaluate"] {
@@ -78,7 +78,10 @@ function createCoalescer(pool: Pool): VoprfEngine["evaluate"] {
   };
   return (request: EvaluateRequest, { signal }: VoprfCallOptions = {}) =>
     new Promise<EvaluatedWork>((resolve, reject) => {
-      if (signal?.aborted === true) return reject(abortError(signal));
+      if (signal?.aborted === true) {
+        reject(abortError(signal));
+        return;
+      }
       // setImmediate comes after all input of this turn was read, hence after its other requests.
       if (waiting.length === 0) setImmediate(flush);
       waiting.push({ request, signal, resolve, reject });
@@ -155,10 +158,12 @@ function watchAbort(group: readonly Waiting[]): {
 }
 
 function settleOne(one: Waiting, outcome: WorkerReply<EvaluateOutcome> | undefined): void {
-  if (outcome === undefined) return one.reject(crossedReply());
-  if (outcome.kind === "failed") return one.reject(openFailure(outcome));
-  const { evaluated, proof, cpuMs } = outcome.response;
-  one.resolve({ evaluated: unpackBytes(evaluated), proof, cpuMs });
+  if (outcome?.kind === "done") {
+    const { evaluated, proof, cpuMs } = outcome.response;
+    one.resolve({ evaluated: unpackBytes(evaluated), proof, cpuMs });
+  } else {
+    one.reject(outcome === undefined ? crossedReply() : openFailure(outcome));
+  }
 }
 
 function crossedReply(): DiscoveryError {

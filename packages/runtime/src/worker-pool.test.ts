@@ -30,12 +30,13 @@ interface Response {
 }
 
 let pool: WorkerPool<Request, Response>;
+before(() => make(1));
 const make = (threads: number, queueMax = 100): void => {
   pool = createWorkerPool<Request, Response>({ url, threads, queueMax });
 };
-afterEach(() => pool?.close());
+afterEach(() => pool.close());
 
-function makeGate(): { readonly gate: Int32Array; open(): void } {
+function makeGate(): { readonly gate: Int32Array; readonly open: () => void } {
   const gate = new Int32Array(new SharedArrayBuffer(4));
   const open = (): void => {
     Atomics.store(gate, 0, 1);

@@ -39,7 +39,7 @@ interface Job<Request, Response> {
   readonly request: Request;
   readonly transfer: readonly Transferable[];
   resolve(response: Response): void;
-  reject(error: unknown): void;
+  reject(error: Error): void;
 }
 
 interface Thread<Request, Response> {
@@ -100,7 +100,8 @@ export function createWorkerPool<Request, Response>(
         const message: WorkerRequest<Request> = { request: job.request };
         thread.worker.postMessage(message, job.transfer);
       } catch (error) {
-        settle(thread)?.reject(error); // what cannot be cloned; the thread has seen nothing of it
+        // What cannot be cloned; the thread has seen nothing of it.
+        settle(thread)?.reject(error instanceof Error ? error : new TypeError("not cloneable"));
       }
     }
     if (queue.size === 0 && running() === 0) idle?.();
@@ -108,8 +109,11 @@ export function createWorkerPool<Request, Response>(
   const run = (request: Request, runOptions: RunOptions = {}): Promise<Response> =>
     new Promise<Response>((resolve, reject) => {
       const { signal, transfer = [] } = runOptions;
-      if (signal?.aborted === true) return reject(abortError(signal));
-      if (closing !== undefined) return reject(overloaded("the worker pool is closed"));
+      if (signal?.aborted === true || closing !== undefined) {
+        const gone = signal?.aborted === true ? abortError(signal) : undefined;
+        reject(gone ?? overloaded("the worker pool is closed"));
+        return;
+      }
       const onAbort = (): void => {
         queue.delete(job);
         if (signal !== undefined) reject(abortError(signal));
@@ -123,7 +127,7 @@ export function createWorkerPool<Request, Response>(
         },
         reject: (error) => {
           signal?.removeEventListener("abort", onAbort);
-          reject(error as Error); // always an Error: made here or by openFailure
+          reject(error);
         },
       };
       signal?.addEventListener("abort", onAbort, { once: true });

@@ -23,6 +23,8 @@ export interface WorkerAnswer<Response> {
 }
 
 /** Answers every request of the parent with `answer`; what it throws reaches the caller by code. */
+// Request stands once: it makes the caller name what the pool's other side sends.
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 export function serveWorker<Request, Response>(
   answer: (request: Request) => WorkerAnswer<Response> | Promise<WorkerAnswer<Response>>,
 ): void {

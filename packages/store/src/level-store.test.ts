@@ -122,12 +122,12 @@ describe("LevelDB store", () => {
     const value = new Uint8Array(64);
     const puts = Array.from({ length: 60_000 }, (_, n) => [key(`key ${n}`), value] as const);
     let longestMs = 0;
-    let done = false;
+    const state = { done: false };
     const committing = store
       .commit({ puts, deletes: [] }, { sync: true })
-      .then(() => (done = true));
+      .then(() => (state.done = true));
     let last = performance.now();
-    while (!done) {
+    while (!state.done) {
       await new Promise((resolve) => setImmediate(resolve));
       const now = performance.now();
       longestMs = Math.max(longestMs, now - last);

@@ -209,9 +209,9 @@ class LevelStore implements Store {
     }
   }
 
-  /** What LevelDB threw, by code. A consumer's own error passing through an iteration stays itself. */
+  /** What LevelDB threw, by code. */
   #failure(error: unknown): unknown {
-    if (error instanceof TypeError || isDiscoveryError(error)) return error;
+    if (isDiscoveryError(error)) return error;
     if (this.#closed) return closedError(error);
     return storeError(error, "the database failed");
   }

@@ -26,3 +26,5 @@ export { createDiscoveryService } from "./discovery-service.js";
 export type { DiscoveryServiceOptions } from "./discovery-service.js";
 export { createZoneService } from "./zone-service.js";
 export type { ServedZones, ZoneServiceOptions } from "./zone-service.js";
+export { createRegistrarService } from "./registrar-service.js";
+export type { RegistrarOptions, RegistrarZone } from "./registrar-service.js";

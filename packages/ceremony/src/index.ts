@@ -6,7 +6,7 @@ export { answerDraft, openDraft } from "./msp.js";
 export type { DraftRequest, DraftState } from "./msp.js";
 export { checkOffer, makeOffer, offerBytes, offerKeyBytes } from "./offer.js";
 export type { Offer } from "./offer.js";
-export { settleRegistration } from "./receipt.js";
+export { encodeRemoval, settleRegistration } from "./receipt.js";
 export type { SettledRegistration } from "./receipt.js";
 export { decodeRegisterRequest, encodeRegisterRequest } from "./register-request.js";
 export type {

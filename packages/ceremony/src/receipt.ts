@@ -54,8 +54,7 @@ export function settleRegistration(input: {
     return { plaintext: encodeSlotBody(body), ...receipt };
   }
   if (decision.kind === "remove") {
-    const { statement } = decision;
-    return { plaintext: encodeSlotBody({ statement, mappings: [] }), promise };
+    return { plaintext: encodeRemoval(decision.statement), promise };
   }
   const { fresh, acceptance: earlier } = decision;
   if (fresh === undefined) {
@@ -67,6 +66,11 @@ export function settleRegistration(input: {
   const { mapping, credential, opening } = fresh;
   const added = [{ mapping, credential, opening, acceptance }];
   return { plaintext: placeBody(decision, added), acceptance, promise };
+}
+
+/** What stands after a removal: its statement alone, as an encoded SlotBody. */
+export function encodeRemoval(statement: SignedObject): Uint8Array {
+  return encodeSlotBody({ statement, mappings: [] });
 }
 
 /** Bytes before the sealed SlotBody: its length (protocol.md section 4). */

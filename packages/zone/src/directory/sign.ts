@@ -40,12 +40,14 @@ export interface SignDirectoryOptions {
   readonly signer: Signer;
   /** The last one published, verified. Without it a new epoch begins, numbered by the time. */
   readonly previous?: Directory | undefined;
+  /** Begins this epoch instead of continuing the last one: after a loss of serials. Must be higher. */
+  readonly epoch?: number | undefined;
   readonly nowSeconds: number;
 }
 
 /**
  * Signs every node and record and the head. Throws CONFIG when the registry takes a bit away or gives it
- * to somebody else, KEY_MISSING when the signer is not in the key set, EXPIRED, NOT_YET_VALID.
+ * to somebody else or the epoch does not rise, KEY_MISSING when the signer is not in the key set, EXPIRED, NOT_YET_VALID.
  */
 export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   const { compiled, signer, previous, nowSeconds } = options;
@@ -65,7 +67,7 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   });
   const head: DirectoryHead = {
     zone: "." as ZoneName, // the root's one constant
-    epoch: previous?.head.epoch ?? nowSeconds,
+    epoch: epochOf(options),
     serial,
     registryVersion: nextRegistryVersion(msps, previous),
     nodeCount: nodes.length,
@@ -84,6 +86,19 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
     nodes,
     records,
   };
+}
+
+/** Clients never go back to an older epoch: one that does not rise would be refused by all of them. */
+function epochOf({ epoch, previous, nowSeconds }: SignDirectoryOptions): number {
+  const last = previous?.head.epoch;
+  if (epoch === undefined) return last ?? nowSeconds;
+  if (last !== undefined && epoch <= last) {
+    throw new DiscoveryError(
+      "CONFIG",
+      `epoch: expected more than ${last}, got ${epoch}`.slice(0, 64),
+    );
+  }
+  return epoch;
 }
 
 /** From now for the source's lifetime, but no longer than the keys that vouch for it. */

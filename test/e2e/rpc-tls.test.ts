@@ -2,6 +2,7 @@
 // and that nothing stays behind when a client leaves. Certificates are made in process.
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
 import { connect as connectHttp2 } from "node:http2";
 import { expect } from "chai";
 import { isDiscoveryError } from "@whither/protocol";
@@ -147,7 +148,7 @@ describe("rpc over TLS", () => {
       const { port, probe } = await serve({ clients: { kind: "none" } });
       const outcome = await new Promise<string>((resolve) => {
         const session = connectHttp2(`http://${host}:${port}`);
-        session.on("error", (error) => resolve(error.message));
+        session.on("error", (error: Error) => resolve(error.message));
         session.on("close", () => resolve("closed"));
         const stream = session.request({ ":method": "POST", ":path": "/whither.test.Echo/Unary" });
         stream.on("error", () => undefined);
@@ -444,7 +445,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   }
 }
 
-function tlsOutcome(options: Parameters<typeof connectTls>[0]): Promise<string> {
+function tlsOutcome(options: ConnectionOptions): Promise<string> {
   return new Promise((resolve) => {
     const socket = connectTls(options, () => {
       resolve(socket.getProtocol() ?? "none");

@@ -3,6 +3,7 @@ import { abortError } from "@whither/runtime";
 import type { IncomingCall } from "./calls.js";
 import type { CallContext } from "./context.js";
 import type { MethodCodec } from "./codec.js";
+import { asError } from "./errors.js";
 import type { ServerDuplex } from "./handlers.js";
 
 export function serveCallback(
@@ -31,7 +32,7 @@ export function serveCallback(
       signal.addEventListener("abort", onLeft, { once: true });
       const fail = (error: unknown): void => {
         settle(() => {
-          reject(error as Error); // whatever the handler threw; the router tells errors apart
+          reject(asError(error));
         });
       };
       try {

@@ -142,10 +142,10 @@ function allMessages(
 }
 
 interface Sender {
-  send(message: Uint8Array): boolean;
+  readonly send: (message: Uint8Array) => boolean;
   /** To be called when the transport's queue has drained. */
-  drained(): void;
-  waitForDrain(): Promise<void>;
+  readonly drained: () => void;
+  readonly waitForDrain: () => Promise<void>;
 }
 
 function sender(call: IncomingCall): Sender {
@@ -190,7 +190,7 @@ async function abortable<T>(work: T | Promise<T>, signal: AbortSignal): Promise<
   let stop: () => void = () => undefined;
   try {
     return await Promise.race([
-      work as Promise<T>, // instanceof leaves Promise<any>
+      work,
       new Promise<never>((_resolve, reject) => {
         stop = onAbort(signal, () => {
           reject(abortError(signal));

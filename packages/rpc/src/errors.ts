@@ -166,12 +166,15 @@ function codeOfBareStatus({ code, text }: ReceivedStatus): readonly [ErrorCode, 
   }
 }
 
+/** What was thrown, wrapped if it is no Error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new TypeError("no Error was thrown", { cause: thrown });
+}
+
 /** At most `bytesMax` octets of UTF-8, whole characters, without control characters. */
 function shortText(text: string, bytesMax: number): string {
-  // eslint-disable-next-line no-control-regex -- removing them is the point: texts reach terminals
-  const clean = text
-    .slice(0, bytesMax)
-    .replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, " ");
+  // Texts reach terminals: no control or format characters (bidirectional overrides are of those).
+  const clean = text.slice(0, bytesMax).replace(/[\p{Cc}\p{Cf}]/gu, " ");
   // By way of bytes, so that a lone surrogate, on which grpc-js would throw, becomes U+FFFD.
   const target = new Uint8Array(bytesMax);
   const { written } = new TextEncoder().encodeInto(clean, target);

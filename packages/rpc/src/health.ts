@@ -1,11 +1,10 @@
 // grpc.health.v1 beside the services, so that load balancers and `whitherctl` can ask.
-import { ServerInterceptingCall } from "@grpc/grpc-js";
+import { ServerInterceptingCall, status as grpcStatus } from "@grpc/grpc-js";
 import type { Server, ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 
 /** Longest service name asked for: the library quotes it in a header of its answer. */
 const serviceNameMax = 256;
-const invalidArgument = 3;
 
 export type ServingStatus = "SERVING" | "NOT_SERVING";
 
@@ -43,7 +42,11 @@ export function boundHealthCall(call: ServerInterceptingCallInterface): ServerIn
       next({
         onReceiveMessage(message: unknown, deliver) {
           if (isShort(message)) deliver(message);
-          else call.sendStatus({ code: invalidArgument, details: "service name too long" });
+          else
+            call.sendStatus({
+              code: grpcStatus.INVALID_ARGUMENT,
+              details: "service name too long",
+            });
         },
       });
     },

@@ -300,13 +300,13 @@ describe("giving up", () => {
 
   it("aborts a callback handler's signal when the client cancels", async () => {
     const { channel, probe } = setUp();
-    const { send, cancel } = openDuplex(
+    const duplex = openDuplex(
       { channel, method: Echo.method.exchange },
       { onMessage: () => undefined, onClose: () => undefined },
     );
-    send({ id: 1n });
+    duplex.send({ id: 1n });
     await settle();
-    cancel();
+    duplex.cancel();
     await settle();
     expect(probe.released).to.deep.equal(["exchange"]);
   });

@@ -1,5 +1,6 @@
 // Turns pushed messages into one async iterable with back-pressure. One consumer; not for hot paths
 // (an async iterator halves the rate): those take callbacks.
+import { asError } from "./errors.js";
 
 /** Above this many waiting messages the source is paused; at half of it, resumed. */
 const waitingMax = 32;
@@ -72,7 +73,7 @@ export class MessageQueue<T> implements AsyncIterableIterator<T> {
     if (this.#over !== undefined) {
       const { error } = this.#over;
       this.#over = "end";
-      return Promise.reject(error as Error); // whatever `fail` was given, thrown on as it is
+      return Promise.reject(asError(error));
     }
     if (this.#taker !== undefined) throw new TypeError("a message queue has one consumer");
     return new Promise((resolve, reject) => (this.#taker = { resolve, reject }));

@@ -1,6 +1,7 @@
 // The service that tests talk to. `command` of a request says what the handler does with it.
 import { DiscoveryError } from "@whither/protocol";
 import type { CallContext } from "../src/context.js";
+import type { ServiceImpl } from "../src/handlers.js";
 import { implementService } from "../src/service.js";
 import type { ServiceRegistration } from "../src/service.js";
 import { Echo } from "./gen/echo_pb.js";
@@ -25,9 +26,7 @@ export interface EchoService {
 export const secretText = "secret +15550100 in an error";
 
 /** `exchange` says in which of its forms the bidirectional method is served. */
-export function createEchoService(
-  exchange: "callback" | "iterable" | "rawCallback" = "callback",
-): EchoService {
+export function createEchoService(exchange: ExchangeForm = "callback"): EchoService {
   const probe: EchoProbe = { contexts: [], released: [] };
   const { contexts, released } = probe;
   const service = implementService(Echo, {
@@ -53,15 +52,15 @@ export function createEchoService(
       for await (const request of requests) id += request.id;
       return { id };
     },
-    exchange: exchangeForms(probe)[exchange],
+    exchange: exchangeForm(probe, exchange),
   });
   return { service, probe };
 }
 
-function exchangeForms({ contexts, released }: EchoProbe) {
-  return {
+function exchangeForm({ contexts, released }: EchoProbe, form: ExchangeForm): ExchangeImpl {
+  const forms: Record<ExchangeForm, ExchangeImpl> = {
     callback: {
-      callback(context: CallContext, stream: EchoStream) {
+      callback: (context, stream) => {
         contexts.push(context);
         context.signal.addEventListener("abort", () => released.push("exchange"));
         let lingers = false;
@@ -77,12 +76,12 @@ function exchangeForms({ contexts, released }: EchoProbe) {
       },
     },
     rawCallback: {
-      rawCallback(context: CallContext, stream: RawStream) {
+      rawCallback: (context, stream) => {
         contexts.push(context);
         stream.onMessage((bytes) => void stream.send(bytes));
       },
     },
-    iterable: async function* (requests: AsyncIterable<EchoMessage>, context: CallContext) {
+    iterable: async function* (requests, context) {
       contexts.push(context);
       try {
         for await (const request of requests) yield await obey(request, context);
@@ -91,20 +90,11 @@ function exchangeForms({ contexts, released }: EchoProbe) {
       }
     },
   };
+  return forms[form];
 }
 
-type EchoStream = Parameters<
-  Extract<
-    Parameters<typeof implementService<typeof Echo>>[1]["exchange"],
-    { callback: unknown }
-  >["callback"]
->[1];
-type RawStream = Parameters<
-  Extract<
-    Parameters<typeof implementService<typeof Echo>>[1]["exchange"],
-    { rawCallback: unknown }
-  >["rawCallback"]
->[1];
+type ExchangeForm = "callback" | "iterable" | "rawCallback";
+type ExchangeImpl = ServiceImpl<typeof Echo>["exchange"];
 
 async function obey(request: EchoMessage, { signal }: CallContext): Promise<EchoMessage> {
   const [verb, argument = ""] = request.command.split(":");

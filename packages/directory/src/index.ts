@@ -1,3 +1,4 @@
+export { createDirectoryFollower } from "./create-follower.js";
 export type {
   ChannelEndpoint,
   DelegationOptions,
@@ -10,3 +11,4 @@ export type {
   SignalOption,
   SpendKind,
 } from "./follower.js";
+export { runSliced } from "./sliced.js";

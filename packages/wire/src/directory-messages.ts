@@ -77,7 +77,16 @@ export function encodeReferAnswer({ rootKeys, head, node, cover }: ReferAnswer):
 }
 
 /** Throws INVALID_DATA. */
-export function referAnswerFromWire(message: ReferResponse): ReferAnswer {
+export function decodeReferAnswer(bytes: Uint8Array): ReferAnswer {
+  return referAnswerFromWire(parseMessage(() => fromBinary(ReferResponseSchema, bytes)));
+}
+
+/** Throws INVALID_DATA. */
+export function decodeRecordsAnswer(bytes: Uint8Array): RecordsAnswer {
+  return recordsAnswerFromWire(parseMessage(() => fromBinary(GetRecordsResponseSchema, bytes)));
+}
+
+function referAnswerFromWire(message: ReferResponse): ReferAnswer {
   return {
     rootKeys: signedObjectFromWire(message.rootKeys),
     head: signedObjectFromWire(message.head),
@@ -97,8 +106,7 @@ export function encodeRecordsAnswer({ rootKeys, head, records }: RecordsAnswer):
   );
 }
 
-/** Throws INVALID_DATA. */
-export function recordsAnswerFromWire(message: GetRecordsResponse): RecordsAnswer {
+function recordsAnswerFromWire(message: GetRecordsResponse): RecordsAnswer {
   return {
     rootKeys: signedObjectFromWire(message.rootKeys),
     head: signedObjectFromWire(message.head),

@@ -78,12 +78,12 @@ export type {
 } from "./gen/whither/v1/zone_pb.js";
 
 export {
+  decodeRecordsAnswer,
+  decodeReferAnswer,
   decodeTransferChunk,
   encodeRecordsAnswer,
   encodeReferAnswer,
   encodeTransferChunk,
-  recordsAnswerFromWire,
-  referAnswerFromWire,
   transferChunkFromWire,
 } from "./directory-messages.js";
 export type { RecordsAnswer, ReferAnswer, TransferChunk } from "./directory-messages.js";

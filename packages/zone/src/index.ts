@@ -106,6 +106,8 @@ export type { SignDirectoryOptions } from "./directory/sign.js";
 export {
   checkPeriod,
   compareMarks,
+  isEarly,
+  isLate,
   markOf,
   verifyRootKeys,
   verifyTrust,

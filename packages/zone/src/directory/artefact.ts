@@ -3,7 +3,12 @@
 
 import { DiscoveryError, type SignedObject } from "@whither/protocol";
 import { concatBytes } from "@whither/crypto/node";
-import { decodeTransferChunk, encodeTransferChunk, type TransferChunk } from "@whither/wire";
+import {
+  decodeDirectoryHead,
+  decodeTransferChunk,
+  encodeTransferChunk,
+  type TransferChunk,
+} from "@whither/wire";
 import type { SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
 import type { Directory, DirectoryObjects } from "./directory.js";
@@ -97,9 +102,17 @@ export function openArtefact(check: ArtefactCheck): VerifiedArtefact {
   }
 }
 
-/** Verifies only root keys and head of an artefact file. Throws as verifyTrust, INVALID_DATA. */
-export function openArtefactTrust(check: ArtefactCheck): DirectoryTrust {
-  return openFirst(artefactMessages(check.bytes), check).trust;
+/**
+ * Verifies only root keys and head of an artefact file, at the time they were signed: what was seen once
+ * must not be gone below, however long ago that was. Throws as verifyTrust, INVALID_DATA.
+ */
+export function openArtefactTrust(check: Omit<ArtefactCheck, "nowSeconds">): DirectoryTrust {
+  const messages = artefactMessages(check.bytes);
+  const [first] = messages;
+  if (first === undefined) throw new DiscoveryError("INVALID_DATA", "artefact: empty");
+  const { head } = transferHead(decodeTransferChunk(first));
+  const { notBefore: nowSeconds } = decodeDirectoryHead(head.payload);
+  return openFirst(messages, { ...check, nowSeconds }).trust;
 }
 
 /** The signed objects of an artefact file, unverified. Throws INVALID_DATA, TOO_LARGE. */

@@ -1,0 +1,208 @@
+// Puts a follower together: memory, state file, mirror and walk over one source. The mirror answers while
+// it is valid; before it is there, or without one, the walk does.
+
+import { DiscoveryError, type Csi } from "@whither/protocol";
+import { openChannel as openGrpcChannel } from "@whither/rpc";
+import { silentLogger } from "@whither/runtime";
+import {
+  isLate,
+  nodeVerifier,
+  type Delegation,
+  type Directory,
+  type Registry,
+} from "@whither/zone";
+import { DirectoryMemory } from "./directory-memory.js";
+import { DirectoryServer } from "./directory-server.js";
+import type {
+  DelegationOptions,
+  DirectoryFollower,
+  DirectoryFollowerOptions,
+  DirectoryStatus,
+  SignalOption,
+} from "./follower.js";
+import { headMessage, Mirror, type MirrorSource } from "./mirror.js";
+import { RegistryRecords } from "./records.js";
+import { StateFile } from "./state-file.js";
+import { DirectoryWalk, learntOf } from "./walk.js";
+
+/**
+ * Follows a signed directory from its anchors. Begins at once to load its state and, unless told not to,
+ * to mirror; ask `delegation` right away. `close` ends the background work.
+ */
+export function createDirectoryFollower(options: DirectoryFollowerOptions): DirectoryFollower {
+  return new Follower(options);
+}
+
+class Follower implements DirectoryFollower {
+  readonly #options: DirectoryFollowerOptions;
+  readonly #memory = new DirectoryMemory();
+  readonly #state: StateFile | undefined;
+  readonly #server: DirectoryServer | undefined;
+  readonly #walk: DirectoryWalk | undefined;
+  readonly #records: RegistryRecords | undefined;
+  readonly #mirror: Mirror | undefined;
+  readonly #ready: Promise<void>;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(options: DirectoryFollowerOptions) {
+    const { anchors, source, clock, random, logger = silentLogger, statePath } = options;
+    this.#options = options;
+    const memory = this.#memory;
+    if (statePath !== undefined) {
+      this.#state = new StateFile({ path: statePath, anchors, verifier: nodeVerifier });
+    }
+    if (source.kind === "server") {
+      const { host, port } = source;
+      const { openChannel = openGrpcChannel, verifier = nodeVerifier } = options;
+      const caPem = anchors.tlsCaPem.map((pem) => (pem.endsWith("\n") ? pem : `${pem}\n`)).join("");
+      const server = new DirectoryServer({ host, port, caPem, openChannel });
+      const onNewer = (): void => this.#onNewer();
+      this.#server = server;
+      this.#walk = new DirectoryWalk({ server, anchors, memory, clock, verifier, onNewer });
+      this.#records = new RegistryRecords({ server, anchors, memory, clock, verifier, onNewer });
+    }
+    const mirrored = mirrorSource(options, this.#server);
+    if (mirrored !== undefined) {
+      this.#mirror = new Mirror({
+        source: mirrored,
+        anchors,
+        memory,
+        state: this.#state,
+        clock,
+        random,
+        logger,
+        verifier: nodeVerifier,
+      });
+    }
+    this.#ready = this.#open();
+  }
+
+  async delegation(csi: Csi, options: DelegationOptions = {}): Promise<Delegation> {
+    await this.#ready;
+    const directory = options.mirror === false ? undefined : await this.#held(options);
+    if (directory !== undefined) {
+      const delegation = directory.delegation(csi);
+      // A node may end before its head does; then only the root knows what came after it.
+      if (!isLate(delegation, this.#options.clock.nowSeconds())) {
+        this.#tellMirrored(directory, delegation, options);
+        return delegation;
+      }
+    }
+    if (this.#walk === undefined) throw await this.#noDirectory(options);
+    return await this.#walk.delegation(csi, options);
+  }
+
+  async registry(options: SignalOption = {}): Promise<Registry> {
+    await this.#ready;
+    const directory = await this.#held(options);
+    if (directory !== undefined) return directory.registry;
+    if (this.#records === undefined) throw await this.#noDirectory(options);
+    return await this.#records.registry(options);
+  }
+
+  current(): DirectoryStatus | undefined {
+    const mirrored = this.#mirror?.directory;
+    if (mirrored !== undefined && !isLate(mirrored.head, this.#options.clock.nowSeconds())) {
+      return { head: mirrored.head, source: "mirror" };
+    }
+    const known = this.#memory.known;
+    return known === undefined ? undefined : { head: known.head, source: "walk" };
+  }
+
+  async refresh(options: SignalOption = {}): Promise<void> {
+    await this.#ready;
+    await this.#mirror?.refresh(options);
+  }
+
+  async close(): Promise<void> {
+    await this.#ready;
+    await this.#mirror?.close();
+    this.#server?.[Symbol.dispose]();
+    await this.#saving;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #open(): Promise<void> {
+    const { source, logger = silentLogger } = this.#options;
+    if (this.#mirror !== undefined) {
+      await this.#mirror.load();
+      this.#mirror.start();
+      return;
+    }
+    try {
+      const bytes = await this.#state?.read();
+      if (bytes !== undefined) this.#memory.accept(stateTrust(this.#state, bytes));
+    } catch (error) {
+      logger.warn("directory state not loaded", { error, source: source.kind });
+    }
+  }
+
+  /** The valid mirror. A file is waited for: there is nothing to walk. */
+  async #held(options: SignalOption): Promise<Directory | undefined> {
+    const held = this.#mirror?.held();
+    if (held !== undefined || this.#server !== undefined) return held;
+    await this.#mirror?.refresh(options);
+    return this.#mirror?.held();
+  }
+
+  /** Why there is no directory to answer from, when all there is is a file. */
+  async #noDirectory(options: SignalOption): Promise<unknown> {
+    try {
+      await this.#mirror?.refresh(options);
+    } catch (error) {
+      return error;
+    }
+    return new DiscoveryError("EXPIRED", "the directory file has ended");
+  }
+
+  #tellMirrored(directory: Directory, delegation: Delegation, { onHop }: DelegationOptions): void {
+    if (onHop === undefined) return;
+    const node = directory.node(delegation.prefix)?.node;
+    if (node === undefined) return;
+    onHop({
+      prefix: delegation.prefix,
+      from: "mirror",
+      told: "nothing",
+      learnt: learntOf(node, delegation.prefix),
+      serial: directory.serial,
+      verdict: "verified",
+      rttMs: 0,
+    });
+  }
+
+  /** A walk met a newer directory than any before: keep that in mind over restarts. */
+  #onNewer(): void {
+    if (this.#mirror !== undefined) {
+      this.#mirror.hurry();
+      return;
+    }
+    const { logger = silentLogger } = this.#options;
+    const save = async (): Promise<void> => {
+      const trust = this.#memory.known;
+      if (trust === undefined || this.#state === undefined) return;
+      try {
+        await this.#state.save(trust, [headMessage(trust)]);
+      } catch (error) {
+        logger.warn("directory state not saved", { error });
+      }
+    };
+    this.#saving = this.#saving.then(save);
+  }
+}
+
+/** A file is always held whole; a server only if its mirror is wanted. */
+function mirrorSource(
+  { source, mirror }: DirectoryFollowerOptions,
+  server: DirectoryServer | undefined,
+): MirrorSource | undefined {
+  if (source.kind === "file") return source;
+  return mirror && server !== undefined ? { kind: "server", server } : undefined;
+}
+
+function stateTrust(state: StateFile | undefined, bytes: Uint8Array) {
+  if (state === undefined) throw new TypeError("bytes come from a state file");
+  return state.trustOf(bytes);
+}

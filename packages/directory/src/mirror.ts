@@ -1,0 +1,278 @@
+// The whole directory held locally (RFC 8806): fetched in the background, verified record by record and
+// by digest, swapped in at once, kept on disk, used to its end with the root unreachable, never older.
+
+import { DiscoveryError, limits, type DirectoryHead } from "@whither/protocol";
+import {
+  readFileBounded,
+  type Clock,
+  type Logger,
+  type Random,
+  type Scheduled,
+} from "@whither/runtime";
+import { encodeTransferChunk } from "@whither/wire";
+import {
+  checkFurther,
+  compareMarks,
+  DirectoryVerifier,
+  isEarly,
+  isLate,
+  markOf,
+  transferHead,
+  verifyArtefact,
+  verifyTrust,
+  type Anchors,
+  type Directory,
+  type DirectoryTrust,
+  type SignatureVerifier,
+  type VerifiedArtefact,
+} from "@whither/zone";
+import type { DirectoryMemory } from "./directory-memory.js";
+import { namingUpstream, type DirectoryServer } from "./directory-server.js";
+import type { SignalOption } from "./follower.js";
+import { SingleFlight } from "./single-flight.js";
+import { runSliced } from "./sliced.js";
+import type { StateFile } from "./state-file.js";
+
+export type MirrorSource =
+  | { readonly kind: "server"; readonly server: DirectoryServer }
+  | { readonly kind: "file"; readonly path: string };
+
+export interface MirrorOptions {
+  readonly source: MirrorSource;
+  readonly anchors: Anchors;
+  readonly memory: DirectoryMemory;
+  readonly state: StateFile | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** For the bulk of a directory: no budget, no cache. */
+  readonly verifier: SignatureVerifier;
+}
+
+/** First wait after a failure, doubled up to the longest, while nothing has ever been fetched. */
+const firstRetrySeconds = limits.failureTtlSecondsMin;
+const longestRetrySeconds = limits.failureTtlSecondsMax;
+
+/** Time that queries under way get before a fetch that one of them set off. */
+const hurryMs = 1_000;
+
+export class Mirror {
+  readonly #options: MirrorOptions;
+  readonly #flights = new SingleFlight<void>();
+  readonly #closing = new AbortController();
+  #directory: Directory | undefined;
+  #timer: Scheduled | undefined;
+  #failures = 0;
+  #background: Promise<void> | undefined;
+
+  constructor(options: MirrorOptions) {
+    this.#options = options;
+  }
+
+  /** What is held, whether it is in its time or not. */
+  get directory(): Directory | undefined {
+    return this.#directory;
+  }
+
+  /** The directory, if one is held that is in its time. Throws CLOCK_SKEW if the clock went back. */
+  held(): Directory | undefined {
+    const directory = this.#directory;
+    if (directory === undefined) return undefined;
+    const nowSeconds = this.#options.clock.nowSeconds();
+    if (isEarly(directory.head, nowSeconds)) {
+      const behindSeconds = directory.head.notBefore - nowSeconds;
+      const text = `local clock is ${behindSeconds} s behind the mirror`;
+      throw new DiscoveryError("CLOCK_SKEW", text);
+    }
+    return isLate(directory.head, nowSeconds) ? undefined : directory;
+  }
+
+  /** Loads what the state file holds. A file that does not verify is said so and replaced later. */
+  async load(): Promise<void> {
+    const { state, memory, logger } = this.#options;
+    if (state === undefined) return;
+    try {
+      const bytes = await state.read();
+      if (bytes === undefined) return;
+      memory.accept(state.trustOf(bytes));
+      const { directory } = await this.#verify(bytes);
+      this.#directory = directory;
+      logger.info("mirror loaded", { serial: directory.serial });
+    } catch (error) {
+      logger.warn("mirror not loaded", { error });
+    }
+  }
+
+  /** Fetches at once and from then on by the head's `refresh_s` and `retry_s`. */
+  start(): void {
+    this.#schedule(0);
+  }
+
+  /** Fetches now, or waits for the fetch under way. The last good directory stays when it fails. */
+  async refresh({ signal }: SignalOption): Promise<void> {
+    const both = (own: AbortSignal): Promise<void> =>
+      this.#fetch(AbortSignal.any([own, this.#closing.signal]));
+    await this.#flights.run("fetch", both, { signal });
+  }
+
+  /** Something newer than the mirror was seen elsewhere: fetch it soon instead of at the next turn. */
+  hurry(): void {
+    if (this.#directory !== undefined) this.#schedule(hurryMs);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new DiscoveryError("CANCELLED", "the directory follower is closed"));
+    this.#timer?.cancel();
+    await this.#background;
+  }
+
+  #schedule(ms: number): void {
+    this.#timer?.cancel();
+    if (this.#closing.signal.aborted) return;
+    this.#timer = this.#options.clock.schedule(ms, () => {
+      this.#background = this.#refreshInBackground();
+    });
+  }
+
+  async #refreshInBackground(): Promise<void> {
+    try {
+      await this.refresh({ signal: this.#closing.signal });
+      this.#failures = 0;
+    } catch (error) {
+      if (this.#closing.signal.aborted) return;
+      this.#failures += 1;
+      this.#options.logger.warn("directory refresh failed", { error, failures: this.#failures });
+    }
+    const head = this.#directory?.head;
+    this.#schedule(this.#jittered(this.#waitSeconds(head) * 1000));
+  }
+
+  #waitSeconds(head: DirectoryHead | undefined): number {
+    if (this.#failures === 0) return head?.refreshSeconds ?? limits.mirrorPollSeconds;
+    if (head !== undefined) return head.retrySeconds;
+    return Math.min(firstRetrySeconds * 2 ** (this.#failures - 1), longestRetrySeconds);
+  }
+
+  /** ±10 %, so that the mirrors of a root do not come all at once. */
+  #jittered(ms: number): number {
+    return Math.round(ms * (0.9 + (0.2 * this.#options.random.uint32()) / 2 ** 32));
+  }
+
+  async #fetch(signal: AbortSignal): Promise<void> {
+    const { source, memory, state, logger } = this.#options;
+    const fetched =
+      source.kind === "server"
+        ? await this.#transfer(source.server, signal)
+        : await this.#readFile(source.path, signal);
+    if (fetched === undefined) return;
+    const { directory, messages } = fetched;
+    memory.accept(directory.trust);
+    this.#directory = directory;
+    const { serial, nodeCount, recordCount } = directory.head;
+    logger.info("directory mirrored", { serial, nodes: nodeCount, records: recordCount });
+    try {
+      await state?.save(directory.trust, messages);
+    } catch (error) {
+      // The directory in memory is good; the next one will be saved again.
+      logger.warn("mirror not saved", { error });
+    }
+  }
+
+  /** Undefined when the server has nothing newer. */
+  async #transfer(
+    server: DirectoryServer,
+    signal: AbortSignal,
+  ): Promise<VerifiedArtefact | undefined> {
+    const { anchors, memory, clock, verifier } = this.#options;
+    const held = this.#directory === undefined ? undefined : markOf(this.#directory.trust);
+    const nowSeconds = clock.nowSeconds();
+    let verification: DirectoryVerifier | undefined;
+    const messages: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of server.transfer(held, { signal })) {
+      if (verification === undefined) {
+        const trust = namingUpstream(server.name, () => {
+          const { previous, known } = memory;
+          return verifyTrust({
+            ...transferHead(chunk),
+            anchors,
+            nowSeconds,
+            verifier,
+            previous,
+            known,
+          });
+        });
+        if (held !== undefined && compareMarks(markOf(trust), held) === 0) return undefined;
+        verification = new DirectoryVerifier({ trust, nowSeconds, verifier });
+      } else {
+        namingUpstream(server.name, () => {
+          checkFurther(chunk);
+          if (chunk.nodes.length + chunk.records.length > 0) return;
+          throw new DiscoveryError("INVALID_DATA", "transfer: an empty message");
+        });
+      }
+      await this.#add(verification, { chunk, server, signal });
+      const message = encodeTransferChunk(chunk);
+      bytes += message.length;
+      if (bytes > limits.directoryBytesMax) {
+        throw new DiscoveryError("TOO_LARGE", "transfer: over the size of a directory", {
+          upstream: server.name,
+        });
+      }
+      messages.push(message);
+    }
+    if (verification === undefined) {
+      throw new DiscoveryError("INVALID_DATA", "transfer: empty", { upstream: server.name });
+    }
+    const whole = verification;
+    return { directory: namingUpstream(server.name, () => whole.finish()), messages };
+  }
+
+  async #add(
+    verification: DirectoryVerifier,
+    part: {
+      readonly chunk: Parameters<DirectoryVerifier["add"]>[0];
+      readonly server: DirectoryServer;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void> {
+    const { chunk, server, signal } = part;
+    try {
+      await runSliced(verification.add(chunk), { signal });
+    } catch (error) {
+      namingUpstream(server.name, () => {
+        throw error;
+      });
+    }
+  }
+
+  /** Undefined when the file holds what is held. */
+  async #readFile(path: string, signal: AbortSignal): Promise<VerifiedArtefact | undefined> {
+    const bytes = await readFileBounded(path, { bytesMax: limits.directoryBytesMax });
+    const read = await this.#verify(bytes, { signal });
+    const held = this.#directory;
+    const isHeld =
+      held !== undefined && compareMarks(markOf(read.directory.trust), markOf(held.trust)) === 0;
+    return isHeld ? undefined : read;
+  }
+
+  async #verify(bytes: Uint8Array, options: SignalOption = {}): Promise<VerifiedArtefact> {
+    const { anchors, clock, verifier, memory } = this.#options;
+    const { previous } = memory;
+    const nowSeconds = clock.nowSeconds();
+    return await runSliced(
+      verifyArtefact({ bytes, anchors, nowSeconds, verifier, previous }),
+      options,
+    );
+  }
+}
+
+/** The message that stands for a directory of which only root keys and head are known. */
+export function headMessage({ rootKeysObject, headObject }: DirectoryTrust): Uint8Array {
+  return encodeTransferChunk({
+    rootKeys: rootKeysObject,
+    head: headObject,
+    nodes: [],
+    records: [],
+  });
+}

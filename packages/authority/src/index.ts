@@ -28,3 +28,6 @@ export { createZoneService } from "./zone-service.js";
 export type { ServedZones, ZoneServiceOptions } from "./zone-service.js";
 export { createRegistrarService } from "./registrar-service.js";
 export type { RegistrarOptions, RegistrarZone } from "./registrar-service.js";
+
+export { createDirectoryService } from "./directory-service.js";
+export type { DirectoryService } from "./directory-service.js";

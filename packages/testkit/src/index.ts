@@ -35,3 +35,9 @@ export {
   rootSourceText,
 } from "./directory-fixtures.js";
 export type { DirectoryFixtureOptions, RootFixture } from "./directory-fixtures.js";
+
+export { makeTranscript, transcriptText } from "./transcript.js";
+export type { Transcript } from "./transcript.js";
+
+export { openTestZone } from "./zone-fixtures.js";
+export type { TestZoneOptions } from "./zone-fixtures.js";

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { loadSodiumVoprf, sha256, uint32Bytes, uint64Bytes } from "@whither/crypto/node";
+import { sha256, uint32Bytes, uint64Bytes } from "@whither/crypto/node";
 import {
   DiscoveryError,
   parseCsi,
@@ -10,12 +10,13 @@ import {
   type SignedObject,
 } from "@whither/protocol";
 import { decodeMessage } from "@whither/rpc";
-import { createInlineVoprf, silentLogger, type Logger } from "@whither/runtime";
+import { silentLogger, type Logger } from "@whither/runtime";
 import { createMemoryStore, type Batch, type CommitOptions, type Store } from "@whither/store";
 import {
   createSeededRandom,
   createSimulatedClock,
   makeRegistrationParties,
+  openTestZone,
   type SimulatedClock,
 } from "@whither/testkit";
 import {
@@ -38,14 +39,12 @@ import {
   verifyHeadSequence,
   type HeadMark,
 } from "@whither/zone";
-import { openMappingZone, type MappingZone } from "./mapping-zone.js";
+import type { MappingZone } from "./mapping-zone.js";
 import { bucketTablePrefix } from "./zone-table.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
 const { zone, manifest, manifestSha256 } = parties;
-const manifestObject: SignedObject = { payload: encodeManifest(manifest), signatures: [] };
-const sodium = await loadSodiumVoprf();
 
 /** A zone whose process may be ended at any moment: only the store outlives it. */
 interface Bench {
@@ -65,17 +64,7 @@ function makeBench(store: Store = createMemoryStore()): Bench {
   return {
     store,
     clock,
-    open: (options = {}) =>
-      openMappingZone({
-        store,
-        zone,
-        manifest: manifestObject,
-        keys: { signer: parties.zoneSigner, voprfSecretKey: parties.voprfKeys.secretKey },
-        voprf: createInlineVoprf(sodium, random),
-        clock,
-        random,
-        ...options,
-      }),
+    open: (options = {}) => openTestZone({ parties, store, clock, random, ...options }),
   };
 }
 

@@ -1,0 +1,45 @@
+// A mapping zone in memory with the parties of registration-fixtures, for tests of what is built on one:
+// services, resolver, failures. The zone is the real one; only clock, randomness and disk are not.
+
+import { openMappingZone, type MappingZone } from "@whither/authority";
+import { loadSodiumVoprf, type Voprf } from "@whither/crypto/node";
+import type { SignedObject } from "@whither/protocol";
+import { createInlineVoprf, type Clock, type Logger, type Random } from "@whither/runtime";
+import { createMemoryStore, type Store } from "@whither/store";
+import { encodeManifest } from "@whither/wire";
+import type { RegistrationParties } from "./registration-fixtures.js";
+
+export interface TestZoneOptions {
+  readonly parties: RegistrationParties;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** A new one in memory unless told. */
+  readonly store?: Store;
+  readonly logger?: Logger;
+  readonly epoch?: number;
+  /** Another manifest than the parties'. */
+  readonly manifest?: SignedObject;
+}
+
+/** Opens the parties' zone; evaluations run on the caller's thread. */
+export async function openTestZone(options: TestZoneOptions): Promise<MappingZone> {
+  const { parties, clock, random, logger, epoch } = options;
+  const voprf = await testVoprf();
+  return openMappingZone({
+    store: options.store ?? createMemoryStore(),
+    zone: parties.zone,
+    manifest: options.manifest ?? { payload: encodeManifest(parties.manifest), signatures: [] },
+    keys: { signer: parties.zoneSigner, voprfSecretKey: parties.voprfKeys.secretKey },
+    voprf: createInlineVoprf(voprf, random),
+    clock,
+    random,
+    ...(logger === undefined ? {} : { logger }),
+    ...(epoch === undefined ? {} : { epoch }),
+  });
+}
+
+let loading: Promise<Voprf> | undefined;
+
+function testVoprf(): Promise<Voprf> {
+  return (loading ??= loadSodiumVoprf());
+}

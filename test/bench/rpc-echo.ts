@@ -93,9 +93,14 @@ function pump(count: number, send: (message: EchoMessage) => void, done: () => v
   };
 }
 
-function openRpc(port: number, { caPem, client }: Certificates): (count: number) => Promise<void> {
+interface Runner {
+  readonly run: (count: number) => Promise<void>;
+  readonly close: () => void;
+}
+
+function openRpc(port: number, { caPem, client }: Certificates): Runner {
   const channel = openChannel({ host, port, caPem, identity: client });
-  return (count) =>
+  const run = (count: number): Promise<void> =>
     new Promise((resolve, reject) => {
       const onAnswer = pump(
         count,
@@ -110,15 +115,13 @@ function openRpc(port: number, { caPem, client }: Certificates): (count: number)
         },
       );
     });
+  return { run, close: () => channel.close() };
 }
 
-function openByHand(
-  port: number,
-  { caPem, client }: Certificates,
-): (count: number) => Promise<void> {
+function openByHand(port: number, { caPem, client }: Certificates): Runner {
   const [ca, key, cert] = [caPem, client.keyPem, client.certPem].map((pem) => Buffer.from(pem));
   const grpc = new Client(`${host}:${port}`, credentials.createSsl(ca, key, cert));
-  return (count) =>
+  const run = (count: number): Promise<void> =>
     new Promise((resolve, reject) => {
       const call = grpc.makeBidiStreamRequest(path, serialize, deserialize);
       const onAnswer = pump(
@@ -128,6 +131,7 @@ function openByHand(
       );
       call.on("data", onAnswer).on("end", resolve).on("error", reject);
     });
+  return { run, close: () => grpc.close() };
 }
 
 async function runServer(side: Side): Promise<void> {
@@ -160,12 +164,12 @@ async function main(count: number, rounds: number): Promise<void> {
   };
   const [rpcServer, rpcPort] = await startServer("rpc", certificates);
   const [handServer, handPort] = await startServer("hand", certificates);
-  const run = { rpc: openRpc(rpcPort, certificates), hand: openByHand(handPort, certificates) };
+  const sides = { rpc: openRpc(rpcPort, certificates), hand: openByHand(handPort, certificates) };
   const rates: Record<Side, number[]> = { rpc: [], hand: [] };
   for (let round = 0; round <= rounds; round += 1) {
     for (const side of ["rpc", "hand"] as const) {
       const startMs = performance.now();
-      await run[side](count);
+      await sides[side].run(count);
       const rate = (count * 1000) / (performance.now() - startMs);
       if (round > 0) rates[side].push(rate); // the first warms up
     }
@@ -175,6 +179,7 @@ async function main(count: number, rounds: number): Promise<void> {
     console.log(`${side.padEnd(5)} median ${Math.round(median(rates[side]))}/s  (${low}..${high})`);
   }
   console.log(`ratio ${(median(rates.rpc) / median(rates.hand)).toFixed(2)}  (reach ≥ 0.9)`);
+  for (const { close } of Object.values(sides)) close();
   rpcServer.kill();
   handServer.kill();
 }
@@ -184,6 +189,4 @@ if (mode === "serve") {
   await runServer(side === "rpc" ? "rpc" : "hand");
 } else {
   await main(Number(mode ?? 30_000), Number(side ?? 5));
-  process.exitCode = 0;
-  setImmediate(() => process.kill(process.pid, "SIGTERM")); // channels hold the process; nothing is left to close
 }

@@ -321,7 +321,7 @@ describe("rpc over TLS", () => {
       const work = failure(client.unary({ command: "hang" }));
       await until(() => Promise.resolve(first.probe.contexts.length === 1));
       await first.server.close();
-      expect((await work).retryable).to.equal(true);
+      expect(await work).to.include({ code: "OVERLOADED", upstream: `${host}:${first.port}` });
       const second = createRpcServer({
         identity: party.server,
         clients: { kind: "required", caPem: party.ca.caPem },

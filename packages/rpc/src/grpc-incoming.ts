@@ -16,6 +16,8 @@ import { peerOfCertificate } from "./tls-identity.js";
 
 export interface TakeOverOptions {
   readonly router: Router;
+  /** Whether the listener demands client certificates: then a call without one is a fault, never anonymous. */
+  readonly wantsCertificates: boolean;
   readonly clock: Clock;
 }
 
@@ -28,15 +30,20 @@ export interface Incoming {
   settled(): Promise<void>;
 }
 
-export function takeOver({ router, clock }: TakeOverOptions): Incoming {
+export function takeOver({ router, wantsCertificates, clock }: TakeOverOptions): Incoming {
   const open = new Map<AbortController, Promise<void>>();
-  const peers = createPeerCache();
+  const peerOf = createPeerReader(wantsCertificates);
   const serve = (call: ServerInterceptingCallInterface, method: MethodRegistration): void => {
     const controller = new AbortController();
     const { signal } = controller;
     receive(call, {
       onStart(stream, metadata) {
-        const context = contextOf(call, { method, metadata, peers, signal });
+        const peer = peerOf(call);
+        if (peer === undefined) {
+          stream.close(new DiscoveryError("UNAUTHENTICATED", "a client certificate is required"));
+          return;
+        }
+        const context = contextOf(call, { method, metadata, peer, signal });
         const done = router.run(method, stream, context).finally(() => open.delete(controller));
         open.set(controller, done);
       },
@@ -159,16 +166,16 @@ interface ContextParts {
   readonly method: MethodRegistration;
   readonly metadata: Metadata;
   readonly signal: AbortSignal;
-  readonly peers: PeerCache;
+  readonly peer: Peer;
 }
 
 function contextOf(
   call: ServerInterceptingCallInterface,
-  { method, metadata, signal, peers }: ContextParts,
+  { method, metadata, signal, peer }: ContextParts,
 ): CallContext {
   const deadlineMs = Number(call.getDeadline());
   return {
-    peer: peers.peerOf(call),
+    peer,
     address: call.getConnectionInfo().remoteAddress ?? "unknown",
     signal,
     deadlineMs: Number.isFinite(deadlineMs) ? deadlineMs : undefined,
@@ -187,25 +194,27 @@ function metadataMap(metadata: Metadata): CallMetadata {
   );
 }
 
-interface PeerCache {
-  peerOf(call: ServerInterceptingCallInterface): Peer;
-}
-
 /** Certificates parsed lately, by the SHA-256 of their bytes. */
 const peersMax = 1024;
 
-function createPeerCache(): PeerCache {
-  const peers = new Map<string, Peer>();
-  return {
-    peerOf(call) {
-      const certificate = call.getAuthContext().sslPeerCertificate;
-      if (certificate === undefined) return { kind: "anonymous" };
-      const known = peers.get(certificate.fingerprint256);
-      if (known !== undefined) return known;
+/** Reads the peer of a call; undefined if it must have a certificate and none can be read. */
+function createPeerReader(
+  wantsCertificates: boolean,
+): (call: ServerInterceptingCallInterface) => Peer | undefined {
+  const known = new Map<string, Peer>();
+  return (call) => {
+    if (!wantsCertificates) return { kind: "anonymous" };
+    const certificate = call.getAuthContext().sslPeerCertificate; // only if verified against the CA
+    if (certificate === undefined) return undefined;
+    const before = known.get(certificate.fingerprint256);
+    if (before !== undefined) return before;
+    try {
       const peer = peerOfCertificate(new X509Certificate(certificate.raw));
-      if (peers.size >= peersMax) peers.clear();
-      peers.set(certificate.fingerprint256, peer);
+      if (known.size >= peersMax) known.clear();
+      known.set(certificate.fingerprint256, peer);
       return peer;
-    },
+    } catch {
+      return undefined; // a kind of key that this runtime cannot read
+    }
   };
 }

@@ -83,7 +83,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     messageBytesMax: limits.messageBytesMax,
     logger,
   });
-  const incoming = takeOver({ router, clock });
+  const incoming = takeOver({ router, wantsCertificates: clients.kind === "required", clock });
   const server = new Server({
     interceptors: [incoming.interceptor],
     "grpc.enable_channelz": 0,
@@ -111,8 +111,9 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   const close = async (): Promise<void> => {
     health.stop();
     incoming.abortAll(new DiscoveryError("OVERLOADED", "the server is shutting down"));
-    server.forceShutdown();
     await incoming.settled();
+    await new Promise((resolve) => setImmediate(resolve)); // lets the last statuses reach their sockets
+    server.forceShutdown();
   };
   return {
     listen: (address) => listen(server, credentials, address),

@@ -1,46 +1,28 @@
 // Runs a commander program to an exit status: usage errors are 2, failures `error:` + `hint:`.
 
 import { CommanderError, type Command } from "commander";
-import { isDiscoveryError } from "@whither/protocol";
-import { formatStartFailure } from "@whither/runtime";
+import { isDiscoveryError, type DiscoveryError } from "@whither/protocol";
 import type { Terminal } from "./terminal.js";
+import { ExitStatus, UsageError } from "./usage.js";
 
-/** A wrong use of a command that commander cannot see itself. Exit status 2. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-  readonly hint: string | undefined;
-
-  constructor(message: string, hint?: string) {
-    super(message);
-    this.hint = hint;
-  }
-}
-
-/** Ends a command with an exit status that is neither success nor a failure to report. */
-export class ExitStatus extends Error {
-  override readonly name = "ExitStatus";
-  readonly status: number;
-
-  constructor(status: number) {
-    super(`exit status ${status}`);
-    this.status = status;
-  }
+export interface RunOptions {
+  /** Exit status of a failure; 1 unless told. */
+  readonly statusOf?: (error: DiscoveryError) => number;
 }
 
 /**
- * Parses `args` and runs the command. Resolves to the exit status: 0, 1 for a failure, 2 for wrong usage,
- * or what the command asked for.
+ * Parses `args` and runs the command. Resolves to the exit status: 0, 1 or `statusOf` for a failure,
+ * 2 for wrong usage, or what the command asked for.
  */
 export async function runProgram(
   program: Command,
-  args: readonly string[],
-  terminal: Terminal,
+  run: { readonly args: readonly string[]; readonly terminal: Terminal } & RunOptions,
 ): Promise<number> {
+  const { args, terminal } = run;
   const output = {
     writeOut: (text: string) => void terminal.stdout.write(text),
     writeErr: (text: string) => void terminal.stderr.write(text),
-    outputError: (text: string, write: (text: string) => void) =>
-      write(`error: ${text.replace(/^error: /, "").trimEnd()}\nhint: see --help\n`),
+    outputError: (text: string, write: (text: string) => void) => write(commanderError(text)),
   };
   for (const command of [program, ...descendants(program)]) {
     command.exitOverride().configureOutput(output);
@@ -49,7 +31,7 @@ export async function runProgram(
     await program.parseAsync([...args], { from: "user" });
     return 0;
   } catch (error) {
-    return report(error, terminal);
+    return await report(error, run);
   }
 }
 
@@ -57,7 +39,22 @@ function descendants(command: Command): Command[] {
   return command.commands.flatMap((child) => [child, ...descendants(child)]);
 }
 
-function report(error: unknown, terminal: Terminal): number {
+/** Commander's own words in our form: `error: …` and `hint: …`. */
+function commanderError(text: string): string {
+  const [first = "", ...rest] = text
+    .replace(/^error: /, "")
+    .trim()
+    .split("\n");
+  const suggestion = rest.join(" ").replace(/^\((.*)\)$/, "$1");
+  return `error: ${first}\nhint: ${suggestion === "" ? "see --help" : suggestion}\n`;
+}
+
+/** Prints what went wrong and tells the exit status. What is not expected to fail is thrown on. */
+export async function report(
+  error: unknown,
+  run: { readonly terminal: Terminal } & RunOptions,
+): Promise<number> {
+  const { terminal, statusOf = () => 1 } = run;
   if (error instanceof ExitStatus) return error.status;
   if (error instanceof CommanderError) {
     // Help and version end with 0; commander has printed everything else already.
@@ -68,8 +65,9 @@ function report(error: unknown, terminal: Terminal): number {
     return 2;
   }
   if (isDiscoveryError(error)) {
-    terminal.stderr.write(formatStartFailure(error));
-    return 1;
+    const { formatFailure } = await import("./failure-text.js");
+    terminal.stderr.write(formatFailure(error));
+    return statusOf(error);
   }
   throw error;
 }

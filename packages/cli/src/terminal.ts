@@ -1,11 +1,19 @@
 // What a command may touch of the process it runs in, so that transcript tests can run it in theirs.
 
-/** Output, environment and working directory of one command. */
+/** Where a command writes text. */
+export interface TextSink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
+
+/** Streams and environment of one command. Relative paths start from the process's directory. */
 export interface Terminal {
-  readonly stdout: { write(text: string): unknown; readonly isTTY?: boolean };
-  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
+  readonly stdin: AsyncIterable<Uint8Array | string>;
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string;
+  /** Aborts when the user interrupts, or when nobody reads the output any more. */
+  readonly signal: AbortSignal;
 }
 
 /** Prints one result: a line of JSON with `--json`, else text. A final newline is added when missing. */
@@ -14,5 +22,6 @@ export function print(
   result: { readonly json: boolean; readonly value: unknown; readonly text: string },
 ): void {
   const text = result.json ? JSON.stringify(result.value) : result.text;
+  if (text === "") return;
   terminal.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
 }

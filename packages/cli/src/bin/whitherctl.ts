@@ -6,4 +6,5 @@ import { runProgram } from "../run-program.js";
 import { createWhitherctl } from "../ctl/program.js";
 
 const terminal = processTerminal();
-process.exitCode = await runProgram(createWhitherctl(terminal), process.argv.slice(2), terminal);
+const args = process.argv.slice(2);
+process.exitCode = await runProgram(await createWhitherctl(terminal, args), { args, terminal });

@@ -18,7 +18,7 @@ import {
 import { replaceFile, systemClock, systemRandom, writeSecretFile } from "@whither/runtime";
 import { encodeRootKeys, encodeSignedObject } from "@whither/wire";
 import { addSignature } from "@whither/zone";
-import { UsageError } from "../run-program.js";
+import { UsageError } from "../usage.js";
 import { print, type Terminal } from "../terminal.js";
 import { keyFileKind, readSigner, readVoprfPublicKey } from "./key-files.js";
 import { collect, jsonOption, parseInteger, parseLifetime } from "./options.js";

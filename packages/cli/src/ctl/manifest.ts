@@ -50,7 +50,7 @@ const orUndefined =
   };
 
 /** configs/manifest.yaml describes every key. */
-function manifestSchema(directory: string) {
+export function manifestSchema(directory: string) {
   return z.strictObject({
     zone: textField("a zone name, name@dp_id", orUndefined(parseZoneName)),
     operator: z.string().min(1).max(255),

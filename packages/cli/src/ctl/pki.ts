@@ -4,7 +4,6 @@
 import { webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import * as x509 from "@peculiar/x509";
 import { Command } from "commander";
 import { formatPin, sha256 } from "@whither/crypto";
 import {
@@ -18,6 +17,7 @@ import {
 } from "@whither/runtime";
 import { print, type Terminal } from "../terminal.js";
 import { collect, jsonOption, parseLifetime } from "./options.js";
+import { x509 } from "./x509-library.js";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const text = new TextDecoder();

@@ -1,0 +1,96 @@
+// The configuration of `whither`: whom to believe, whom to ask, as whom. configs/whither.yaml documents
+// every key. Secrets are paths to files.
+
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { DiscoveryError, parseMspId } from "@whither/protocol";
+import {
+  loadConfig,
+  parseHostPort,
+  pathExists,
+  pathField,
+  secretPathField,
+  textField,
+} from "@whither/runtime";
+
+/** configs/whither.yaml describes every key. Relative paths start from `directory`. */
+export function clientSchema(directory: string) {
+  const path = pathField(directory);
+  return z.strictObject({
+    anchors: path,
+    directory: textField("host:port of a directory, or a path of the signed artefact", (text) =>
+      directoryAddress(text, directory),
+    ),
+    identity: z.strictObject({ cert: path, key: secretPathField(directory) }).optional(),
+    state_dir: path.optional(),
+    mirror: z.boolean().default(true),
+    region: textField("a country code such as DE", (text) =>
+      /^[A-Z]{2}$/.test(text) ? text : undefined,
+    ).optional(),
+    own_msp: mspIdField().optional(),
+    msps: z
+      .array(
+        z.strictObject({
+          id: mspIdField(),
+          key_file: secretPathField(directory),
+          accounts: path,
+        }),
+      )
+      .max(64)
+      .default([]),
+  });
+}
+export type ClientConfig = z.output<ReturnType<typeof clientSchema>>;
+
+function mspIdField() {
+  return textField("the id of an MSP, its domain in lower case", (text) => {
+    try {
+      return parseMspId(text);
+    } catch {
+      return undefined;
+    }
+  });
+}
+
+const defaultPort = 7363;
+
+/** `host`, `host:port` as they are; anything else is a path. `file:` says so where a name looks like a host. */
+export function directoryAddress(text: string, base: string): string | undefined {
+  if (text === "" || text.includes("\0")) return undefined;
+  if (text.startsWith("file:"))
+    return resolve(base, text.slice("file:".length).replace(/^\/\//, ""));
+  if (parseHostPort(text) !== undefined) return text;
+  if (parseHostPort(`${text}:${defaultPort}`) !== undefined && !/[/\\]|\.signed$/.test(text)) {
+    return `${text}:${defaultPort}`;
+  }
+  return resolve(base, text.startsWith("~/") ? join(homedir(), text.slice(2)) : text);
+}
+
+/** Reads the configuration: named, else WHITHER_CONFIG, else ~/.config/whither/config.yaml. Throws CONFIG. */
+export async function readClientConfig(from: {
+  readonly named: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}): Promise<ClientConfig> {
+  const { named, env } = from;
+  const fromEnv = env["WHITHER_CONFIG"] ?? "";
+  const path = named ?? (fromEnv === "" ? defaultPath(env) : fromEnv);
+  if (named === undefined && fromEnv === "" && !(await pathExists(path))) {
+    throw new MissingConfig(path);
+  }
+  return await loadConfig({ path, schema: clientSchema });
+}
+
+function defaultPath(env: Readonly<Record<string, string | undefined>>): string {
+  return join(env["HOME"] ?? homedir(), ".config", "whither", "config.yaml");
+}
+
+/** Nobody has told this machine yet whom to believe. */
+export class MissingConfig extends DiscoveryError {
+  readonly path: string;
+
+  constructor(path: string) {
+    super("CONFIG", "no configuration");
+    this.path = path;
+  }
+}

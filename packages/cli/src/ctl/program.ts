@@ -1,0 +1,58 @@
+// whitherctl as a commander program. A group of commands is loaded when it is asked for, or all of them
+// for `--help`: making keys should not wait for certificate and database code.
+
+import { Command } from "commander";
+import type { Terminal } from "../terminal.js";
+import { UsageError } from "../usage.js";
+import { cliVersion } from "../version.js";
+
+type LoadGroup = (terminal: Terminal) => Promise<readonly Command[]>;
+
+const groups: Readonly<Record<string, LoadGroup>> = {
+  key: async (terminal) => [(await import("./key.js")).keyCommand(terminal)],
+  anchor: async (terminal) => [(await import("./anchor.js")).anchorCommand(terminal)],
+  pki: async (terminal) => [(await import("./pki.js")).pkiCommand(terminal)],
+  manifest: async (terminal) => [(await import("./manifest.js")).manifestCommand(terminal)],
+  zone: async (terminal) => [(await import("./zone.js")).zoneCommand(terminal)],
+  config: async (terminal) => [(await import("./config.js")).configCommand(terminal)],
+  credential: async (terminal) => [(await import("./credential.js")).credentialCommand(terminal)],
+};
+
+const help = `
+Making a federation, in this order (docs/operators.md has every command):
+  whitherctl key generate --type ksk --out ksk-a.pem      keys
+  whitherctl pki init --dir pki                           certificates
+  whitherctl manifest create de.manifest.yaml --out de.manifest
+  whitherctl zone check root.zone.yaml --registry registry.yaml
+  whitherctl zone sign root.zone.yaml --registry registry.yaml --root-keys root-keys \\
+    --zsk zsk.pem --out root.signed
+  whither-rootd --config rootd.yaml                       start
+
+Exit status: 0 done · 1 failed, or a check found an error · 2 wrong usage`;
+
+/**
+ * The program for these arguments. Only the group that they name is loaded; the commands for running
+ * daemons are always there, since they need nothing.
+ */
+export async function createWhitherctl(
+  terminal: Terminal,
+  args: readonly string[],
+): Promise<Command> {
+  const program = new Command("whitherctl")
+    .description("operate a whither federation")
+    .version(cliVersion(), "-V, --version")
+    .helpCommand(true)
+    .showSuggestionAfterError(true)
+    .addHelpText("after", help);
+  const wanted = args.find((word) => !word.startsWith("-")) ?? "";
+  const load = groups[wanted];
+  for (const group of load === undefined ? Object.values(groups) : [load]) {
+    for (const command of await group(terminal)) program.addCommand(command);
+  }
+  const { daemonCommands } = await import("./daemon.js");
+  for (const command of daemonCommands()) program.addCommand(command);
+  program.action(() => {
+    throw new UsageError("command: expected one, got none", "whitherctl --help lists them");
+  });
+  return program;
+}

@@ -1,0 +1,22 @@
+// Exit status of a failure that ends a command of `whither`: the same numbers as for an answer.
+
+import type { DiscoveryError, ErrorCode } from "@whither/protocol";
+import { failureStatus } from "@whither/resolver";
+import { exitStatuses } from "./ask/report.js";
+
+/** Wrong from the start: nothing was asked. */
+const usage: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "CONFIG",
+  "NOT_AVAILABLE",
+  "INVALID_CSI",
+]);
+
+/** A DP or MSP that refuses a registration is a refusal, not a forgery. */
+const firstRegistrationNumber = 49_200;
+
+/** 2 usage, 3 bogus, 4 refused, 5 unreachable. Never 1, which says "proven absent". */
+export function statusOfFailure(error: DiscoveryError): number {
+  if (usage.has(error.code)) return exitStatuses.usage;
+  if (error.number >= firstRegistrationNumber) return exitStatuses.refused;
+  return exitStatuses[failureStatus(error)];
+}

@@ -1,0 +1,42 @@
+// `whither register`, `verify` and the other commands for one's own identifiers, as a commander program.
+
+import { Command } from "commander";
+import { DiscoveryError } from "@whither/protocol";
+import type { WhitherRun } from "../ask/program.js";
+import { statusOfFailure } from "../exit-status.js";
+import { runProgram } from "../run-program.js";
+import { cliVersion } from "../version.js";
+
+/** Commands of later versions, and what they will do. */
+const later: Readonly<Record<string, string>> = {
+  setup: "write the configuration from anchors, an address and a certificate",
+  completion: "completion for bash, zsh or fish",
+  renew: "prove and register again before it ends",
+  order: "change the order and tags of your providers",
+  invalidate: "end a registration",
+  monitor: "look at your own slots and their last writes",
+  link: "let a second app of yours share the identifier",
+  grant: "let somebody see an audience slot",
+};
+
+/** Runs the command that the first word names. Resolves to the exit status. */
+export async function runPersonCommand(run: WhitherRun): Promise<number> {
+  const { args, terminal } = run;
+  const program = new Command("whither")
+    .description("commands for your own identifiers")
+    .version(cliVersion(), "-V, --version")
+    .showSuggestionAfterError(true);
+  for (const [name, description] of Object.entries(later)) {
+    program
+      .command(name)
+      .description(`${description} (not available in this version)`)
+      .argument("[arguments...]")
+      .allowUnknownOption()
+      .option("--json", "print one JSON object instead of text")
+      .addHelpText("after", `\nExample:\n  whither ${name}`)
+      .action(() => {
+        throw new DiscoveryError("NOT_AVAILABLE", `${name}: not available in this version`);
+      });
+  }
+  return await runProgram(program, { args, terminal, statusOf: statusOfFailure });
+}

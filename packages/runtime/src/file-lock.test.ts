@@ -52,7 +52,8 @@ describe("lockFile", () => {
     expect(await readdir(directory)).to.deep.equal([]);
   });
 
-  it("names the other process, and is free at once when that is killed", async () => {
+  it("names the other process, and is free at once when that is killed", async function () {
+    this.timeout(30_000); // starts a process
     const holder = await startHolder();
     expect((await lockError()).text).to.equal(`the files are in use by process ${holder.pid}`);
     holder.kill("SIGKILL");

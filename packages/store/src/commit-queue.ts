@@ -110,6 +110,7 @@ function hasChanges(batch: Batch): boolean {
 }
 
 function groupLength(queue: readonly Waiting[]): number {
+  if (queue.length === 1) return 1; // a large batch alone is not even counted
   let bytes = 0;
   let count = 0;
   for (const { batch } of queue) {

@@ -1,6 +1,7 @@
 // Mapping zones
-export { MappingZone, openMappingZone } from "./mapping/mapping-zone.js";
+export { openMappingZone } from "./mapping/open-mapping-zone.js";
 export type {
+  MappingZone,
   MappingZoneOptions,
   RegistrationStatus,
   SlotLookup,

@@ -63,6 +63,7 @@ export type {
   LabelBounds,
   MetricOptions,
   Metrics,
+  NoLabels,
 } from "./metrics.js";
 export { serveMetrics } from "./metrics-server.js";
 export type { MetricsServer } from "./metrics-server.js";

@@ -41,3 +41,6 @@ export type { Transcript } from "./transcript.js";
 
 export { openTestZone } from "./zone-fixtures.js";
 export type { TestZoneOptions } from "./zone-fixtures.js";
+
+export { fillerBodyBytes, generateFillers, makeRealSlots } from "./generator.js";
+export type { FillerOptions, RealSlot } from "./generator.js";

@@ -127,7 +127,23 @@ export function namingUpstream<T>(upstream: string, decide: () => T): T {
   try {
     return decide();
   } catch (error) {
-    if (!(error instanceof DiscoveryError) || error.upstream !== undefined) throw error;
-    throw new DiscoveryError(error.code, error.text, { upstream, cause: error });
+    throw named(upstream, error);
   }
+}
+
+/** As namingUpstream, for decisions that take their time. */
+export async function namingUpstreamLater<T>(upstream: string, decision: Promise<T>): Promise<T> {
+  try {
+    return await decision;
+  } catch (error) {
+    throw named(upstream, error);
+  }
+}
+
+function named(upstream: string, error: unknown): Error {
+  if (!(error instanceof DiscoveryError)) {
+    return error instanceof Error ? error : new TypeError("not an error", { cause: error });
+  }
+  if (error.upstream !== undefined) return error;
+  return new DiscoveryError(error.code, error.text, { upstream, cause: error });
 }

@@ -27,7 +27,7 @@ import {
   type VerifiedArtefact,
 } from "@whither/zone";
 import type { DirectoryMemory } from "./directory-memory.js";
-import { namingUpstream, type DirectoryServer } from "./directory-server.js";
+import { namingUpstream, namingUpstreamLater, type DirectoryServer } from "./directory-server.js";
 import type { SignalOption } from "./follower.js";
 import { SingleFlight } from "./single-flight.js";
 import { runSliced } from "./sliced.js";
@@ -64,6 +64,7 @@ export class Mirror {
   #timer: Scheduled | undefined;
   #failures = 0;
   #background: Promise<void> | undefined;
+  #fetching: Promise<void> | undefined;
 
   constructor(options: MirrorOptions) {
     this.#options = options;
@@ -110,9 +111,12 @@ export class Mirror {
 
   /** Fetches now, or waits for the fetch under way. The last good directory stays when it fails. */
   async refresh({ signal }: SignalOption): Promise<void> {
-    const both = (own: AbortSignal): Promise<void> =>
-      this.#fetch(AbortSignal.any([own, this.#closing.signal]));
-    await this.#flights.run("fetch", both, { signal });
+    const start = (own: AbortSignal): Promise<void> => {
+      const fetching = this.#fetch(AbortSignal.any([own, this.#closing.signal]));
+      this.#fetching = fetching.catch(() => undefined); // whoever waits for it hears of it
+      return fetching;
+    };
+    await this.#flights.run("fetch", start, { signal });
   }
 
   /** Something newer than the mirror was seen elsewhere: fetch it soon instead of at the next turn. */
@@ -124,6 +128,8 @@ export class Mirror {
     this.#closing.abort(new DiscoveryError("CANCELLED", "the directory follower is closed"));
     this.#timer?.cancel();
     await this.#background;
+    // A save that has begun ends; everything else has been told to.
+    await this.#fetching;
   }
 
   #schedule(ms: number): void {
@@ -211,7 +217,8 @@ export class Mirror {
           throw new DiscoveryError("INVALID_DATA", "transfer: an empty message");
         });
       }
-      await this.#add(verification, { chunk, server, signal });
+      const adding = runSliced(verification.add(chunk), { signal });
+      await namingUpstreamLater(server.name, adding);
       const message = encodeTransferChunk(chunk);
       bytes += message.length;
       if (bytes > limits.directoryBytesMax) {
@@ -226,24 +233,6 @@ export class Mirror {
     }
     const whole = verification;
     return { directory: namingUpstream(server.name, () => whole.finish()), messages };
-  }
-
-  async #add(
-    verification: DirectoryVerifier,
-    part: {
-      readonly chunk: Parameters<DirectoryVerifier["add"]>[0];
-      readonly server: DirectoryServer;
-      readonly signal: AbortSignal;
-    },
-  ): Promise<void> {
-    const { chunk, server, signal } = part;
-    try {
-      await runSliced(verification.add(chunk), { signal });
-    } catch (error) {
-      namingUpstream(server.name, () => {
-        throw error;
-      });
-    }
   }
 
   /** Undefined when the file holds what is held. */

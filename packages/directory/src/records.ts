@@ -16,7 +16,12 @@ import {
 } from "@whither/zone";
 import type { RecordsAnswer } from "@whither/wire";
 import type { DirectoryMemory } from "./directory-memory.js";
-import { namingUpstream, type DirectoryServer, type RecordKind } from "./directory-server.js";
+import {
+  namingUpstream,
+  namingUpstreamLater,
+  type DirectoryServer,
+  type RecordKind,
+} from "./directory-server.js";
 import type { SignalOption } from "./follower.js";
 import { SingleFlight } from "./single-flight.js";
 import { runSliced } from "./sliced.js";
@@ -88,11 +93,7 @@ export class RegistryRecords {
       if (trust !== undefined && found.head.serial !== trust.head.serial) return undefined;
       trust = found;
       const work = verifyRecords({ answer, kind, trust, nowSeconds, verifier });
-      try {
-        parties.push(...(await runSliced(work, { signal })));
-      } catch (error) {
-        throw namingUpstream(server.name, () => rethrow(error));
-      }
+      parties.push(...(await namingUpstreamLater(server.name, runSliced(work, { signal }))));
     }
     if (trust === undefined) throw new TypeError("there are kinds of records");
     if (parties.length !== trust.head.recordCount) {
@@ -103,10 +104,6 @@ export class RegistryRecords {
     const fresh = clock.nowSeconds() + trust.head.refreshSeconds;
     return { registry: createRegistry(parties, trust.head.registryVersion), trust, fresh };
   }
-}
-
-function rethrow(error: unknown): never {
-  throw error;
 }
 
 function* verifyRecords(check: {

@@ -88,8 +88,10 @@ export class DirectoryWalk {
       }
       const { node, exact } = await this.#ask(prefix, options);
       if (parent !== undefined && !isWithin(node.prefix, parent.prefix)) {
-        // The node held is gone, or the server leads in a circle: once more from the top tells.
-        this.#cache.delete(parent.prefix);
+        // Nodes held are gone, or the server leads in a circle: once more without them tells.
+        for (const held of path) {
+          if (!isWithin(node.prefix, held.prefix)) this.#cache.delete(held.prefix);
+        }
         return undefined;
       }
       if (!exact) path.pop(); // the answer is the parent again, perhaps newer

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { formatValue } from "./yaml-source.js";
 
 /** A text that `parse` understands; its DiscoveryError becomes `expected …, got …`. */
-export function textField<T>(expected: string, parse: (text: string) => T): z.ZodType<T, unknown> {
+export function textField<T>(expected: string, parse: (text: string) => T): z.ZodType<T> {
   return z.unknown().transform((value, context) => {
     if (typeof value === "string") {
       try {

@@ -3,7 +3,7 @@
 
 import { DiscoveryError } from "@whither/protocol";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
-import type { Document, Node } from "yaml";
+import type { Document, Node, Scalar, YAMLMap, YAMLSeq } from "yaml";
 import type { z } from "zod";
 
 /** A mistake in a source file. */
@@ -55,7 +55,7 @@ export interface YamlSource<T> {
 export function parseYamlSource<T>(source: {
   readonly text: string;
   readonly file: string;
-  readonly schema: z.ZodType<T, unknown>;
+  readonly schema: z.ZodType<T>;
 }): YamlSource<T> {
   const { text, file, schema } = source;
   const lines = new LineCounter();
@@ -111,10 +111,8 @@ function refusedNodes(source: {
   const refuse = (node: Node, text: string): void => {
     issues.push({ file, line: lines.linePos(node.range?.[0] ?? 0).line, key: "", text });
   };
-  const refuseMarks = (node: Node): void => {
-    if ("anchor" in node && node.anchor !== undefined) {
-      refuse(node, `expected no anchor, got &${node.anchor}`);
-    }
+  const refuseMarks = (node: Scalar | YAMLMap | YAMLSeq): void => {
+    if (node.anchor !== undefined) refuse(node, `expected no anchor, got &${node.anchor}`);
     if (node.tag !== undefined) refuse(node, `expected no tag, got ${node.tag}`);
   };
   visit(document, {
@@ -223,6 +221,6 @@ export function formatValue(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object" && value !== null) return "a mapping";
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const text = JSON.stringify(value) ?? typeof value;
   return text.length <= shownMax ? text : `${text.slice(0, shownMax - 1)}…`;
 }

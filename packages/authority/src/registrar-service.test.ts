@@ -37,7 +37,8 @@ import {
   verifySlot,
   type Delegation,
 } from "@whither/zone";
-import { openMappingZone, type MappingZone } from "./mapping/mapping-zone.js";
+import type { MappingZone } from "./mapping/mapping-zone.js";
+import { openMappingZone } from "./mapping/open-mapping-zone.js";
 import { createRegistrarService, type RegistrarZone } from "./registrar-service.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);

@@ -1,0 +1,134 @@
+// Connections of a registrant to the DPs that the directory names: Registrar with its client certificate,
+// the manifest without one. Held open between registrations; endpoints are tried in the directory's order.
+
+import { toHex } from "@whither/crypto/node";
+import type { OpenChannel } from "@whither/directory";
+import {
+  DiscoveryError,
+  isDiscoveryError,
+  type Authority,
+  type Endpoint,
+  type Manifest,
+} from "@whither/protocol";
+import { createClient, type Channel, type Client, type TlsIdentity } from "@whither/rpc";
+import type { Clock } from "@whither/runtime";
+import { Registrar, Zone, signedObjectFromWire } from "@whither/wire";
+import { verifyManifest, type SignatureVerifier } from "@whither/zone";
+
+export interface DpConnectionsOptions {
+  readonly openChannel: OpenChannel;
+  /** PEM bundle of the only CAs trusted, from the anchors. */
+  readonly caPem: string;
+  /** Client certificate: the registrar learns who brings a registration, never who looks up. */
+  readonly identity: TlsIdentity;
+  readonly clock: Clock;
+  readonly verifier: SignatureVerifier;
+}
+
+interface Bounds {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Zones whose manifests are held. */
+const manifestsMax = 1_000;
+/** Channels held; the oldest is closed. */
+const channelsMax = 256;
+
+export class DpConnections implements Disposable {
+  readonly #options: DpConnectionsOptions;
+  readonly #channels = new Map<string, Channel>();
+  readonly #manifests = new Map<string, Manifest>();
+
+  constructor(options: DpConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /** Calls the zone's Registrar: the next endpoint after a NETWORK failure. Throws the last one. */
+  registrar<T>(
+    authority: Authority,
+    call: (client: Client<typeof Registrar>) => Promise<T>,
+  ): Promise<T> {
+    const { identity } = this.#options;
+    const open = (endpoint: Endpoint) => this.#channel(endpoint, endpoint.port, identity);
+    return eachEndpoint(
+      authority,
+      ({ port }) => port > 0,
+      async (endpoint) => call(createClient(Registrar, open(endpoint))),
+    );
+  }
+
+  /** The zone's manifest of that hash, which must be one the directory names. Throws BOGUS. */
+  async manifest(authority: Authority, sha256: Uint8Array, { signal }: Bounds): Promise<Manifest> {
+    const key = `${authority.zone} ${toHex(sha256)}`;
+    const held = this.#manifests.get(key);
+    if (held !== undefined) return held;
+    const { clock, verifier } = this.#options;
+    const { zone, manifestSha256 } = authority;
+    const request = { zone, manifestSha256: sha256 };
+    const response = await eachEndpoint(
+      authority,
+      ({ publicPort }) => publicPort > 0,
+      (endpoint) => {
+        const channel = this.#channel(endpoint, endpoint.publicPort, undefined);
+        return createClient(Zone, channel).getManifest(request, bounded(signal));
+      },
+    );
+    const object = signedObjectFromWire(response.manifest);
+    const check = { object, zone, manifestSha256, nowSeconds: clock.nowSeconds(), verifier };
+    const { manifest } = verifyManifest(check);
+    forgetOldest(this.#manifests, manifestsMax);
+    this.#manifests.set(key, manifest);
+    return manifest;
+  }
+
+  [Symbol.dispose](): void {
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
+  }
+
+  #channel(endpoint: Endpoint, port: number, identity: TlsIdentity | undefined): Channel {
+    const { host, spkiSha256: pins } = endpoint;
+    const key = [host, port, ...pins.map(toHex)].join(" ");
+    const held = this.#channels.get(key);
+    if (held !== undefined) return held;
+    const { openChannel, caPem } = this.#options;
+    const base = { host, port, pins, caPem };
+    const channel = openChannel(identity === undefined ? base : { ...base, identity });
+    forgetOldest(this.#channels, channelsMax)?.close();
+    this.#channels.set(key, channel);
+    return channel;
+  }
+}
+
+/** Longest one call may take at the server, in milliseconds; the caller's signal is usually earlier. */
+const callTimeoutMs = 10_000;
+
+export function bounded(signal: AbortSignal | undefined) {
+  return signal === undefined ? { timeoutMs: callTimeoutMs } : { timeoutMs: callTimeoutMs, signal };
+}
+
+async function eachEndpoint<T>(
+  authority: Authority,
+  fits: (endpoint: Endpoint) => boolean,
+  call: (endpoint: Endpoint) => Promise<T>,
+): Promise<T> {
+  let failure = new DiscoveryError("UNREACHABLE", "the zone has no such endpoint", {
+    upstream: authority.zone,
+  });
+  for (const endpoint of authority.endpoints.filter(fits)) {
+    try {
+      return await call(endpoint);
+    } catch (error) {
+      if (!isDiscoveryError(error, "NETWORK")) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function forgetOldest<T>(held: Map<string, T>, max: number): T | undefined {
+  const oldest = held.size < max ? undefined : held.entries().next().value;
+  if (oldest === undefined) return undefined;
+  held.delete(oldest[0]);
+  return oldest[1];
+}

@@ -1,0 +1,213 @@
+// The holder's app at work: gets a draft from the MSP, countersigns it once, and places it in every zone that
+// the directory names for the CSI (protocol.md section 6). Owns its connections; remembers nothing else.
+
+import {
+  countersignDraft,
+  requestDraft,
+  type Countersigned,
+  type HolderContext,
+} from "@whither/ceremony";
+import type { Signer } from "@whither/crypto/node";
+import type { DirectoryFollower, OpenChannel } from "@whither/directory";
+import {
+  DiscoveryError,
+  type Authority,
+  type Csi,
+  type SignedObject,
+  type ZoneName,
+} from "@whither/protocol";
+import { openChannel as openGrpcChannel, type TlsIdentity } from "@whither/rpc";
+import { systemClock, systemRandom, type Clock, type Random } from "@whither/runtime";
+import { nodeVerifier, type SignatureVerifier } from "@whither/zone";
+import { DpConnections } from "./dp-connections.js";
+import type { HolderMemory } from "./holder-memory.js";
+import type { DraftSource } from "./msp.js";
+import {
+  registerInZone,
+  type SlotWish,
+  type ZoneRegistration,
+  type ZoneRegistrationContext,
+} from "./zone-registration.js";
+
+export interface RegistrantOptions {
+  /** The signed directory; stays the caller's to close. */
+  readonly directory: Pick<DirectoryFollower, "delegation" | "registry">;
+  /** PEM bundle of the only CAs trusted: `tls_ca` of the anchors. */
+  readonly caPem: string;
+  /** Client certificate of the app or its MSP. */
+  readonly identity: TlsIdentity;
+  /** Default: TLS over gRPC. */
+  readonly openChannel?: OpenChannel;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly verifier?: SignatureVerifier;
+}
+
+/** What concerns any change of a CSI's public slots. */
+export interface ChangeOptions extends SlotWish {
+  readonly csi: Csi;
+  readonly holder: Signer;
+  /** What stands, as the last registration returned it: without it everything not named again is dropped. */
+  readonly previous?: HolderMemory;
+  /** Only these zones of those that the directory names. */
+  readonly zones?: readonly ZoneName[];
+  readonly signal?: AbortSignal;
+}
+
+export interface RegisterOptions extends ChangeOptions {
+  /** type credential, for the holder's key. */
+  readonly credential: SignedObject;
+  /** 32 bytes that open the credential's csi_commit. */
+  readonly opening: Uint8Array;
+  readonly msp: DraftSource;
+}
+
+export interface ChangedSlots {
+  /** Zones whose DP has receipted the change, in the directory's order; at least one. */
+  readonly registered: readonly ZoneRegistration[];
+  /** Zones where it failed, and why. */
+  readonly failed: readonly { readonly zone: ZoneName; readonly error: DiscoveryError }[];
+  /** `previous` with what has been registered: to be given to the next change. */
+  readonly memory: HolderMemory;
+}
+
+export interface CsiRegistration extends ChangedSlots {
+  /** type mapping, signed by MSP and holder: valid with any DP. */
+  readonly mapping: SignedObject;
+}
+
+export interface Registrant extends Disposable {
+  /**
+   * Registers a CSI with an MSP in every zone of the CSI. Throws NOT_REACHABLE_HERE, what the draft lacks
+   * (BAD_MAPPING …), UNASSIGNED, and the first zone's failure when no zone took it.
+   */
+  register(options: RegisterOptions): Promise<CsiRegistration>;
+  /** Changes order, tags and flags, or removes mappings (`keep`). Throws as `register`. */
+  change(options: ChangeOptions): Promise<ChangedSlots>;
+  close(): void;
+}
+
+export function createRegistrant(options: RegistrantOptions): Registrant {
+  const { directory, caPem, identity, openChannel = openGrpcChannel } = options;
+  const { clock = systemClock, random = systemRandom, verifier = nodeVerifier } = options;
+  const connections = new DpConnections({ openChannel, caPem, identity, clock, verifier });
+  const context: ZoneRegistrationContext = { connections, clock, random, verifier };
+  const close = (): void => connections[Symbol.dispose]();
+  return {
+    async register(given) {
+      const { csi, signal } = given;
+      // The directory first: an MSP need not sign for a CSI that nobody serves.
+      const authorities = await authoritiesOf(directory, { csi, signal, zones: given.zones });
+      const added = await obtainMapping(given, { directory, clock, random, verifier });
+      const changed = await inEveryZone({ given, authorities, added }, context);
+      return { ...changed, mapping: added.mapping };
+    },
+    async change(given) {
+      const { csi, signal } = given;
+      const authorities = await authoritiesOf(directory, { csi, signal, zones: given.zones });
+      return await inEveryZone({ given, authorities, added: undefined }, context);
+    },
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+/**
+ * One registration over connections of its own, which its result holds for waitPublished until it is closed.
+ * For more than one keep a registrant.
+ */
+export async function registerCsi(
+  options: RegistrantOptions & RegisterOptions,
+): Promise<CsiRegistration & Disposable> {
+  const registrant = createRegistrant(options);
+  try {
+    const registration = await registrant.register(options);
+    return { ...registration, [Symbol.dispose]: () => registrant.close() };
+  } catch (error) {
+    registrant.close();
+    throw error;
+  }
+}
+
+async function authoritiesOf(
+  directory: RegistrantOptions["directory"],
+  input: {
+    readonly csi: Csi;
+    readonly signal: AbortSignal | undefined;
+    readonly zones: readonly ZoneName[] | undefined;
+  },
+): Promise<readonly Authority[]> {
+  const { csi, signal, zones } = input;
+  const { authorities } = await directory.delegation(csi, { signal });
+  const serving = authorities.filter(({ kind }) => kind === "mappings");
+  if (serving.length === 0) throw new DiscoveryError("UNASSIGNED", "nobody serves that prefix");
+  const chosen = serving.filter(({ zone }) => zones?.includes(zone) ?? true);
+  if (chosen.length > 0) return chosen;
+  throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory names other zones");
+}
+
+async function obtainMapping(
+  given: RegisterOptions,
+  context: Pick<RegistrantOptions, "directory"> &
+    Pick<ZoneRegistrationContext, "clock" | "random" | "verifier">,
+): Promise<Countersigned> {
+  const { csi, opening, credential, holder, msp, signal } = given;
+  const { directory, clock, random, verifier } = context;
+  const registry = await directory.registry({ signal });
+  const step = (): HolderContext => ({
+    holder,
+    registry,
+    verifier,
+    nowSeconds: clock.nowSeconds(),
+  });
+  const randomBytes = (length: number): Uint8Array => random.bytes(length);
+  const pending = requestDraft({ ...step(), csi, opening, credential, mspId: msp.id, randomBytes });
+  const draft = await msp.draft(pending.request, { signal });
+  return countersignDraft({ ...step(), pending, draft });
+}
+
+async function inEveryZone(
+  work: {
+    readonly given: ChangeOptions;
+    readonly authorities: readonly Authority[];
+    readonly added: Countersigned | undefined;
+  },
+  context: ZoneRegistrationContext,
+): Promise<ChangedSlots> {
+  const { given, authorities, added } = work;
+  const { csi, holder, signal, previous } = given;
+  const wish = wishOf(given);
+  const outcomes = await Promise.allSettled(
+    authorities.map((authority) =>
+      registerInZone(
+        { authority, csi, holder, added, wish, signal, previous: previous?.get(authority.zone) },
+        context,
+      ),
+    ),
+  );
+  const registered: ZoneRegistration[] = [];
+  const failed: { zone: ZoneName; error: DiscoveryError }[] = [];
+  for (const [place, outcome] of outcomes.entries()) {
+    const zone = authorities[place]?.zone;
+    if (zone === undefined) continue; // one outcome per authority
+    if (outcome.status === "fulfilled") registered.push(outcome.value);
+    else if (outcome.reason instanceof DiscoveryError) failed.push({ zone, error: outcome.reason });
+    else throw outcome.reason;
+  }
+  const [failure] = failed;
+  if (registered.length === 0 && failure !== undefined) throw failure.error;
+  const memory = new Map([...(previous ?? []), ...registered.map(memoryOf)]);
+  return { registered, failed, memory };
+}
+
+const memoryOf = ({ zone, slot }: ZoneRegistration) => [zone, slot] as const;
+
+function wishOf({ keep, exclusive, sameAppOnly, preference, tags }: ChangeOptions): SlotWish {
+  return {
+    ...(keep === undefined ? {} : { keep }),
+    ...(exclusive === undefined ? {} : { exclusive }),
+    ...(sameAppOnly === undefined ? {} : { sameAppOnly }),
+    ...(preference === undefined ? {} : { preference }),
+    ...(tags === undefined ? {} : { tags }),
+  };
+}

@@ -3,7 +3,7 @@
 
 import { equalBytes, portableVoprf, type Signer } from "@whither/crypto";
 import { DiscoveryError, type Manifest, type SignedObject, type ZoneName } from "@whither/protocol";
-import { encodeSignedObject } from "@whither/wire";
+import { decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import { nodeVerifier, payloadSha256, verifyManifest } from "@whither/zone";
 
 export interface ZoneSecrets {
@@ -58,6 +58,15 @@ export function makeZoneKeys(parts: {
     voprfPublicKey: publicKey,
     voprfSecretKey: secrets.voprfSecretKey,
   };
+}
+
+/** A manifest as its file holds it, not yet checked. Throws CONFIG. */
+export function parseManifestFile(bytes: Uint8Array): SignedObject {
+  try {
+    return decodeSignedObject(bytes);
+  } catch (cause) {
+    throw new DiscoveryError("CONFIG", "a manifest file holds no manifest", { cause });
+  }
 }
 
 function verifyOwnManifest(parts: {

@@ -1,0 +1,202 @@
+// The configuration of whither-dpd: one YAML file, every key with its default, unit and bounds. What each
+// key is for is written for operators in configs/dpd.yaml.
+
+import { defaultAdmissionLimits, type AdmissionLimits } from "@whither/authority";
+import {
+  isCanonicalCsi,
+  parseDpId,
+  parseZoneName,
+  zoneDp,
+  type Csi,
+  type DpId,
+  type ZoneName,
+} from "@whither/protocol";
+import {
+  field,
+  hostPortField,
+  integerField,
+  loadConfig,
+  logLevels,
+  pathField,
+  secretPathField,
+  sizeField,
+  textField,
+  type HostPort,
+  type LogLevel,
+} from "@whither/runtime";
+import { z } from "zod";
+
+const mib = 1024 ** 2;
+const zonesMax = 256;
+
+export interface ZoneConfig {
+  readonly name: ZoneName;
+  readonly manifestFile: string;
+  readonly zoneKeyFile: string;
+  readonly voprfKeyFile: string;
+  readonly epoch: number;
+  readonly probe: Csi | undefined;
+  readonly storeCacheBytes: number;
+}
+
+export interface DpdConfig {
+  readonly dp: DpId;
+  readonly stateDirectory: string;
+  readonly logLevel: LogLevel;
+  readonly listen: { readonly clients: HostPort; readonly public: HostPort };
+  readonly metrics: HostPort | undefined;
+  readonly tls: {
+    readonly certificateFile: string;
+    readonly keyFile: string;
+    readonly clientCaFile: string;
+  };
+  readonly directory: {
+    readonly anchorsFile: string;
+    readonly source:
+      | { readonly kind: "server"; readonly host: string; readonly port: number }
+      | { readonly kind: "file"; readonly path: string };
+  };
+  readonly zones: readonly ZoneConfig[];
+  readonly voprfThreads: number;
+  readonly limits: AdmissionLimits;
+}
+
+/** Reads and checks a configuration file. Throws CONFIG with file, line, key and allowed range. */
+export function loadDpdConfig(path: string): Promise<DpdConfig> {
+  return loadConfig({ path, schema: dpdSchema });
+}
+
+/** The schema for a file in this directory, from which relative paths start. */
+export function dpdSchema(directory: string): z.ZodType<DpdConfig, unknown> {
+  const path = pathField(directory);
+  const secret = secretPathField(directory);
+  const zone = z
+    .strictObject({
+      name: textField("a zone name, name@dp_id", orUndefined(parseZoneName)),
+      manifest_file: path,
+      zone_key_file: secret,
+      voprf_key_file: secret,
+      epoch: integerField({ min: 1, max: 2 ** 32 }).default(1),
+      probe: field("a canonical identifier such as tel:+4930123456", (value) =>
+        typeof value === "string" && isCanonicalCsi(value) ? value : undefined,
+      ).optional(),
+      store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
+    })
+    .transform((value): ZoneConfig => ({
+      name: value.name,
+      manifestFile: value.manifest_file,
+      zoneKeyFile: value.zone_key_file,
+      voprfKeyFile: value.voprf_key_file,
+      epoch: value.epoch,
+      probe: value.probe,
+      storeCacheBytes: value.store_cache,
+    }));
+  const directorySource = z
+    .strictObject({
+      anchors_file: path,
+      server: hostPortField().optional(),
+      file: path.optional(),
+    })
+    .refine((value) => (value.server === undefined) !== (value.file === undefined), {
+      message: "expected either server or file",
+      params: { expected: "either server (host:port) or file (a path)" },
+    })
+    .transform((value): DpdConfig["directory"] => ({
+      anchorsFile: value.anchors_file,
+      source:
+        value.server === undefined
+          ? { kind: "file", path: value.file ?? "" }
+          : { kind: "server", ...value.server },
+    }));
+  return z
+    .strictObject({
+      dp: textField("a DP id, a lower-case host name", orUndefined(parseDpId)),
+      state_directory: path,
+      log_level: z.enum(logLevels).default("info"),
+      listen: z.strictObject({
+        clients: hostPortField({ anyPort: true }).default({ host: "127.0.0.1", port: 7354 }),
+        public: hostPortField({ anyPort: true }).default({ host: "127.0.0.1", port: 7364 }),
+      }),
+      metrics: hostPortField({ anyPort: true }).optional(),
+      tls: z.strictObject({ certificate_file: path, key_file: secret, client_ca_file: path }),
+      directory: directorySource,
+      zones: z.array(zone).min(1).max(zonesMax),
+      voprf_threads: integerField({ min: 1, max: 256, unit: "threads" }).default(1),
+      limits: limitsSchema().prefault({}),
+    })
+    .superRefine((value, context) => {
+      value.zones.forEach(({ name }, index) => {
+        const isOwn = zoneDp(name) === value.dp;
+        const isFirst = value.zones.findIndex((other) => other.name === name) === index;
+        if (isOwn && isFirst) return;
+        const expected = isOwn ? "each zone once" : `a zone of ${value.dp}`;
+        const params = { expected };
+        const at = { path: ["zones", index, "name"], params, message: `expected ${expected}` };
+        context.addIssue({ code: "custom", ...at });
+      });
+    })
+    .transform((value): DpdConfig => ({
+      dp: value.dp,
+      stateDirectory: value.state_directory,
+      logLevel: value.log_level,
+      listen: value.listen,
+      metrics: value.metrics,
+      tls: {
+        certificateFile: value.tls.certificate_file,
+        keyFile: value.tls.key_file,
+        clientCaFile: value.tls.client_ca_file,
+      },
+      directory: value.directory,
+      zones: value.zones,
+      voprfThreads: value.voprf_threads,
+      limits: value.limits,
+    }));
+}
+
+function limitsSchema() {
+  const count = (unit: string, fallback: number) =>
+    integerField({ min: 1, max: 1_000_000_000, unit }).default(fallback);
+  const defaults = defaultAdmissionLimits;
+  return z
+    .strictObject({
+      requests_per_second: count("requests a second", defaults.requestsPerSecond),
+      requests_burst: count("requests", defaults.requestsBurst),
+      cpu_ms_per_second: count("milliseconds a second", defaults.cpuMsPerSecond),
+      cpu_burst_ms: count("milliseconds", defaults.cpuBurstMs),
+      client_contacts_per_day: count("contacts a day", defaults.clientContactsPerDay),
+      client_contacts_burst: count("contacts", defaults.clientContactsBurst),
+      msp_contacts_per_day: count("contacts a day", defaults.mspContactsPerDay),
+      msp_contacts_burst: count("contacts", defaults.mspContactsBurst),
+      // At least one answer of the largest size has to pass.
+      public_bytes_per_minute: sizeField({ min: 4 * mib, max: 1024 * 1024 * mib }).default(
+        defaults.publicBytesPerMinute,
+      ),
+      clients_max: integerField({ min: 100, max: 1_000_000, unit: "clients" }).default(
+        defaults.clientsMax,
+      ),
+      dry_run: z.boolean().default(defaults.dryRun),
+    })
+    .transform((value): AdmissionLimits => ({
+      requestsPerSecond: value.requests_per_second,
+      requestsBurst: value.requests_burst,
+      cpuMsPerSecond: value.cpu_ms_per_second,
+      cpuBurstMs: value.cpu_burst_ms,
+      clientContactsPerDay: value.client_contacts_per_day,
+      clientContactsBurst: value.client_contacts_burst,
+      mspContactsPerDay: value.msp_contacts_per_day,
+      mspContactsBurst: value.msp_contacts_burst,
+      publicBytesPerMinute: value.public_bytes_per_minute,
+      clientsMax: value.clients_max,
+      dryRun: value.dry_run,
+    }));
+}
+
+function orUndefined<T>(parse: (text: string) => T): (text: string) => T | undefined {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch {
+      return undefined; // the field says what it expects
+    }
+  };
+}

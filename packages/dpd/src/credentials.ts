@@ -1,0 +1,67 @@
+// Everything whither-dpd reads from files before it serves: anchors, certificates, manifests, keys. All of it
+// is checked against one another here, so that `--check` finds what a start would find.
+
+import { makeZoneKeys, parseManifestFile, type ZoneSecrets } from "@whither/authority";
+import { createSigner, decodePrivateKeyPem, decodeVoprfKey } from "@whither/crypto/node";
+import { DiscoveryError, type SignedObject } from "@whither/protocol";
+import { tlsIdentityFromFiles, type TlsIdentity } from "@whither/rpc";
+import { readFileBounded, readSecretFile } from "@whither/runtime";
+import { parseAnchors, type Anchors } from "@whither/zone";
+import type { DpdConfig, ZoneConfig } from "./config.js";
+
+const fileBytesMax = 256 * 1024;
+
+export interface ZoneCredentials {
+  readonly config: ZoneConfig;
+  readonly manifest: SignedObject;
+  readonly secrets: ZoneSecrets;
+}
+
+export interface Credentials {
+  readonly anchors: Anchors;
+  readonly identity: TlsIdentity;
+  readonly clientCaPem: string;
+  readonly zones: readonly ZoneCredentials[];
+}
+
+/** Reads and checks all files that the configuration names. Throws CONFIG naming the file. */
+export async function readCredentials(config: DpdConfig, nowSeconds: number): Promise<Credentials> {
+  const anchors = parseAnchors(await readText(config.directory.anchorsFile));
+  const identity = await readIdentity(config);
+  const clientCaPem = await readText(config.tls.clientCaFile);
+  const zones: ZoneCredentials[] = [];
+  for (const zone of config.zones) zones.push(await readZone(zone, nowSeconds));
+  return { anchors, identity, clientCaPem, zones };
+}
+
+/** The certificate that both listeners show. */
+export function readIdentity({ tls }: DpdConfig): Promise<TlsIdentity> {
+  return tlsIdentityFromFiles({ certPath: tls.certificateFile, keyPath: tls.keyFile });
+}
+
+async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCredentials> {
+  const { name, manifestFile, zoneKeyFile, voprfKeyFile } = config;
+  const manifestBytes = await readFileBounded(manifestFile, { bytesMax: fileBytesMax });
+  const manifest = parseManifestFile(manifestBytes);
+  const secrets = {
+    signer: createSigner(await readKey(zoneKeyFile, decodePrivateKeyPem)),
+    voprfSecretKey: await readKey(voprfKeyFile, decodeVoprfKey),
+  };
+  makeZoneKeys({ zone: name, manifest, secrets, nowSeconds });
+  return { config, manifest, secrets };
+}
+
+async function readKey(path: string, decode: (text: string) => Uint8Array): Promise<Uint8Array> {
+  const text = new TextDecoder().decode(await readSecretFile(path));
+  try {
+    return decode(text);
+  } catch (cause) {
+    throw new DiscoveryError("CONFIG", "a key file holds no key of its kind", {
+      cause: new Error(path, { cause }),
+    });
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  return new TextDecoder().decode(await readFileBounded(path, { bytesMax: fileBytesMax }));
+}

@@ -95,7 +95,7 @@ export function checkNamedMappings(
 }
 
 /** Whether one of the byte strings equals `wanted`. */
-export function includesBytes(all: readonly Uint8Array[], wanted: Uint8Array): boolean {
+function includesBytes(all: readonly Uint8Array[], wanted: Uint8Array): boolean {
   return all.some((bytes) => equalBytes(bytes, wanted));
 }
 

@@ -1,1 +1,31 @@
-export {};
+export { parseCsi } from "@whither/protocol";
+export { DiscoveryError, isDiscoveryError } from "@whither/protocol";
+export type { Csi, DpId, ErrorCode, MspId, Prefix, ZoneName } from "@whither/protocol";
+export type {
+  Answer,
+  AnswerError,
+  AnswerForm,
+  AnswerMapping,
+  AnswerWarning,
+  AttestedAnswerMapping,
+  BatchItem,
+  Completeness,
+  DpOutcome,
+  DpPart,
+  FailedAnswer,
+  FoundAnswer,
+  HopRecord,
+  IncompleteAnswer,
+  NoneAnswer,
+  ProofSummary,
+  QueryStats,
+  VerifiedAnswerMapping,
+  WarningCode,
+} from "./answer.js";
+export { createResolver } from "./create-resolver.js";
+export type { ResolverOptions } from "./create-resolver.js";
+export type { Evidence } from "./evidence.js";
+export { failureStatus } from "./failure.js";
+export type { FailureStatus } from "./failure.js";
+export type { LookupOptions } from "./options.js";
+export type { Resolver } from "./resolver.js";

@@ -1,0 +1,127 @@
+// From a merged result to the answer of this caller, and to the small one that the cache keeps.
+
+import type { Csi, Prefix } from "@whither/protocol";
+import type { Clock } from "@whither/runtime";
+import type { Answer, AnswerForm, HopRecord, QueryStats } from "./answer.js";
+import type { AnswerCache, CachedAnswer } from "./answer-cache.js";
+import type { ChoiceMemory } from "./choice-memory.js";
+import type { Merged } from "./merge.js";
+import type { LookupOptions } from "./options.js";
+import { makeAnswer, type Selection } from "./proven-answer.js";
+import type { Trace } from "./query.js";
+import { keepSmall, select, type SelectionOptions } from "./selection.js";
+
+export interface AnsweringParts {
+  readonly cache: AnswerCache;
+  readonly choices: ChoiceMemory;
+  readonly clock: Clock;
+  /** The caller's own MSP, for slots that count only inside one app. */
+  readonly ownMsp: string | undefined;
+}
+
+/** What this caller asked. */
+interface Asking<F extends AnswerForm> {
+  readonly csi: Csi;
+  readonly options: LookupOptions<F>;
+  readonly trace: Trace;
+}
+
+export interface Asked<F extends AnswerForm> {
+  readonly merged: Merged<F>;
+  readonly prefix: Prefix;
+}
+
+const staleForMs = 86_400_000;
+const noStats: QueryStats = { rpcs: 0, bytesIn: 0, bytesOut: 0 };
+
+/** Filter, choice and warnings for this caller. */
+export function answerOf<F extends AnswerForm>(
+  parts: AnsweringParts,
+  { csi, options, trace }: Asking<F>,
+  merged: Merged<F>,
+  { expiresMs }: { readonly expiresMs: number },
+): Answer<F> {
+  const { choices, clock } = parts;
+  const { msps, ownMsp = parts.ownMsp, account = "" } = options;
+  const { holderPublicKey } = merged;
+  const key = merged.form === "verbose" ? choices.key(csi, account) : undefined;
+  const selection = select(merged, {
+    msps: msps === undefined ? undefined : new Set<string>(msps),
+    ownMsp,
+    remembered: key === undefined ? undefined : choices.get(key),
+    holder: holderPublicKey === undefined ? undefined : choices.holderTag(holderPublicKey),
+    nowSeconds: clock.nowSeconds(),
+  });
+  if (key !== undefined && msps === undefined && merged.verified) {
+    remember(choices, key, selection);
+  }
+  return makeAnswer({ selection, clock, expiresMs, hops: trace.hops, stats: trace.stats });
+}
+
+function remember(
+  choices: ChoiceMemory,
+  key: string,
+  { choice, merged }: Selection<AnswerForm>,
+): void {
+  const { holderPublicKey, mappings } = merged;
+  if (choice === undefined || holderPublicKey === undefined) return;
+  const ends = mappings.map((mapping) => ("notAfter" in mapping ? mapping.notAfter : 0));
+  choices.set(key, {
+    msp: choice.msp,
+    holder: choices.holderTag(holderPublicKey),
+    until: Math.max(...ends),
+  });
+}
+
+/** Puts the plain form of a result into the cache, with its mappings as bytes. */
+export function keepAnswer<F extends AnswerForm>(
+  parts: AnsweringParts,
+  csi: Csi,
+  { merged, prefix }: Asked<F>,
+  { expiresMs }: { readonly expiresMs: number },
+): void {
+  const { choices, clock, cache, ownMsp } = parts;
+  const { holderPublicKey, proof } = merged;
+  const options: SelectionOptions = {
+    msps: undefined,
+    ownMsp,
+    remembered: merged.form === "verbose" ? choices.get(choices.key(csi, "")) : undefined,
+    holder: holderPublicKey === undefined ? undefined : choices.holderTag(holderPublicKey),
+    nowSeconds: clock.nowSeconds(),
+  };
+  const selection = keepSmall(select(merged, options), options);
+  const hops: readonly HopRecord[] = [
+    {
+      prefix,
+      from: "cache",
+      told: "nothing: answered from the cache",
+      learnt: "a proven answer",
+      serial: proof.serial,
+      verdict: "verified",
+      rttMs: 0,
+    },
+  ];
+  const answer = makeAnswer({ selection, clock, expiresMs, hops, stats: noStats });
+  cache.set(merged.form, csi, {
+    answer,
+    settled: Promise.resolve(answer),
+    merged: selection.merged,
+    hops,
+    expiresMs,
+    staleUntilMs: staleUntil(merged, expiresMs, clock),
+    bytes: merged.bytes,
+  });
+}
+
+/** Never beyond the end of a mapping; an absence, and the DP's unsigned word, are not served stale. */
+function staleUntil({ form, mappings }: Merged, expiresMs: number, clock: Clock): number {
+  if (mappings.length === 0 || form === "compact") return expiresMs;
+  const ends = mappings.map((mapping) => ("notAfter" in mapping ? mapping.notAfter : 0));
+  const leftMs = Math.min(...ends) * 1_000 - clock.nowMs();
+  return Math.max(expiresMs, clock.monotonicMs() + Math.min(leftMs, staleForMs));
+}
+
+/** A cached result with its mappings decoded again. */
+export function whole<F extends AnswerForm>({ merged }: CachedAnswer<F>): Merged<F> {
+  return { ...merged, mappings: merged.decode() };
+}

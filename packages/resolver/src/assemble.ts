@@ -1,0 +1,85 @@
+// The engine of a resolver from its parts: caches and steps wired together. Reads no file and opens no
+// connection; create-resolver.ts does.
+
+import type { DirectoryFollower } from "@whither/directory";
+import type { Clock, Random, VoprfEngine } from "@whither/runtime";
+import type { SignatureVerifier } from "@whither/zone";
+import { AnswerCache } from "./answer-cache.js";
+import { Bodies } from "./bodies.js";
+import { Buckets } from "./buckets.js";
+import type { ChoiceMemory } from "./choice-memory.js";
+import { Evaluations } from "./evaluations.js";
+import type { EvidenceFile } from "./evidence.js";
+import type { HeadMemory } from "./head-memory.js";
+import type { Peers } from "./peers.js";
+import { createResolverOf, type Resolver } from "./resolver.js";
+import { ServerChoice } from "./servers.js";
+import { Verdicts } from "./verdicts.js";
+import { ZoneViews } from "./zone-views.js";
+
+export interface Engines {
+  /** For batches. */
+  readonly pool: VoprfEngine;
+  /** For single contacts: no thread to wait for. */
+  readonly inline: VoprfEngine;
+  readonly closeEngines: () => Promise<void>;
+}
+
+export interface AssembleOptions extends Engines {
+  readonly follower: DirectoryFollower;
+  readonly peers: Peers;
+  readonly verifier: SignatureVerifier;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** 32 bytes that decide the decoys. */
+  readonly secret: Uint8Array;
+  readonly evidence: EvidenceFile;
+  readonly memory: HeadMemory;
+  readonly choices: ChoiceMemory;
+  readonly cacheBytes: number;
+  readonly ownMsp: string | undefined;
+  /** Filled beforehand by a benchmark; a new one unless given. */
+  readonly cache?: AnswerCache;
+}
+
+/** Shares of `cacheBytes`: what saves a round trip most often gets most. */
+const shares = { answers: 0.5, buckets: 0.25, evaluations: 0.15, bodies: 0.1 } as const;
+
+export function assembleResolver(options: AssembleOptions): Resolver {
+  const { follower, peers, clock, random, secret, evidence, memory, choices, cacheBytes } = options;
+  const choice = new ServerChoice({ clock, random });
+  const verdicts = new Verdicts(options.verifier);
+  const views = new ZoneViews({ peers, choice, memory, verdicts, clock });
+  const upstream = { peers, choice, clock };
+  const close = async (): Promise<void> => {
+    peers.close();
+    const ended = await Promise.allSettled([
+      follower.close(),
+      options.closeEngines(),
+      memory.close(),
+      choices.close(),
+      evidence.close(),
+    ]);
+    for (const one of ended) if (one.status === "rejected") throw one.reason as Error; // what close threw
+  };
+  return createResolverOf({
+    follower,
+    views,
+    verdicts,
+    memory,
+    evidence,
+    choices,
+    clock,
+    ownMsp: options.ownMsp,
+    cache: options.cache ?? new AnswerCache({ clock, bytes: cacheBytes * shares.answers }),
+    evaluations: new Evaluations({
+      ...upstream,
+      pool: options.pool,
+      inline: options.inline,
+      cacheBytes: cacheBytes * shares.evaluations,
+    }),
+    buckets: new Buckets({ ...upstream, views, cacheBytes: cacheBytes * shares.buckets }),
+    bodies: new Bodies({ ...upstream, secret, cacheBytes: cacheBytes * shares.bodies }),
+    close,
+  });
+}

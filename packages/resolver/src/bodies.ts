@@ -1,0 +1,118 @@
+// Sealed bodies over the anonymous path, by hash, the wanted one among others of its bucket (protocol.md
+// section 5). Held as received; opening them is slots.ts.
+
+import { toHex } from "@whither/crypto";
+import { concatBytes, equalBytes, sha256 } from "@whither/crypto/node";
+import { DiscoveryError, limits } from "@whither/protocol";
+import type { Clock } from "@whither/runtime";
+import type { Entry } from "@whither/zone";
+import { LRUCache } from "lru-cache";
+import type { HeldBucket } from "./buckets.js";
+import { Coalescer } from "./coalescer.js";
+import { bodiesToAsk } from "./decoys.js";
+import type { Peers, Server } from "./peers.js";
+import { tracingFailure, type ZoneQuery } from "./query.js";
+import { askServers, type ServerChoice } from "./servers.js";
+import { crossed } from "./zone-views.js";
+import type { ZoneView } from "./zone-view.js";
+
+interface Fetched {
+  readonly body: Uint8Array;
+  readonly server: Server;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly rttMs: number;
+}
+
+export interface BodiesOptions {
+  readonly peers: Peers;
+  readonly choice: ServerChoice;
+  readonly clock: Clock;
+  /** 32 bytes that decide the decoys. */
+  readonly secret: Uint8Array;
+  readonly cacheBytes: number;
+}
+
+const entryOverheadBytes = 300;
+
+export class Bodies {
+  readonly #options: BodiesOptions;
+  readonly #held: LRUCache<string, Uint8Array>;
+  readonly #flights = new Coalescer<Fetched>();
+
+  constructor(options: BodiesOptions) {
+    this.#options = options;
+    this.#held = new LRUCache({
+      maxSize: Math.max(1, Math.floor(options.cacheBytes)),
+      sizeCalculation: (body) => body.length + entryOverheadBytes,
+    });
+  }
+
+  /** The body that the entry names. Throws BOGUS if the server's bytes have another hash. */
+  async body(
+    view: ZoneView,
+    { held, entry }: { readonly held: HeldBucket; readonly entry: Entry },
+    query: ZoneQuery,
+  ): Promise<Uint8Array> {
+    const key = toHex(entry.vhash);
+    const body = this.#held.get(key);
+    if (body !== undefined) return body;
+    query.spend("rpc");
+    const asked = Math.min(held.bucket.count, limits.decoyBodies);
+    const told = `${asked} body ${asked === 1 ? "hash" : "hashes"}, no identity`;
+    const fetch = (signal: AbortSignal): Promise<Fetched> =>
+      this.#fetch(view, { held, entry }, { ...query, signal });
+    const flight = this.#flights.run(`${view.zone} ${key}`, fetch, query);
+    const fetched = await tracingFailure(query, told, flight);
+    query.spend("bytes", fetched.bytesIn);
+    query.trace.rpc(fetched);
+    query.trace.hop({
+      prefix: query.prefix,
+      from: fetched.server.key,
+      told,
+      learnt: "sealed bodies, one of them wanted",
+      serial: held.head.head.serial,
+      verdict: "verified",
+      rttMs: fetched.rttMs,
+    });
+    this.#held.set(key, fetched.body);
+    return fetched.body;
+  }
+
+  async #fetch(
+    view: ZoneView,
+    { held, entry }: { readonly held: HeldBucket; readonly entry: Entry },
+    query: ZoneQuery,
+  ): Promise<Fetched> {
+    const { peers, choice, clock, secret } = this.#options;
+    const vhashes = bodiesToAsk({ bucket: held.bucket, wanted: entry, secret });
+    const place = vhashes.findIndex((vhash) => equalBytes(vhash, entry.vhash));
+    const value = { zone: view.zone, vhashes: concatBytes(...vhashes) };
+    return await askServers({
+      choice,
+      clock,
+      servers: view.anonymous,
+      signal: query.signal,
+      patient: query.patient,
+      ask: async (server, options) => {
+        const received = await peers.fetch(server, { case: "bodies", value }, options);
+        const { response, ...cost } = received;
+        choice.answered(server.key, cost.rttMs);
+        if (response.case !== "bodies") throw crossed();
+        const { bodies } = response.value;
+        const wanted = bodies[place];
+        if (wanted === undefined || bodies.length !== vhashes.length) {
+          throw new DiscoveryError(
+            "BOGUS",
+            `bodies: asked for ${vhashes.length}, got ${bodies.length}`,
+          );
+        }
+        if (!equalBytes(sha256(wanted), entry.vhash)) {
+          throw new DiscoveryError("BOGUS", "body does not match its hash");
+        }
+        // Copied: a view would keep the other 31 alive. Those are looked at by nobody.
+        return { body: wanted.slice(), server, ...cost };
+      },
+    });
+  }
+}

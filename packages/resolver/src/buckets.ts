@@ -1,0 +1,192 @@
+// Buckets over the anonymous path: fetched by prefix, verified up to the signed head, held as received
+// (protocol.md section 4). One bucket proves presence and absence for every idx with its prefix.
+
+import { toHex } from "@whither/crypto";
+import { bucketPrefix, verifyBucket, type Entry, type VerifiedBucket } from "@whither/zone";
+import type { Manifest } from "@whither/protocol";
+import type { Clock } from "@whither/runtime";
+import { signedObjectFromWire } from "@whither/wire";
+import { LRUCache } from "lru-cache";
+import { Coalescer } from "./coalescer.js";
+import type { Peers, Server } from "./peers.js";
+import { tracingFailure, type ZoneQuery } from "./query.js";
+import { askServers, type ServerChoice } from "./servers.js";
+import { crossed, type ZoneViews } from "./zone-views.js";
+import type { HeldHead, ZoneView } from "./zone-view.js";
+
+export interface HeldBucket {
+  readonly bucket: VerifiedBucket;
+  readonly head: HeldHead;
+  readonly fetchedMs: number;
+  /** Bytes that it keeps. */
+  readonly bytes: number;
+}
+
+/** A bucket and what it says about one idx; undefined is a proven absence. */
+export interface Looked {
+  readonly held: HeldBucket;
+  readonly entry: Entry | undefined;
+  /** The head is too old and no server had a newer one. */
+  readonly stale: boolean;
+}
+
+interface Fetched {
+  readonly held: HeldBucket;
+  readonly server: Server;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly rttMs: number;
+}
+
+export interface BucketsOptions {
+  readonly peers: Peers;
+  readonly choice: ServerChoice;
+  readonly views: ZoneViews;
+  readonly clock: Clock;
+  readonly cacheBytes: number;
+}
+
+const entryOverheadBytes = 400;
+
+export class Buckets {
+  readonly #options: BucketsOptions;
+  readonly #held: LRUCache<string, HeldBucket>;
+  readonly #flights = new Coalescer<Fetched>();
+
+  constructor(options: BucketsOptions) {
+    this.#options = options;
+    this.#held = new LRUCache({
+      maxSize: Math.max(1, Math.floor(options.cacheBytes)),
+      sizeCalculation: ({ bytes }, key) => bytes + 2 * key.length + entryOverheadBytes,
+    });
+  }
+
+  /** Looks an idx up in its bucket. Throws BOGUS and what `ZoneViews.accept` throws. */
+  async look(view: ZoneView, idx: Uint8Array, query: ZoneQuery): Promise<Looked> {
+    const { head } = view.head ?? (await this.#options.views.head(view, query));
+    const prefix = bucketPrefix(idx, head.b);
+    const key = bucketKey(view, head.b, prefix);
+    const held = query.refresh ? undefined : this.#fresh(key, idx);
+    if (held !== undefined) {
+      report(query, {
+        held: held.held,
+        from: "cache",
+        told: "nothing: the bucket is fresh",
+        rttMs: 0,
+      });
+      return held;
+    }
+    query.spend("rpc");
+    const told = `${head.b} bits of an index, no identity`;
+    const fetch = (signal: AbortSignal): Promise<Fetched> =>
+      this.#fetch(view, { b: head.b, prefix, key }, { ...query, signal });
+    const fetched = await tracingFailure(query, told, this.#flights.run(key, fetch, query));
+    query.spend("bytes", fetched.bytesIn);
+    query.trace.rpc(fetched);
+    report(query, { ...fetched, from: fetched.server.key, told });
+    const entry = fetched.held.bucket.find(idx);
+    return { held: fetched.held, entry, stale: this.#isStale(fetched.held) };
+  }
+
+  /** Drops a bucket whose body is not served any more: a newer one names another. */
+  forget(view: ZoneView, idx: Uint8Array, { b }: { readonly b: number }): void {
+    this.#held.delete(bucketKey(view, b, bucketPrefix(idx, b)));
+  }
+
+  /** A held bucket, if it is young enough for what it says about this idx. */
+  #fresh(key: string, idx: Uint8Array): Looked | undefined {
+    const held = this.#held.get(key);
+    if (held === undefined || this.#isStale(held)) return undefined;
+    const entry = held.bucket.find(idx);
+    const ageMs = this.#options.clock.monotonicMs() - held.fetchedMs;
+    if (ageMs >= lifetimeSeconds(held.head.manifest, entry !== undefined) * 1_000) return undefined;
+    return { held, entry, stale: false };
+  }
+
+  #isStale({ head }: HeldBucket): boolean {
+    return this.#options.views.isStale(head.head);
+  }
+
+  async #fetch(
+    view: ZoneView,
+    place: { readonly b: number; readonly prefix: Uint8Array; readonly key: string },
+    query: ZoneQuery,
+  ): Promise<Fetched> {
+    const first = await this.#ask(view, view.anonymous, place, query);
+    const others = view.anonymous.filter(({ key }) => key !== first.server.key);
+    let newest = first;
+    if (this.#isStale(first.held) && others.length > 0) {
+      // One more try elsewhere; what cannot be had does not hide what is there.
+      const other = await this.#ask(view, others, place, query).catch(() => undefined);
+      if (other !== undefined && other.held.head.head.time > first.held.head.head.time)
+        newest = other;
+    }
+    this.#held.set(place.key, newest.held);
+    return newest;
+  }
+
+  async #ask(
+    view: ZoneView,
+    servers: readonly Server[],
+    { b, prefix }: { readonly b: number; readonly prefix: Uint8Array },
+    query: ZoneQuery,
+  ): Promise<Fetched> {
+    const { peers, choice, clock, views } = this.#options;
+    const { zone, kid } = view;
+    return await askServers({
+      choice,
+      clock,
+      servers,
+      signal: query.signal,
+      patient: query.patient,
+      ask: async (server, options) => {
+        const askedMs = clock.monotonicMs();
+        const request = { case: "bucket", value: { zone, kid, b, prefix } } as const;
+        const { response, ...cost } = await peers.fetch(server, request, options);
+        choice.answered(server.key, cost.rttMs);
+        if (response.case !== "bucket") throw crossed();
+        const { count, entries, siblings } = response.value;
+        const object = signedObjectFromWire(response.value.head);
+        const head = views.accept(view, object, query, { askedMs });
+        const place = { zone, kid, b, prefix };
+        const bucket = verifyBucket({ ...place, count, entries, siblings, head: head.head });
+        const held = { bucket, head, fetchedMs: clock.monotonicMs(), bytes: cost.bytesIn };
+        return { held, server, ...cost };
+      },
+    });
+  }
+}
+
+function report(
+  query: ZoneQuery,
+  {
+    held,
+    from,
+    told,
+    rttMs,
+  }: {
+    readonly held: HeldBucket;
+    readonly from: string;
+    readonly told: string;
+    readonly rttMs: number;
+  },
+): void {
+  query.trace.hop({
+    prefix: query.prefix,
+    from,
+    told,
+    learnt: `bucket of ${held.bucket.count} entries`,
+    serial: held.head.head.serial,
+    verdict: "verified",
+    rttMs,
+  });
+}
+
+function bucketKey(view: ZoneView, b: number, prefix: Uint8Array): string {
+  return `${view.zone} ${view.kidHex} ${b} ${toHex(prefix)}`;
+}
+
+/** How long what a bucket says may be repeated without asking (protocol.md section 8). */
+export function lifetimeSeconds(manifest: Manifest, present: boolean): number {
+  return present ? manifest.mappingTtlSeconds : manifest.absenceTtlSeconds;
+}

@@ -1,0 +1,196 @@
+// One long-lived bidirectional stream to one peer: requests that wait in the same turn leave together,
+// answers are matched by id in any order, the stream is opened again when it is next needed. What the
+// messages mean is peers.ts.
+
+import { DiscoveryError, limits } from "@whither/protocol";
+import { abortError, randomBelow, type Clock, type Random } from "@whither/runtime";
+import type { ClientDuplex, DuplexListener } from "@whither/rpc";
+
+/** An answer with what it cost. */
+export interface Received<Response> {
+  readonly response: Response;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly rttMs: number;
+}
+
+export interface CorrelatedStreamOptions<Request, Response> {
+  readonly upstream: string;
+  readonly open: (listener: DuplexListener<Uint8Array>) => ClientDuplex<Uint8Array>;
+  readonly encode: (id: bigint, request: Request) => Uint8Array;
+  /** Throws for bytes that are no answer: the stream is then given up. */
+  readonly decode: (bytes: Uint8Array) => {
+    readonly id: bigint;
+    readonly result: Response | DiscoveryError;
+  };
+  readonly clock: Clock;
+  /** Shuffles the requests of one turn, so that their order tells nothing. */
+  readonly shuffle?: Random;
+  /** Requests without answer at most; the rest waits here. */
+  readonly inFlightMax?: number;
+}
+
+interface Pending<Request, Response> {
+  readonly request: Request;
+  resolve(received: Received<Response>): void;
+  reject(error: Error): void;
+  sentMs: number;
+  bytesOut: number;
+}
+
+export class CorrelatedStream<Request, Response> {
+  readonly #options: CorrelatedStreamOptions<Request, Response>;
+  readonly #inFlightMax: number;
+  /** Of this turn, not yet shuffled. */
+  #gathered: Pending<Request, Response>[] = [];
+  /** In sending order. */
+  readonly #waiting = new Set<Pending<Request, Response>>();
+  readonly #sent = new Map<bigint, Pending<Request, Response>>();
+  #stream: ClientDuplex<Uint8Array> | undefined;
+  #nextId = 1n;
+  #closed = false;
+
+  constructor(options: CorrelatedStreamOptions<Request, Response>) {
+    this.#options = options;
+    this.#inFlightMax = options.inFlightMax ?? limits.inFlightPerPeerMax;
+  }
+
+  /** Asks once; fails with the server's error, with NETWORK when the stream breaks, or with the signal. */
+  request(
+    request: Request,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<Received<Response>> {
+    if (signal.aborted) return Promise.reject(abortError(signal));
+    if (this.#closed) return Promise.reject(this.#failure("CANCELLED", "the resolver is closed"));
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#drop(pending);
+        reject(abortError(signal));
+      };
+      const pending: Pending<Request, Response> = {
+        request,
+        sentMs: 0,
+        bytesOut: 0,
+        resolve: (received) => {
+          signal.removeEventListener("abort", onAbort);
+          resolve(received);
+        },
+        reject: (error) => {
+          signal.removeEventListener("abort", onAbort);
+          reject(error);
+        },
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      if (this.#gathered.length === 0) setImmediate(() => this.#flush());
+      this.#gathered.push(pending);
+    });
+  }
+
+  /** Fails what is open with CANCELLED and ends the stream. */
+  close(): void {
+    this.#closed = true;
+    const stream = this.#stream;
+    this.#stream = undefined;
+    this.#failAll(this.#failure("CANCELLED", "the resolver is closed"));
+    stream?.cancel();
+  }
+
+  #flush(): void {
+    const turn = this.#gathered;
+    this.#gathered = [];
+    if (this.#options.shuffle !== undefined) shuffle(turn, this.#options.shuffle);
+    for (const pending of turn) this.#waiting.add(pending);
+    this.#pump();
+  }
+
+  #pump(): void {
+    for (const pending of this.#waiting) {
+      if (this.#sent.size >= this.#inFlightMax) return;
+      this.#waiting.delete(pending);
+      this.#send(pending);
+    }
+  }
+
+  #send(pending: Pending<Request, Response>): void {
+    const id = this.#nextId;
+    this.#nextId += 1n;
+    const bytes = this.#options.encode(id, pending.request);
+    this.#stream ??= this.#open();
+    pending.sentMs = this.#options.clock.monotonicMs();
+    pending.bytesOut = bytes.length;
+    this.#sent.set(id, pending);
+    this.#stream.send(bytes);
+  }
+
+  #open(): ClientDuplex<Uint8Array> {
+    const stream = this.#options.open({
+      onMessage: (bytes) => this.#receive(stream, bytes),
+      onClose: (error) => {
+        if (this.#stream !== stream) return;
+        this.#stream = undefined;
+        this.#failAll(error ?? this.#failure("NETWORK", "the server ended the stream"));
+      },
+    });
+    return stream;
+  }
+
+  #receive(stream: ClientDuplex<Uint8Array>, bytes: Uint8Array): void {
+    if (this.#stream !== stream) return;
+    let decoded: { readonly id: bigint; readonly result: Response | DiscoveryError };
+    try {
+      decoded = this.#options.decode(bytes);
+    } catch (cause) {
+      this.#stream = undefined;
+      this.#failAll(this.#failure("INVALID_DATA", "an answer could not be parsed", cause));
+      stream.cancel();
+      return;
+    }
+    const pending = this.#sent.get(decoded.id);
+    if (pending === undefined) return; // its caller has left
+    this.#sent.delete(decoded.id);
+    const { result } = decoded;
+    if (result instanceof DiscoveryError) pending.reject(result);
+    else {
+      pending.resolve({
+        response: result,
+        bytesIn: bytes.length,
+        bytesOut: pending.bytesOut,
+        rttMs: this.#options.clock.monotonicMs() - pending.sentMs,
+      });
+    }
+    if (this.#waiting.size > 0) this.#pump();
+  }
+
+  #drop(pending: Pending<Request, Response>): void {
+    this.#gathered = this.#gathered.filter((one) => one !== pending);
+    this.#waiting.delete(pending);
+    for (const [id, one] of this.#sent) {
+      if (one === pending) this.#sent.delete(id);
+    }
+    this.#pump();
+  }
+
+  #failAll(error: DiscoveryError): void {
+    const all = [...this.#gathered, ...this.#waiting, ...this.#sent.values()];
+    this.#gathered = [];
+    this.#waiting.clear();
+    this.#sent.clear();
+    for (const pending of all) pending.reject(error);
+  }
+
+  #failure(
+    code: "NETWORK" | "CANCELLED" | "INVALID_DATA",
+    text: string,
+    cause?: unknown,
+  ): DiscoveryError {
+    return new DiscoveryError(code, text, { upstream: this.#options.upstream, cause });
+  }
+}
+
+/** Fisher–Yates. */
+function shuffle<T>(items: T[], random: Random): void {
+  for (let left = items.length - 1; left > 0; left--) {
+    const other = randomBelow(random, left + 1);
+    [items[left], items[other]] = [items[other] as T, items[left] as T]; // both indices are in range
+  }
+}

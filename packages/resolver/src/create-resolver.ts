@@ -1,0 +1,175 @@
+// Puts a resolver together: anchors, directory, connections, caches, state. The options type is the
+// manual; the parts are in the files named after them.
+
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fromBase64Url, toBase64Url } from "@whither/crypto";
+import { loadSodiumVoprf } from "@whither/crypto/node";
+import {
+  createDirectoryFollower,
+  type DirectorySource,
+  type OpenChannel,
+} from "@whither/directory";
+import { DiscoveryError, limits } from "@whither/protocol";
+import {
+  checkIdentity,
+  openChannel as openGrpcChannel,
+  tlsIdentityFromFiles,
+  type TlsIdentity,
+} from "@whither/rpc";
+import {
+  createInlineVoprf,
+  createVoprfPool,
+  makeStateDirectory,
+  parseHostPort,
+  pathExists,
+  readFileBounded,
+  readSecretFile,
+  systemClock,
+  systemRandom,
+  writeSecretFile,
+  type Clock,
+  type Logger,
+  type Random,
+  type VoprfEngine,
+} from "@whither/runtime";
+import { nodeVerifier, parseAnchors, type Anchors, type SignatureVerifier } from "@whither/zone";
+import { assembleResolver, type Engines } from "./assemble.js";
+import { ChoiceMemory } from "./choice-memory.js";
+import { EvidenceFile } from "./evidence.js";
+import { HeadMemory } from "./head-memory.js";
+import { Peers } from "./peers.js";
+import type { Resolver } from "./resolver.js";
+
+export interface ResolverOptions {
+  /** Path of the anchors file, or its content parsed. Whoever can change it decides whom you believe. */
+  readonly anchors: string | Anchors;
+  /** `host:port` of a directory's public port, or the path of the signed artefact. */
+  readonly directory: string;
+  /** Client certificate and key: PEM text, or paths (the key's with mode 0600). Needed to evaluate. */
+  readonly identity?: { readonly cert: string; readonly key: string };
+  /** The caller's own MSP, for slots that count only inside one app. */
+  readonly ownMsp?: string;
+  /** Directory for mirror, newest heads, choices, evidence. Absent: nothing outlives the process. */
+  readonly statePath?: string;
+  /** Whether to hold the whole directory, and so tell its servers nothing. Default: true. */
+  readonly mirror?: boolean;
+  /** All caches together, 1 MiB..16 GiB; 64 MiB unless told. */
+  readonly cacheBytes?: number;
+  /** Threads for VOPRF batches, 1..64; one less than the machine has cores unless told. */
+  readonly voprfThreads?: number;
+
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly openChannel?: OpenChannel;
+  readonly verifier?: SignatureVerifier;
+  /** Engine for single contacts and batches alike; the caller closes it. */
+  readonly voprf?: VoprfEngine;
+}
+
+const cacheBytesMin = 1024 * 1024;
+const cacheBytesMax = 16 * 1024 * 1024 * 1024;
+const anchorsBytesMax = 1024 * 1024;
+const secretBytes = 32;
+
+/**
+ * A resolver, ready when its state is read; the directory is fetched when first needed. Throws CONFIG for
+ * files and options that cannot be used, STORE_CORRUPT for damaged state, TypeError for values out of range.
+ */
+export async function createResolver(options: ResolverOptions): Promise<Resolver> {
+  const { cacheBytes = limits.cacheBytes, clock = systemClock, random = systemRandom } = options;
+  if (!(cacheBytes >= cacheBytesMin && cacheBytes <= cacheBytesMax)) {
+    throw new TypeError(`cacheBytes: expected ${cacheBytesMin}..${cacheBytesMax}`);
+  }
+  const { openChannel = openGrpcChannel, verifier = nodeVerifier, statePath } = options;
+  const anchors = await readAnchors(options.anchors);
+  const caPem = anchors.tlsCaPem.map((pem) => `${pem.trimEnd()}\n`).join("");
+  const identity = await readIdentity(options.identity);
+  if (statePath !== undefined) await makeStateDirectory(statePath);
+  const file = (name: string): string | undefined =>
+    statePath === undefined ? undefined : join(statePath, name);
+  const secret = await readLocalSecret(file("secret"), random);
+  const evidence = await EvidenceFile.open({ path: file("evidence.json"), clock });
+  const memory = await HeadMemory.open({ path: file("heads.json"), clock, evidence });
+  const choices = await ChoiceMemory.open({ path: file("choices.json"), clock, secret });
+  const directoryPath = file("directory");
+  const follower = createDirectoryFollower({
+    anchors,
+    source: parseDirectory(options.directory),
+    openChannel,
+    clock,
+    random,
+    mirror: options.mirror ?? true,
+    verifier,
+    ...(options.logger === undefined ? {} : { logger: options.logger }),
+    ...(directoryPath === undefined ? {} : { statePath: directoryPath }),
+  });
+  const engines = await voprfEngines(options, random);
+  return assembleResolver({
+    follower,
+    peers: new Peers({ openChannel, caPem, identity, clock, random }),
+    ...engines,
+    verifier,
+    clock,
+    random,
+    secret,
+    evidence,
+    memory,
+    choices,
+    cacheBytes,
+    ownMsp: options.ownMsp,
+  });
+}
+
+async function readAnchors(anchors: string | Anchors): Promise<Anchors> {
+  if (typeof anchors !== "string") return anchors;
+  const bytes = await readFileBounded(anchors, { bytesMax: anchorsBytesMax });
+  return parseAnchors(new TextDecoder().decode(bytes));
+}
+
+/** `host:port` unless it reads like a path. */
+function parseDirectory(text: string): DirectorySource {
+  const server = text.includes("/") ? undefined : parseHostPort(text);
+  return server === undefined ? { kind: "file", path: text } : { kind: "server", ...server };
+}
+
+async function readIdentity(
+  identity: ResolverOptions["identity"],
+): Promise<TlsIdentity | undefined> {
+  if (identity === undefined) return undefined;
+  const { cert, key } = identity;
+  const isPem = (text: string): boolean => text.trimStart().startsWith("-----BEGIN");
+  if (isPem(cert) !== isPem(key)) {
+    throw new TypeError("identity: expected two PEM texts or two paths");
+  }
+  if (!isPem(cert)) return await tlsIdentityFromFiles({ certPath: cert, keyPath: key });
+  const pem = { certPem: cert, keyPem: key };
+  checkIdentity(pem);
+  return pem;
+}
+
+/** The secret behind decoys and choice keys: made once per state directory. */
+async function readLocalSecret(path: string | undefined, random: Random): Promise<Uint8Array> {
+  if (path === undefined) return random.bytes(secretBytes);
+  if (!(await pathExists(path))) {
+    const secret = random.bytes(secretBytes);
+    await writeSecretFile(path, `${toBase64Url(secret)}\n`);
+    return secret;
+  }
+  const text = new TextDecoder().decode(await readSecretFile(path)).trim();
+  const secret = fromBase64Url(text);
+  if (secret.length === secretBytes) return secret;
+  throw new DiscoveryError("CONFIG", "the resolver's secret file is damaged");
+}
+
+async function voprfEngines(
+  { voprf, voprfThreads = Math.max(1, availableParallelism() - 1) }: ResolverOptions,
+  random: Random,
+): Promise<Engines> {
+  if (voprf !== undefined)
+    return { pool: voprf, inline: voprf, closeEngines: () => Promise.resolve() };
+  const pool = createVoprfPool({ threads: voprfThreads });
+  const inline = createInlineVoprf(await loadSodiumVoprf(), random);
+  return { pool, inline, closeEngines: () => pool.close() };
+}

@@ -1,0 +1,206 @@
+// VOPRF outputs of contacts: held, or evaluated in batches on the identified stream (RFC 9497, mode 0x01;
+// protocol.md section 5). The DP learns who asks and how many elements, and nothing about them.
+
+import { joinElements, splitElements, wipe } from "@whither/crypto";
+import type { Csi } from "@whither/protocol";
+import type { Clock, VoprfEngine } from "@whither/runtime";
+import { slotIndex, slotInput } from "@whither/zone";
+import { LRUCache } from "lru-cache";
+import { Coalescer } from "./coalescer.js";
+import type { Peers, Server } from "./peers.js";
+import { tracingFailure, type ZoneQuery } from "./query.js";
+import { askServers, type ServerChoice } from "./servers.js";
+import type { ZoneView } from "./zone-view.js";
+
+/** Secret of whoever evaluated it: opens the contact's slot. */
+export interface Evaluated {
+  /** 64 bytes. */
+  readonly y: Uint8Array;
+  /** 16 bytes. */
+  readonly idx: Uint8Array;
+}
+
+export interface EvaluationsOptions {
+  readonly peers: Peers;
+  readonly choice: ServerChoice;
+  readonly clock: Clock;
+  /** For batches: worker threads. */
+  readonly pool: VoprfEngine;
+  /** For a few elements: no thread to wait for. */
+  readonly inline: VoprfEngine;
+  readonly cacheBytes: number;
+}
+
+/**
+ * Elements of one Evaluate at most. Four batches in a row keep both ends computing at once, which one of
+ * 512 would not; the proof they share costs as much as two elements.
+ */
+const elementsMax = 128;
+/** Up to here the arithmetic stays on this thread: under 3 ms in all. */
+const inlineElementsMax = 2;
+/** What an evaluation may take at the server beside its way, in milliseconds an element. */
+const workMsPerElement = 4;
+/** y, idx, key and the cache's own records. */
+const entryBytes = 480;
+
+interface Batched {
+  readonly evaluated: Evaluated;
+  readonly elements: number;
+  readonly server: Server;
+  readonly rttMs: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+interface Waiting {
+  readonly csi: Csi;
+  readonly signal: AbortSignal;
+  resolve(batched: Batched): void;
+  reject(error: Error): void;
+}
+
+interface Gathered {
+  readonly view: ZoneView;
+  readonly patient: boolean;
+  readonly waiting: Waiting[];
+}
+
+export class Evaluations {
+  readonly #options: EvaluationsOptions;
+  readonly #held: LRUCache<string, Evaluated>;
+  readonly #flights = new Coalescer<Batched>();
+  #gathered = new Map<string, Gathered>();
+
+  constructor(options: EvaluationsOptions) {
+    this.#options = options;
+    this.#held = new LRUCache({ max: Math.max(1, Math.floor(options.cacheBytes / entryBytes)) });
+  }
+
+  /** Nothing is told to anybody. */
+  held(view: ZoneView, csi: Csi): Evaluated | undefined {
+    return this.#held.get(heldKey(view, csi));
+  }
+
+  /** Evaluates with whatever else is asked in the same turn. Throws BOGUS for a wrong proof. */
+  async evaluate(view: ZoneView, query: ZoneQuery): Promise<Evaluated> {
+    query.spend("rpc");
+    const { csi, patient } = query;
+    const key = heldKey(view, csi);
+    const enter = (signal: AbortSignal): Promise<Batched> =>
+      new Promise((resolve, reject) => {
+        this.#gather(view, { csi, signal, resolve, reject }, patient);
+      });
+    const flight = this.#flights.run(key, enter, query);
+    const batched = await tracingFailure(query, "blinded elements, who asks", flight);
+    const { evaluated, elements, server, bytesIn, bytesOut, rttMs } = batched;
+    query.spend("bytes", bytesIn);
+    query.trace.rpc({ bytesIn, bytesOut });
+    query.trace.hop({
+      prefix: query.prefix,
+      from: server.key,
+      told:
+        elements === 1 ? "1 blinded element, who asks" : `${elements} blinded elements, who asks`,
+      learnt: "where the slot would lie",
+      serial: undefined,
+      verdict: "verified",
+      rttMs,
+    });
+    this.#held.set(key, evaluated);
+    return evaluated;
+  }
+
+  #gather(view: ZoneView, waiting: Waiting, patient: boolean): void {
+    const key = `${view.zone} ${view.kidHex} ${patient}`;
+    if (this.#gathered.size === 0) setImmediate(() => this.#flush());
+    const gathered = this.#gathered.get(key);
+    if (gathered === undefined) this.#gathered.set(key, { view, patient, waiting: [waiting] });
+    else gathered.waiting.push(waiting);
+  }
+
+  #flush(): void {
+    const all = this.#gathered;
+    this.#gathered = new Map();
+    for (const { view, patient, waiting } of all.values()) {
+      const present = waiting.filter(({ signal }) => !signal.aborted);
+      const batches = Math.ceil(present.length / elementsMax);
+      for (let i = 0; i < batches; i++) {
+        const from = Math.floor((i * present.length) / batches);
+        const to = Math.floor(((i + 1) * present.length) / batches);
+        void this.#run(view, present.slice(from, to), patient);
+      }
+    }
+  }
+
+  /** Settles every waiter of the batch; never rejects. */
+  async #run(view: ZoneView, batch: readonly Waiting[], patient: boolean): Promise<void> {
+    const controller = new AbortController();
+    let left = batch.length;
+    const onLeave = (): void => {
+      left -= 1;
+      if (left === 0) controller.abort();
+    };
+    for (const { signal } of batch) signal.addEventListener("abort", onLeave, { once: true });
+    try {
+      const { signal } = controller;
+      const done = await this.#evaluateBatch(view, batch, { signal, patient });
+      batch.forEach((waiting, i) => {
+        const batched = done[i];
+        if (batched !== undefined) waiting.resolve(batched);
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error as Error); // a DiscoveryError, or a defect unchanged
+    } finally {
+      for (const { signal } of batch) signal.removeEventListener("abort", onLeave);
+    }
+  }
+
+  async #evaluateBatch(
+    view: ZoneView,
+    batch: readonly Waiting[],
+    { signal, patient }: { readonly signal: AbortSignal; readonly patient: boolean },
+  ): Promise<readonly Batched[]> {
+    const { peers, choice, clock } = this.#options;
+    const engine = batch.length <= inlineElementsMax ? this.#options.inline : this.#options.pool;
+    const inputs = batch.map(({ csi }) => slotInput(csi));
+    const { blinds, blinded } = await engine.blind(inputs, { signal });
+    const { zone, kid, publicKey } = view;
+    try {
+      return await askServers({
+        choice,
+        clock,
+        servers: view.identified,
+        signal,
+        patient,
+        workMs: batch.length * workMsPerElement,
+        ask: async (server, options) => {
+          const request = { zone, kid, blinded: joinElements(blinded) };
+          const { response, rttMs, ...bytes } = await peers.evaluate(server, request, options);
+          choice.answered(server.key, rttMs);
+          const { proof } = response;
+          const evaluated = splitElements(response.evaluated);
+          const outputs = await engine.finalize(
+            { publicKey, inputs, blinds, blinded, evaluated, proof },
+            options,
+          );
+          const share = {
+            elements: batch.length,
+            server,
+            rttMs,
+            bytesIn: Math.ceil(bytes.bytesIn / batch.length),
+            bytesOut: Math.ceil(bytes.bytesOut / batch.length),
+          };
+          return outputs.map((output) => {
+            const y = output.slice();
+            return { ...share, evaluated: { y, idx: slotIndex({ y, zone, kid }) } };
+          });
+        },
+      });
+    } finally {
+      blinds.forEach(wipe);
+    }
+  }
+}
+
+function heldKey(view: ZoneView, csi: Csi): string {
+  return `${view.zone} ${view.kidHex} ${csi}`;
+}

@@ -1,0 +1,171 @@
+// The newest head seen of every zone, kept over restarts: an older one, or another one with the same
+// serial, is refused and both are kept as evidence (protocol.md section 4). Heads get here verified.
+
+import { toBase64Url } from "@whither/crypto";
+import {
+  DiscoveryError,
+  isDiscoveryError,
+  limits,
+  type Head,
+  type SignedObject,
+} from "@whither/protocol";
+import type { Clock } from "@whither/runtime";
+import { decodeSignedObject, encodeSignedObject } from "@whither/wire";
+import { headMarkOf, verifyHeadSequence, type HeadMark } from "@whither/zone";
+import type { EvidenceFile } from "./evidence.js";
+import { bytes, integer, parseState, record } from "./state-fields.js";
+import { readStateFile, StateFile } from "./state-file.js";
+
+interface Seen {
+  readonly mark: HeadMark;
+  readonly object: SignedObject;
+  /** When this process learnt it, monotonic milliseconds. */
+  readonly learntMs: number;
+}
+
+export interface HeadMemoryOptions {
+  /** Absent: remembered as long as the process lasts. */
+  readonly path: string | undefined;
+  readonly clock: Clock;
+  readonly evidence: EvidenceFile;
+}
+
+/** Zones whose freshest head is expired before the clock itself is the suspect. */
+const expiredZonesMin = 2;
+
+export class HeadMemory {
+  readonly #clock: Clock;
+  readonly #evidence: EvidenceFile;
+  readonly #seen: Map<string, Seen>;
+  readonly #file: StateFile | undefined;
+  readonly #expired = new Set<string>();
+  #highestTime = 0;
+
+  private constructor(options: HeadMemoryOptions, seen: Map<string, Seen>) {
+    const { path, clock, evidence } = options;
+    this.#clock = clock;
+    this.#evidence = evidence;
+    this.#seen = seen;
+    for (const { mark } of seen.values())
+      this.#highestTime = Math.max(this.#highestTime, mark.time);
+    const merge = (onDisk: string | undefined): string => this.#merge(onDisk);
+    this.#file = path === undefined ? undefined : new StateFile({ path, clock, merge });
+  }
+
+  /** Throws STORE_CORRUPT for a damaged file, CONFIG for an unreadable one. */
+  static async open(options: HeadMemoryOptions): Promise<HeadMemory> {
+    const onDisk = options.path === undefined ? undefined : await readStateFile(options.path);
+    return new HeadMemory(options, onDisk === undefined ? new Map() : parseHeads(onDisk));
+  }
+
+  /**
+   * The time to check against. Throws CLOCK_SKEW when the clock is behind what has been signed already:
+   * nothing could be told fresh from old.
+   */
+  nowSeconds(): number {
+    const now = this.#clock.nowSeconds();
+    if (this.#highestTime > now + limits.clockSkewSeconds) {
+      const behind = this.#highestTime - now;
+      throw new DiscoveryError("CLOCK_SKEW", `the local clock is at least ${behind} s behind`);
+    }
+    return now;
+  }
+
+  /**
+   * Remembers a verified head that was asked for at `askedMs` (monotonic). Throws ROLLBACK, FORKED, and
+   * STALE when a newer one overtook it on the way, which is nobody's fault.
+   */
+  accept(object: SignedObject, head: Head, { askedMs }: { readonly askedMs: number }): void {
+    const next = headMarkOf(object, head);
+    const seen = this.#seen.get(head.zone);
+    this.#expired.clear();
+    if (seen !== undefined) {
+      try {
+        verifyHeadSequence({ seen: seen.mark, next, nextPrevSha256: head.prevSha256 });
+      } catch (error) {
+        if (isDiscoveryError(error, "ROLLBACK") && seen.learntMs > askedMs) {
+          throw new DiscoveryError("STALE", "head: a newer one overtook it", { cause: error });
+        }
+        if (isDiscoveryError(error)) this.#keep(error, head, [seen.object, object]);
+        throw error;
+      }
+      if (seen.mark.serial === next.serial && seen.mark.epoch === next.epoch) return;
+    }
+    const learntMs = this.#clock.monotonicMs();
+    this.#seen.set(head.zone, { mark: next, object, learntMs });
+    this.#highestTime = Math.max(this.#highestTime, next.time);
+    this.#file?.touch();
+  }
+
+  /** The failure that an expired head stands for: old data, or a local clock that is ahead. */
+  expired(zone: string): DiscoveryError {
+    this.#expired.add(zone);
+    if (this.#expired.size >= expiredZonesMin) {
+      const text = "every zone's head is expired: the local clock is ahead";
+      return new DiscoveryError("CLOCK_SKEW", text, { upstream: zone });
+    }
+    return new DiscoveryError("EXPIRED", "head: expired, or the local clock is ahead", {
+      upstream: zone,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.flush();
+  }
+
+  #keep(error: DiscoveryError, { zone }: Head, objects: readonly SignedObject[]): void {
+    this.#evidence.add({
+      code: error.code,
+      zone,
+      atSeconds: this.#clock.nowSeconds(),
+      text: error.text,
+      objects: objects.map(encodeSignedObject),
+    });
+  }
+
+  /** Of each zone the newer of ours and what another process wrote. */
+  #merge(onDisk: string | undefined): string {
+    const merged = new Map(onDisk === undefined ? [] : parseHeads(onDisk));
+    for (const [zone, own] of this.#seen) {
+      const other = merged.get(zone);
+      if (other === undefined || isOlder(other.mark, own.mark)) merged.set(zone, own);
+      else this.#seen.set(zone, other);
+    }
+    return formatHeads(merged);
+  }
+}
+
+function isOlder(a: HeadMark, b: HeadMark): boolean {
+  return a.epoch === b.epoch ? a.serial <= b.serial : a.epoch < b.epoch;
+}
+
+function parseHeads(content: string): Map<string, Seen> {
+  const heads = record(parseState(content)["heads"]);
+  return new Map(
+    Object.entries(heads).map(([zone, value]) => {
+      const one = record(value);
+      const mark = {
+        epoch: integer(one["epoch"]),
+        serial: integer(one["serial"]),
+        time: integer(one["time"]),
+        sha256: bytes(one["sha256"]),
+      };
+      const object = decodeSignedObject(bytes(one["object"]));
+      return [zone, { mark, object, learntMs: -Infinity }];
+    }),
+  );
+}
+
+function formatHeads(seen: ReadonlyMap<string, Seen>): string {
+  const heads = Object.fromEntries(
+    [...seen].map(([zone, { mark, object }]) => [
+      zone,
+      {
+        ...mark,
+        sha256: toBase64Url(mark.sha256),
+        object: toBase64Url(encodeSignedObject(object)),
+      },
+    ]),
+  );
+  return JSON.stringify({ version: 1, heads }, undefined, 1);
+}

@@ -1,0 +1,65 @@
+// Mappings as the answer shows them: from a slot just verified, from the kept plaintext of one verified
+// before, or from compact bits.
+
+import { decodeCredential, decodeMapping, decodeSlotBody, decodeStatement } from "@whither/wire";
+import type { Registry, VerifiedMapping } from "@whither/zone";
+import type { AttestedAnswerMapping, VerifiedAnswerMapping } from "./answer.js";
+
+export function answerMappingOf(mapping: VerifiedMapping): VerifiedAnswerMapping {
+  const { mspId, preference, tags, level, establishedAt, notAfter, mimiDirectoryUrl } = mapping;
+  return {
+    msp: mspId,
+    preference,
+    tags,
+    level,
+    establishedAt,
+    notAfter,
+    directoryUrl: mimiDirectoryUrl,
+  };
+}
+
+/**
+ * The mappings of a plaintext in the holder's order. Nothing is verified: either it was before, or the
+ * caller marks the answer. `keep` holds the preferences of those that counted; undefined: all.
+ */
+export function decodeMappings(
+  plaintext: Uint8Array,
+  registry: Registry,
+  keep?: ReadonlySet<number>,
+): readonly VerifiedAnswerMapping[] {
+  const body = decodeSlotBody(plaintext);
+  const { items } = decodeStatement(body.statement.payload);
+  const all = body.mappings.flatMap((slotMapping, place) => {
+    const mapping = decodeMapping(slotMapping.mapping.payload);
+    const item = items[place];
+    if (item === undefined || keep?.has(item.preference) === false) return [];
+    const credential = decodeCredential(slotMapping.credential.payload);
+    return [
+      {
+        msp: mapping.mspId,
+        preference: item.preference,
+        tags: item.tags,
+        level: credential.level,
+        establishedAt: Math.max(mapping.establishedAt, credential.firstProvedAt),
+        notAfter: mapping.notAfter,
+        directoryUrl: registry.msp(mapping.mspId)?.mimiDirectoryUrl ?? "",
+      },
+    ];
+  });
+  return all.sort(byPreference);
+}
+
+export function byPreference(a: VerifiedAnswerMapping, b: VerifiedAnswerMapping): number {
+  return a.preference - b.preference;
+}
+
+/** The MSPs at these positions; one that this registry does not know is left out. */
+export function attestedMappings(
+  bits: readonly number[],
+  registry: Registry,
+): readonly AttestedAnswerMapping[] {
+  return bits.flatMap((bit) => {
+    const msp = registry.mspAtBit(bit);
+    return msp === undefined ? [] : [{ msp: msp.id, directoryUrl: msp.mimiDirectoryUrl }];
+  });
+}

@@ -1,0 +1,194 @@
+// The two ways to a DP (protocol.md section 5): the identified stream that carries Evaluates, and the
+// anonymous one, another connection without client certificate, that carries buckets, bodies, heads and
+// manifests. What a connection carries is decided here and nowhere else (requirement 14).
+
+import type { OpenChannel } from "@whither/directory";
+import { DiscoveryError } from "@whither/protocol";
+import {
+  decodeMessage,
+  encodeMessage,
+  fromErrorDetail,
+  openRawDuplex,
+  type Channel,
+  type TlsIdentity,
+} from "@whither/rpc";
+import type { Clock, Random } from "@whither/runtime";
+import {
+  Discovery,
+  ExchangeRequestSchema,
+  ExchangeResponseSchema,
+  FetchRequestSchema,
+  FetchResponseSchema,
+  Zone,
+  type EvaluateResponse,
+  type FetchResponse,
+} from "@whither/wire";
+import { LRUCache } from "lru-cache";
+import { CorrelatedStream, type Received } from "./correlated-stream.js";
+
+/** One port of one endpoint that the directory names. */
+export interface Server {
+  /** `host:port`, for people and statistics. */
+  readonly key: string;
+  readonly host: string;
+  readonly port: number;
+  readonly pins: readonly Uint8Array[];
+}
+
+export interface EvaluateFields {
+  readonly zone: string;
+  readonly kid: Uint8Array;
+  readonly blinded: Uint8Array;
+}
+/** Content of a FetchRequest, as protobuf-es names it. */
+export type FetchAsk =
+  | { readonly case: "bucket"; readonly value: BucketAsk }
+  | {
+      readonly case: "bodies";
+      readonly value: { readonly zone: string; readonly vhashes: Uint8Array };
+    }
+  | { readonly case: "head"; readonly value: { readonly zone: string } }
+  | {
+      readonly case: "manifest";
+      readonly value: { readonly zone: string; readonly manifestSha256: Uint8Array };
+    };
+export interface BucketAsk {
+  readonly zone: string;
+  readonly kid: Uint8Array;
+  readonly b: number;
+  readonly prefix: Uint8Array;
+}
+export type FetchAnswer = Exclude<
+  FetchResponse["response"],
+  { case: undefined } | { case: "error" }
+>;
+
+interface Peer<Request, Response> {
+  readonly channel: Channel;
+  readonly stream: CorrelatedStream<Request, Response>;
+}
+
+export interface PeersOptions {
+  readonly openChannel: OpenChannel;
+  readonly caPem: string;
+  readonly identity: TlsIdentity | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** Open connections at most, of each kind; the one idle longest is closed. */
+const peersMax = 128;
+
+export class Peers {
+  readonly #options: PeersOptions;
+  readonly #identified = connections<EvaluateFields, EvaluateResponse>();
+  readonly #anonymous = connections<FetchAsk, FetchAnswer>();
+  #closed = false;
+
+  constructor(options: PeersOptions) {
+    this.#options = options;
+  }
+
+  /** Throws UNAUTHENTICATED without a client certificate: Evaluate is asked in one's own name. */
+  evaluate(
+    server: Server,
+    request: EvaluateFields,
+    options: { readonly signal: AbortSignal },
+  ): Promise<Received<EvaluateResponse>> {
+    const { identity } = this.#options;
+    if (this.#closed) return Promise.reject(closed(server));
+    if (identity === undefined) {
+      return Promise.reject(
+        new DiscoveryError("UNAUTHENTICATED", "no client certificate is configured", {
+          upstream: server.key,
+        }),
+      );
+    }
+    let peer = this.#identified.get(server.key);
+    if (peer === undefined) {
+      peer = this.#openIdentified(server, identity);
+      this.#identified.set(server.key, peer);
+    }
+    return peer.stream.request(request, options);
+  }
+
+  /** Asks for public bytes without saying who asks. */
+  fetch(
+    server: Server,
+    request: FetchAsk,
+    options: { readonly signal: AbortSignal },
+  ): Promise<Received<FetchAnswer>> {
+    if (this.#closed) return Promise.reject(closed(server));
+    let peer = this.#anonymous.get(server.key);
+    if (peer === undefined) {
+      peer = this.#openAnonymous(server);
+      this.#anonymous.set(server.key, peer);
+    }
+    return peer.stream.request(request, options);
+  }
+
+  /** Open requests fail with CANCELLED, later ones too. */
+  close(): void {
+    this.#closed = true;
+    this.#identified.clear();
+    this.#anonymous.clear();
+  }
+
+  #openIdentified(server: Server, identity: TlsIdentity): Peer<EvaluateFields, EvaluateResponse> {
+    const { openChannel, caPem, clock } = this.#options;
+    const { host, port, pins } = server;
+    const channel = openChannel({ host, port, pins, caPem, identity });
+    const stream = new CorrelatedStream<EvaluateFields, EvaluateResponse>({
+      upstream: server.key,
+      clock,
+      open: (listener) => openRawDuplex({ channel, method: Discovery.method.exchange }, listener),
+      encode: (id, value) =>
+        encodeMessage(ExchangeRequestSchema, { id, request: { case: "evaluate", value } }),
+      decode: (bytes) => {
+        const { id, response } = decodeMessage(ExchangeResponseSchema, bytes);
+        if (response.case === undefined) throw noContent(server.key);
+        if (response.case === "evaluate") return { id, result: response.value };
+        return { id, result: fromErrorDetail(response.value, server.key) };
+      },
+    });
+    return { channel, stream };
+  }
+
+  #openAnonymous(server: Server): Peer<FetchAsk, FetchAnswer> {
+    const { openChannel, caPem, clock, random } = this.#options;
+    const { host, port, pins } = server;
+    const channel = openChannel({ host, port, pins, caPem });
+    const stream = new CorrelatedStream<FetchAsk, FetchAnswer>({
+      upstream: server.key,
+      clock,
+      shuffle: random,
+      open: (listener) => openRawDuplex({ channel, method: Zone.method.fetch }, listener),
+      encode: (id, request) => encodeMessage(FetchRequestSchema, { id, request }),
+      decode: (bytes) => {
+        const { id, response } = decodeMessage(FetchResponseSchema, bytes);
+        if (response.case === undefined) throw noContent(server.key);
+        if (response.case !== "error") return { id, result: response };
+        return { id, result: fromErrorDetail(response.value, server.key) };
+      },
+    });
+    return { channel, stream };
+  }
+}
+
+function connections<Request, Response>(): LRUCache<string, Peer<Request, Response>> {
+  return new LRUCache({
+    max: peersMax,
+    dispose: ({ stream, channel }) => {
+      stream.close();
+      channel.close();
+    },
+  });
+}
+
+function closed(server: Server): DiscoveryError {
+  return new DiscoveryError("CANCELLED", "the resolver is closed", { upstream: server.key });
+}
+
+function noContent(upstream: string): DiscoveryError {
+  return new DiscoveryError("INVALID_DATA", "an answer without content", { upstream });
+}

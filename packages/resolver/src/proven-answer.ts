@@ -1,0 +1,103 @@
+// An answer as the caller holds it. A cached one is the same small object for every hit: status, choice and
+// expiry at hand, its mappings decoded from the kept bytes when first read, its ttl counting down.
+
+import type { Clock } from "@whither/runtime";
+import type {
+  Answer,
+  AnswerError,
+  AnswerForm,
+  AnswerMapping,
+  AnswerWarning,
+  Completeness,
+  DpPart,
+  HopRecord,
+  ProofSummary,
+  QueryStats,
+} from "./answer.js";
+import type { Merged } from "./merge.js";
+
+/** What of a result this caller may use. */
+export interface Selection<F extends AnswerForm> {
+  readonly merged: Merged<F>;
+  readonly choice: AnswerMapping<F> | undefined;
+  readonly count: number;
+  readonly leftOut: number;
+  readonly warnings: readonly AnswerWarning[];
+  readonly mappings: () => readonly AnswerMapping<F>[];
+}
+
+export interface ProvenAnswerOptions<F extends AnswerForm> {
+  readonly selection: Selection<F>;
+  readonly clock: Clock;
+  /** Monotonic milliseconds. */
+  readonly expiresMs: number;
+  readonly hops: readonly HopRecord[];
+  readonly stats: QueryStats;
+}
+
+class ProvenAnswer<F extends AnswerForm> {
+  readonly form: F;
+  readonly status: Answer["status"];
+  readonly complete: Completeness;
+  readonly choice: AnswerMapping<F> | undefined;
+  readonly dps: readonly DpPart[];
+  readonly proof: ProofSummary;
+  readonly attested: "dp" | "signatures";
+  readonly privacy = "blind";
+  readonly registryVersion: number;
+  readonly leftOut: number;
+  readonly portedTo: string;
+  readonly warnings: readonly AnswerWarning[];
+  readonly errors: readonly AnswerError[];
+  readonly hops: readonly HopRecord[];
+  readonly stats: QueryStats;
+  readonly #clock: Clock;
+  readonly #expiresMs: number;
+  #read: (() => readonly AnswerMapping<F>[]) | undefined;
+  #mappings: readonly AnswerMapping<F>[] = [];
+
+  constructor({ selection, clock, expiresMs, hops, stats }: ProvenAnswerOptions<F>) {
+    const { merged, choice, count, leftOut, warnings, mappings } = selection;
+    const { complete } = merged;
+    this.form = merged.form;
+    this.status =
+      count > 0 ? "found" : complete.answered === complete.asked ? "none" : "incomplete";
+    this.complete = complete;
+    this.choice = choice;
+    this.dps = merged.dps;
+    this.proof = merged.proof;
+    this.attested = merged.form === "compact" ? "dp" : "signatures";
+    this.registryVersion = merged.registryVersion;
+    this.leftOut = leftOut;
+    this.portedTo = merged.portedTo;
+    this.warnings = warnings;
+    this.errors = merged.errors;
+    this.hops = hops;
+    this.stats = stats;
+    this.#clock = clock;
+    this.#expiresMs = expiresMs;
+    this.#read = mappings;
+  }
+
+  get mappings(): readonly AnswerMapping<F>[] {
+    if (this.#read !== undefined) {
+      this.#mappings = this.#read();
+      this.#read = undefined;
+    }
+    return this.#mappings;
+  }
+
+  get ttlSeconds(): number {
+    return Math.max(0, Math.ceil((this.#expiresMs - this.#clock.monotonicMs()) / 1_000));
+  }
+
+  /** The accessors too, so that JSON.stringify shows all. */
+  toJSON(): object {
+    return { ...this, mappings: this.mappings, ttlSeconds: this.ttlSeconds };
+  }
+}
+
+export function makeAnswer<F extends AnswerForm>(options: ProvenAnswerOptions<F>): Answer<F> {
+  // The class holds what the union says: choice and mappings exist exactly when `count` is above 0.
+  return new ProvenAnswer(options) as unknown as Answer<F>;
+}

@@ -1,0 +1,88 @@
+// One query on its way: who may stop it, what it may cost, and the record of what was told to whom.
+// Created per lookup and passed down; holds no protocol logic.
+
+import { isDiscoveryError, type Csi, type Prefix, type ZoneName } from "@whither/protocol";
+import type { AnswerForm, HopRecord, QueryStats } from "./answer.js";
+import type { Spend, WorkBudget, WorkKind } from "./budget.js";
+
+export interface Query {
+  readonly csi: Csi;
+  readonly form: AnswerForm;
+  readonly signal: AbortSignal;
+  readonly budget: WorkBudget;
+  readonly trace: Trace;
+  /** A batch waits where a server limits it; a single lookup fails. */
+  readonly patient: boolean;
+  readonly checkingDisabled: boolean;
+  /** Asks for buckets anew; what is secret or immutable is not fetched twice all the same. */
+  readonly refresh: boolean;
+}
+
+/** The part of a query that concerns one zone. */
+export interface ZoneQuery extends Query {
+  readonly zone: ZoneName;
+  readonly prefix: Prefix;
+  readonly spend: Spend;
+}
+
+/** Hops in the order they ended, and the sums. */
+export class Trace {
+  readonly #hops: HopRecord[] = [];
+  readonly #onHop: ((hop: HopRecord) => void) | undefined;
+  #rpcs = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+
+  constructor(onHop?: (hop: HopRecord) => void) {
+    this.#onHop = onHop;
+  }
+
+  hop(hop: HopRecord): void {
+    this.#hops.push(hop);
+    this.#onHop?.(hop);
+  }
+
+  rpc({ bytesIn, bytesOut }: { readonly bytesIn: number; readonly bytesOut: number }): void {
+    this.#rpcs += 1;
+    this.#bytesIn += bytesIn;
+    this.#bytesOut += bytesOut;
+  }
+
+  /** Work that the directory did for this query. */
+  directory(kind: WorkKind, n: number): void {
+    if (kind === "rpc") this.#rpcs += n;
+    else if (kind === "bytes") this.#bytesIn += n;
+  }
+
+  get hops(): readonly HopRecord[] {
+    return this.#hops;
+  }
+
+  get stats(): QueryStats {
+    return { rpcs: this.#rpcs, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut };
+  }
+}
+
+/** The step's result; its failure is a hop too, with what the server was told all the same. */
+export async function tracingFailure<T>(
+  query: ZoneQuery,
+  told: string,
+  step: Promise<T>,
+): Promise<T> {
+  try {
+    return await step;
+  } catch (error) {
+    if (isDiscoveryError(error)) {
+      query.trace.hop({
+        prefix: query.prefix,
+        from: error.upstream ?? query.zone,
+        told,
+        learnt: error.text,
+        serial: undefined,
+        verdict: error.code,
+        rttMs: 0,
+      });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,194 @@
+// The way to an answer that is not just there: directory, all authorities of the prefix at once, merged;
+// old answers where nothing newer can be had, failures remembered (protocol.md sections 5 and 8).
+
+import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
+import type { Csi, ErrorCode, Prefix } from "@whither/protocol";
+import type { DirectoryFollower } from "@whither/directory";
+import { abortError, deadlineSignal } from "@whither/runtime";
+import type { Answer, AnswerForm, AnswerWarning } from "./answer.js";
+import type { CachedAnswer } from "./answer-cache.js";
+import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
+import { createWorkBudget, type WorkKind } from "./budget.js";
+import { failureStatus } from "./failure.js";
+import { failedOutcome, mergeOutcomes, unassigned, type Merged, type Outcome } from "./merge.js";
+import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
+import type { Query, Trace } from "./query.js";
+import { askZone, type ZoneLookupParts } from "./zone-lookup.js";
+
+export interface ResolutionParts extends ZoneLookupParts, AnsweringParts {
+  readonly follower: DirectoryFollower;
+}
+
+export interface Attempt<F extends AnswerForm> {
+  readonly csi: Csi;
+  readonly form: F;
+  readonly options: LookupOptions<F>;
+  /** A batch waits where a DP limits it. */
+  readonly patient: boolean;
+  readonly trace: Trace;
+}
+
+/** Failures that say nothing about the next try. */
+const uncached: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "CANCELLED",
+  "DEADLINE",
+  "BUDGET",
+  "LIMITED",
+  "OVERLOADED",
+  "CLOCK_SKEW",
+  "CONFIG",
+  "NOT_AVAILABLE",
+]);
+/** RFC 8767: when to stop waiting for something fresh, how long it may be old, and its lifetime then. */
+const staleAfterMs = 1_800;
+const staleTtlMs = 30_000;
+
+/** A fresh answer from cache or servers; see `Resolver.lookup` for what is thrown. */
+export async function resolve<F extends AnswerForm>(
+  parts: ResolutionParts,
+  attempt: Attempt<F>,
+): Promise<Answer<F>> {
+  const { csi, form, options, trace } = attempt;
+  if (options.signal?.aborted === true) throw abortError(options.signal);
+  const anew = options.refresh === true || options.checkingDisabled === true;
+  const cached = anew ? undefined : parts.cache.fresh(form, csi);
+  if (cached !== undefined) {
+    for (const hop of cached.hops) trace.hop(hop);
+    return answerOf(parts, attempt, whole(cached), { expiresMs: cached.expiresMs });
+  }
+  const stale = anew ? undefined : parts.cache.stale(form, csi);
+  if (stale === undefined) return await resolveAnew(parts, attempt);
+  return await resolveOrStale(parts, attempt, stale);
+}
+
+/** RFC 8767: what is old is shown when nothing newer comes in time, or can be had at all. */
+async function resolveOrStale<F extends AnswerForm>(
+  parts: ResolutionParts,
+  attempt: Attempt<F>,
+  stale: CachedAnswer<F>,
+): Promise<Answer<F>> {
+  const { clock } = parts;
+  const fresh = resolveAnew(parts, attempt);
+  const late = new Promise<undefined>((done) => {
+    const timer = clock.schedule(staleAfterMs, () => done(undefined));
+    const stop = (): void => timer.cancel();
+    fresh.then(stop, stop);
+  });
+  try {
+    const answer = await Promise.race([fresh, late]);
+    if (answer !== undefined) return answer;
+  } catch (error) {
+    if (!isDiscoveryError(error) || failureStatus(error) !== "unreachable") throw error;
+    if (attempt.options.signal?.aborted === true) throw error;
+  }
+  const merged = whole(stale);
+  const warning: AnswerWarning = {
+    code: "STALE",
+    text: "nothing newer could be had",
+    upstream: merged.proof.zone,
+  };
+  const expiresMs = clock.monotonicMs() + staleTtlMs;
+  return answerOf(
+    parts,
+    attempt,
+    { ...merged, warnings: [...merged.warnings, warning] },
+    { expiresMs },
+  );
+}
+
+async function resolveAnew<F extends AnswerForm>(
+  parts: ResolutionParts,
+  attempt: Attempt<F>,
+): Promise<Answer<F>> {
+  const { csi, form, options } = attempt;
+  const { cache, clock } = parts;
+  const known = options.refresh === true ? undefined : cache.failure(form, csi);
+  if (known !== undefined) throw known;
+  let asked: Asked<F>;
+  try {
+    asked = await ask(parts, attempt);
+  } catch (error) {
+    if (isDiscoveryError(error) && !uncached.has(error.code)) cache.fail(form, csi, error);
+    throw error;
+  }
+  const expiresMs = clock.monotonicMs() + ttlMs(asked.merged);
+  const answer = answerOf(parts, attempt, asked.merged, { expiresMs });
+  if (asked.merged.verified) keepAnswer(parts, csi, asked, { expiresMs });
+  return answer;
+}
+
+/** Delegation, then every authority at once, under one budget and one deadline. */
+async function ask<F extends AnswerForm>(
+  parts: ResolutionParts,
+  { csi, form, options, patient, trace }: Attempt<F>,
+): Promise<Asked<F>> {
+  const { follower, clock } = parts;
+  const timeoutMs = options.timeoutMs ?? (patient ? batchTimeoutMs : limits.queryTimeoutMs);
+  using deadline = deadlineSignal(clock, timeoutMs, options.signal);
+  const { signal } = deadline;
+  const budget = createWorkBudget({ bytesPerZoneMax: bytesPerZone(form) });
+  const spend = (kind: WorkKind, n: number): void => {
+    budget.directory(kind, n);
+    trace.directory(kind, n);
+  };
+  const delegation = await follower.delegation(csi, {
+    signal,
+    spend,
+    onHop: (hop) => trace.hop(hop),
+  });
+  const registry = await follower.registry({ signal });
+  const { prefix, authorities, ttlSeconds, serial } = delegation;
+  if (delegation.disposition === "unassigned") {
+    const denied = { serial, ttlSeconds, registryVersion: registry.version };
+    return { prefix, merged: unassigned(form, denied) };
+  }
+  const query: Query = {
+    csi,
+    form,
+    signal,
+    budget,
+    trace,
+    patient,
+    checkingDisabled: options.checkingDisabled === true,
+    refresh: options.refresh === true,
+  };
+  const outcomes = await Promise.all(
+    authorities.map(async (authority): Promise<Outcome> => {
+      const zoneQuery = { ...query, zone: authority.zone, prefix, spend: budget.zone() };
+      try {
+        return { authority, result: await askZone(parts, { authority, registry }, zoneQuery) };
+      } catch (error) {
+        const outcome = failedOutcome(authority, error);
+        noteFailure(trace, prefix, outcome);
+        return outcome;
+      }
+    }),
+  );
+  if (options.signal?.aborted === true) throw abortError(options.signal);
+  return { prefix, merged: mergeOutcomes(form, outcomes, registry) };
+}
+
+/** Failures without a server to blame, or found when all had been told: the steps note theirs themselves. */
+function noteFailure(trace: Trace, prefix: Prefix, { authority, result }: Outcome): void {
+  if (!(result instanceof DiscoveryError)) return;
+  if (trace.hops.some(({ verdict }) => verdict === result.code)) return;
+  trace.hop({
+    prefix,
+    from: authority.zone,
+    told: "nothing more",
+    learnt: result.text,
+    serial: undefined,
+    verdict: result.code,
+    rttMs: 0,
+  });
+}
+
+/** How long a result may be repeated; what only some DPs proved is asked again soon. */
+function ttlMs({ ttlSeconds, complete, mappings, warnings }: Merged): number {
+  const partial = mappings.length > 0 ? limits.absenceTtlSecondsMax : limits.failureTtlSecondsMin;
+  const atMost = complete.answered === complete.asked ? limits.mappingTtlSecondsMax : partial;
+  const lifetimeMs = Math.min(ttlSeconds, atMost) * 1_000;
+  return warnings.some(({ code }) => code === "STALE")
+    ? Math.min(lifetimeMs, staleTtlMs)
+    : lifetimeMs;
+}

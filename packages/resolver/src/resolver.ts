@@ -1,0 +1,123 @@
+// The public face of a resolver: options checked, a cached answer given at once, everything else handed to
+// resolution.ts. How a resolver is put together is create-resolver.ts.
+
+import { DiscoveryError, type Csi, type MspId } from "@whither/protocol";
+import { furtherErrors } from "@whither/rpc";
+import { answerError, type Answer, type AnswerForm, type BatchItem } from "./answer.js";
+import type { Evidence } from "./evidence.js";
+import { failureStatus, requireDiscoveryError } from "./failure.js";
+import { lookupAll } from "./lookup-all.js";
+import { checkLookupOptions, type LookupOptions } from "./options.js";
+import { Trace } from "./query.js";
+import { resolve, type Attempt, type ResolutionParts } from "./resolution.js";
+
+export interface Resolver extends AsyncDisposable {
+  /**
+   * By which MSPs the holder of an identifier can be reached, proven; verbose unless told (Req 15). Throws
+   * DiscoveryError where nothing could be proven (`failureStatus` tells bogus, refused, unreachable),
+   * NOT_AVAILABLE for options of later versions, CANCELLED and DEADLINE with the signal; TypeError for
+   * options out of range.
+   */
+  lookup<F extends AnswerForm = "verbose">(
+    csi: Csi,
+    options?: LookupOptions<F>,
+  ): Promise<Answer<F>>;
+  /**
+   * A whole address book as one batch, compact unless told: elements share Evaluates, items come in the
+   * order of `csis` as soon as those before them are there. A failed contact is an item with status
+   * `bogus`, `refused` or `unreachable`; where a DP limits, the batch waits. Leaving the loop stops the rest.
+   */
+  lookupAll<F extends AnswerForm = "compact">(
+    csis: Iterable<Csi> | AsyncIterable<Csi>,
+    options?: LookupOptions<F>,
+  ): AsyncIterableIterator<BatchItem<F>>;
+  /** The user's own choice for a contact, kept until that MSP disappears; undefined forgets it. */
+  choose(csi: Csi, msp: MspId | undefined, options?: { readonly account?: string }): void;
+  /** What zones signed or served that they must not have, oldest first. */
+  evidence(): readonly Evidence[];
+  /** Ends connections and background work and writes the state files. Throws STORE, STORE_LOCKED. */
+  close(): Promise<void>;
+}
+
+export interface ResolverParts extends ResolutionParts {
+  readonly close: () => Promise<void>;
+}
+
+/** Puts the public face on assembled parts. */
+export function createResolverOf(parts: ResolverParts): Resolver {
+  const { cache, choices, evidence } = parts;
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= parts.close());
+  const closed = (): DiscoveryError => new DiscoveryError("CANCELLED", "the resolver is closed");
+  return {
+    lookup: <F extends AnswerForm = "verbose">(csi: Csi, given?: LookupOptions<F>) => {
+      const options: LookupOptions<F> = given ?? noOptions;
+      const form = options.form ?? ("verbose" as F); // the default of F
+      try {
+        if (given !== undefined) checkLookupOptions(given);
+      } catch (error) {
+        return Promise.reject(error as Error); // a DiscoveryError or TypeError, unchanged
+      }
+      if (closing !== undefined) return Promise.reject(closed());
+      const cached = cache.fresh(form, csi);
+      if (cached !== undefined && isPlain(options)) return cached.settled;
+      const trace = new Trace(options.onHop);
+      return resolve(parts, { csi, form, options, patient: false, trace });
+    },
+    lookupAll: <F extends AnswerForm = "compact">(
+      csis: Iterable<Csi> | AsyncIterable<Csi>,
+      options: LookupOptions<F> = noOptions,
+    ) => {
+      checkLookupOptions(options);
+      if (closing !== undefined) throw closed();
+      const form = options.form ?? ("compact" as F); // the default of F
+      return lookupAll<F>(csis, options.signal, async (csi, signal) => {
+        const trace = new Trace(options.onHop);
+        const attempt = { csi, form, options: { ...options, signal }, patient: true, trace };
+        return { csi, answer: await resolveItem(parts, attempt) };
+      });
+    },
+    choose: (csi, msp, { account = "" } = {}) => {
+      const key = choices.key(csi, account);
+      if (msp === undefined) choices.forget(key);
+      else choices.set(key, { holder: "", until: 0, ...choices.get(key), msp });
+      cache.forget(csi);
+    },
+    evidence: () => evidence.records,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+const noOptions = {};
+
+/** Whether the cached answer is just what these options ask for. */
+function isPlain(options: LookupOptions): boolean {
+  return (
+    options.msps === undefined &&
+    options.ownMsp === undefined &&
+    options.account === undefined &&
+    options.onHop === undefined &&
+    options.refresh !== true &&
+    options.checkingDisabled !== true &&
+    options.signal?.aborted !== true
+  );
+}
+
+async function resolveItem<F extends AnswerForm>(
+  parts: ResolverParts,
+  attempt: Attempt<F>,
+): Promise<BatchItem<F>["answer"]> {
+  const { csi, form, options, trace } = attempt;
+  const cached = isPlain(options) ? parts.cache.fresh(form, csi) : undefined;
+  if (cached !== undefined) return cached.answer;
+  try {
+    return await resolve(parts, attempt);
+  } catch (thrown) {
+    const error = requireDiscoveryError(thrown);
+    if (options.signal?.aborted === true) throw error;
+    const { hops, stats } = trace;
+    const errors = [error, ...furtherErrors(error)].map((each) => answerError(each, ""));
+    return { status: failureStatus(error), error, errors, hops, stats };
+  }
+}

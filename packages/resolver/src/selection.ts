@@ -1,0 +1,92 @@
+// What of a proven result the caller may use: the MSP filter, the holder's flags EXCLUSIVE and SAME_APP_ONLY,
+// and the choice that stays (protocol.md sections 5 and 6, requirements 7 and 10). Pure.
+
+import type { MspId } from "@whither/protocol";
+import type { AnswerForm, AnswerMapping, AnswerWarning } from "./answer.js";
+import type { Remembered } from "./choice-memory.js";
+import type { Merged } from "./merge.js";
+import type { Selection } from "./proven-answer.js";
+
+export interface SelectionOptions {
+  readonly msps: ReadonlySet<string> | undefined;
+  readonly ownMsp: string | undefined;
+  readonly remembered: Remembered | undefined;
+  /** Keyed hash of the holder's key of this result. */
+  readonly holder: string | undefined;
+  readonly nowSeconds: number;
+}
+
+export function select<F extends AnswerForm>(
+  merged: Merged<F>,
+  options: SelectionOptions,
+): Selection<F> {
+  const usable = usableOf(merged, merged.mappings, options);
+  return {
+    merged,
+    count: usable.length,
+    leftOut: merged.mappings.length - usable.length,
+    choice: merged.form === "compact" ? undefined : chosen(usable, options.remembered?.msp),
+    warnings: [...merged.warnings, ...warningsOf(merged, usable.length, options)],
+    mappings: () => usable,
+  };
+}
+
+/** The same selection over what a cache keeps: mappings are decoded when they are read. */
+export function keepSmall<F extends AnswerForm>(
+  selection: Selection<F>,
+  options: SelectionOptions,
+): Selection<F> {
+  const merged: Merged<F> = { ...selection.merged, mappings: [] };
+  const { msps, ownMsp } = options;
+  return {
+    ...selection,
+    merged,
+    mappings: () => usableOf(merged, merged.decode(), { msps, ownMsp }),
+  };
+}
+
+function usableOf<F extends AnswerForm>(
+  { sameAppOnly, exclusive, firstPreference }: Merged<F>,
+  mappings: readonly AnswerMapping<F>[],
+  { msps, ownMsp }: Pick<SelectionOptions, "msps" | "ownMsp">,
+): readonly AnswerMapping<F>[] {
+  return mappings.filter(
+    (mapping) =>
+      // The flags are the holder's, and only a slot that was opened has them.
+      !(exclusive && "preference" in mapping && mapping.preference !== firstPreference) &&
+      !(sameAppOnly && mapping.msp !== ownMsp) &&
+      (msps === undefined || msps.has(mapping.msp)),
+  );
+}
+
+function chosen<F extends AnswerForm>(
+  usable: readonly AnswerMapping<F>[],
+  remembered: MspId | undefined,
+): AnswerMapping<F> | undefined {
+  return usable.find(({ msp }) => msp === remembered) ?? usable[0];
+}
+
+function warningsOf(
+  { proof, complete, holderPublicKey, verified, dps }: Merged,
+  count: number,
+  { remembered, holder, nowSeconds }: SelectionOptions,
+): readonly AnswerWarning[] {
+  const warnings: AnswerWarning[] = [];
+  const upstream = proof.zone;
+  if (!verified) warnings.push({ code: "UNVALIDATED", text: "signatures do not verify", upstream });
+  if (remembered === undefined) return warnings;
+  const knewHolder = remembered.holder !== "";
+  if (holderPublicKey !== undefined && count > 0 && knewHolder && remembered.holder !== holder) {
+    warnings.push({
+      code: "HOLDER_KEY_CHANGED",
+      text: "another holder key than at the last lookup",
+      upstream,
+    });
+  }
+  // A statement that removes is a signed reason; plain absence before its time is none.
+  const absent = complete.answered === complete.asked && dps.every((dp) => dp.outcome === "absent");
+  if (absent && remembered.until > nowSeconds) {
+    warnings.push({ code: "VANISHED", text: "gone before its time, unsigned", upstream });
+  }
+  return warnings;
+}

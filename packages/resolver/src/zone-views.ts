@@ -1,0 +1,264 @@
+// Acquires manifests and heads over the anonymous path and verifies them: the manifest against the hash in
+// the signed directory, a head against the manifest's zone keys and the newest one seen.
+
+import { toHex } from "@whither/crypto";
+import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
+import type { Authority, Head, SignedObject } from "@whither/protocol";
+import type { Clock } from "@whither/runtime";
+import { signedObjectFromWire } from "@whither/wire";
+import { verifyHead, verifyManifest } from "@whither/zone";
+import { LRUCache } from "lru-cache";
+import { Coalescer } from "./coalescer.js";
+import type { HeadMemory } from "./head-memory.js";
+import type { Received } from "./correlated-stream.js";
+import type { FetchAnswer, FetchAsk, Peers, Server } from "./peers.js";
+import { tracingFailure, type ZoneQuery } from "./query.js";
+import { askServers, type ServerChoice } from "./servers.js";
+import type { Verdicts } from "./verdicts.js";
+import { createZoneView, isSameAuthority, serversOf } from "./zone-view.js";
+import type { HeldHead, HeldManifest, ZoneView } from "./zone-view.js";
+
+export interface ZoneViewsOptions {
+  readonly peers: Peers;
+  readonly choice: ServerChoice;
+  readonly memory: HeadMemory;
+  readonly verdicts: Verdicts;
+  readonly clock: Clock;
+}
+
+const toldZone = "the zone's name, no identity";
+/** Zones held at most. */
+const viewsMax = 10_000;
+
+interface Fetched<T> {
+  readonly value: T;
+  readonly server: Server;
+  readonly received: Received<FetchAnswer>;
+}
+
+export class ZoneViews {
+  readonly #options: ZoneViewsOptions;
+  readonly #views = new LRUCache<string, ZoneView>({ max: viewsMax });
+  readonly #manifests = new Coalescer<Fetched<HeldManifest>>();
+  readonly #heads = new Coalescer<Fetched<HeldHead>>();
+
+  constructor(options: ZoneViewsOptions) {
+    this.#options = options;
+  }
+
+  /** The view of a zone if it is held for just this delegation. */
+  held(authority: Authority): ZoneView | undefined {
+    const view = this.#views.get(authority.zone);
+    return view !== undefined && isSameAuthority(view.authority, authority) ? view : undefined;
+  }
+
+  /** Fetches what the directory names by hash. Throws BOGUS, EXPIRED, NOT_YET_VALID and transport errors. */
+  async acquire(authority: Authority, query: ZoneQuery): Promise<ZoneView> {
+    const fetched = await Promise.allSettled(
+      authority.manifestSha256.map((sha256) => this.#manifest(authority, sha256, query)),
+    );
+    const manifests = fetched.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const [current, ...others] = manifests;
+    if (current === undefined) {
+      const failure = fetched.find((one) => one.status === "rejected");
+      throw failure?.reason instanceof Error
+        ? failure.reason
+        : new DiscoveryError("KEY_MISSING", "the directory names no manifest");
+    }
+    // Whoever waited for the same manifest has made the view by now: one view carries one newest head.
+    const made = this.held(authority);
+    if (made !== undefined) return made;
+    const view = createZoneView(authority, [current, ...others]);
+    this.#views.set(authority.zone, view);
+    return view;
+  }
+
+  /** The newest head held, or a fetched one. Throws as `accept`. */
+  async head(view: ZoneView, query: ZoneQuery): Promise<HeldHead> {
+    if (view.head !== undefined) return view.head;
+    query.spend("rpc");
+    const fetched = await tracingFailure(
+      query,
+      toldZone,
+      this.#heads.run(
+        view.zone,
+        (signal) =>
+          this.#fetch(view.anonymous, signal, {
+            ask: { case: "head", value: { zone: view.zone } },
+            read: (answer, askedMs) => {
+              if (answer.case !== "head") throw crossed();
+              const object = signedObjectFromWire(answer.value.head);
+              return this.accept(view, object, query, { askedMs });
+            },
+          }),
+        query,
+      ),
+    );
+    const { head } = fetched.value;
+    this.#report(query, fetched, { serial: head.serial, learnt: `head, ${head.mapSize} slots` });
+    view.head ??= fetched.value;
+    return view.head;
+  }
+
+  /**
+   * Verifies a head that came with an answer. Throws BOGUS, KEY_MISSING, EXPIRED, CLOCK_SKEW, ROLLBACK,
+   * FORKED, STALE.
+   */
+  accept(
+    view: ZoneView,
+    object: SignedObject,
+    query: ZoneQuery,
+    asked: { readonly askedMs: number },
+  ): HeldHead {
+    const held = view.head;
+    if (held !== undefined && isSameObject(held.object, object)) return held;
+    const { memory, verdicts } = this.#options;
+    const verified = this.#verifyWithAny(view, object, {
+      nowSeconds: memory.nowSeconds(),
+      verifier: verdicts.charged(query.spend),
+    });
+    // Copied: a view would keep the whole answer that carried it.
+    const own = copyOf(object);
+    memory.accept(own, verified.head, asked);
+    const next = { ...verified, object: own };
+    view.head = next;
+    return next;
+  }
+
+  /** The next lookup asks for the head, and for manifests if the directory names others. */
+  forgetHead(view: ZoneView): void {
+    view.head = undefined;
+  }
+
+  /** After UNKNOWN_KID: the manifests too. */
+  forget(view: ZoneView): void {
+    view.head = undefined;
+    this.#views.delete(view.zone);
+  }
+
+  /** A head is older than it should be: `time` plus 15 min plus the clocks' tolerance. */
+  isStale({ time }: Head): boolean {
+    return (
+      time + limits.headStaleSeconds + limits.clockSkewSeconds < this.#options.clock.nowSeconds()
+    );
+  }
+
+  #verifyWithAny(
+    view: ZoneView,
+    object: SignedObject,
+    check: Pick<Parameters<typeof verifyHead>[0], "nowSeconds" | "verifier">,
+  ): { readonly head: Head; readonly manifest: HeldManifest["manifest"] } {
+    const { zone } = view;
+    let first: DiscoveryError | undefined;
+    for (const { manifest, sha256 } of view.manifests) {
+      try {
+        const head = verifyHead({ ...check, object, zone, manifest, manifestSha256: sha256 });
+        return { head, manifest };
+      } catch (error) {
+        if (!isDiscoveryError(error)) throw error;
+        if (error.code === "EXPIRED") throw this.#options.memory.expired(zone);
+        first ??= error;
+      }
+    }
+    throw first ?? new TypeError("a view without manifests");
+  }
+
+  async #manifest(
+    authority: Authority,
+    sha256: Uint8Array,
+    query: ZoneQuery,
+  ): Promise<HeldManifest> {
+    const { zone } = authority;
+    const { memory, verdicts } = this.#options;
+    query.spend("rpc");
+    const fetched = await tracingFailure(
+      query,
+      toldZone,
+      this.#manifests.run(
+        `${zone} ${toHex(sha256)}`,
+        (signal) =>
+          this.#fetch(serversOf(authority).anonymous, signal, {
+            ask: { case: "manifest", value: { zone, manifestSha256: sha256 } },
+            read: (answer) => {
+              if (answer.case !== "manifest") throw crossed();
+              return verifyManifest({
+                object: signedObjectFromWire(answer.value.manifest),
+                zone,
+                manifestSha256: [sha256],
+                nowSeconds: memory.nowSeconds(),
+                verifier: verdicts.charged(query.spend),
+              });
+            },
+          }),
+        query,
+      ),
+    );
+    const version = fetched.value.manifest.version;
+    this.#report(query, fetched, { serial: undefined, learnt: `manifest, version ${version}` });
+    return fetched.value;
+  }
+
+  async #fetch<T>(
+    servers: readonly Server[],
+    signal: AbortSignal,
+    {
+      ask,
+      read,
+    }: {
+      readonly ask: FetchAsk;
+      readonly read: (answer: FetchAnswer, askedMs: number) => T;
+    },
+  ): Promise<Fetched<T>> {
+    const { peers, choice, clock } = this.#options;
+    return await askServers({
+      choice,
+      clock,
+      servers,
+      signal,
+      ask: async (server, options) => {
+        const askedMs = clock.monotonicMs();
+        const received = await peers.fetch(server, ask, options);
+        choice.answered(server.key, received.rttMs);
+        return { value: read(received.response, askedMs), server, received };
+      },
+    });
+  }
+
+  #report(
+    query: ZoneQuery,
+    { server, received }: Fetched<unknown>,
+    { serial, learnt }: { readonly serial: number | undefined; readonly learnt: string },
+  ): void {
+    query.spend("bytes", received.bytesIn);
+    query.trace.rpc(received);
+    query.trace.hop({
+      prefix: query.prefix,
+      from: server.key,
+      told: toldZone,
+      learnt,
+      serial,
+      verdict: "verified",
+      rttMs: received.rttMs,
+    });
+  }
+}
+
+function isSameObject(a: SignedObject, b: SignedObject): boolean {
+  const [signature, ...others] = b.signatures;
+  const [own] = a.signatures;
+  return (
+    signature !== undefined &&
+    own !== undefined &&
+    others.length + 1 === a.signatures.length &&
+    Buffer.compare(a.payload, b.payload) === 0 &&
+    Buffer.compare(own.signature, signature.signature) === 0
+  );
+}
+
+function copyOf({ payload, signatures }: SignedObject): SignedObject {
+  return { payload: payload.slice(), signatures };
+}
+
+export function crossed(): DiscoveryError {
+  return new DiscoveryError("INVALID_DATA", "the server answered something else");
+}

@@ -1,7 +1,7 @@
 // Exit status of a failure that ends a command of `whither`: the same numbers as for an answer.
 
 import type { DiscoveryError, ErrorCode } from "@whither/protocol";
-import { failureStatus } from "@whither/resolver";
+import { failureStatus, type FailureStatus } from "@whither/resolver";
 import { exitStatuses } from "./ask/report.js";
 
 /** Wrong from the start: nothing was asked. */
@@ -11,12 +11,15 @@ const usage: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "INVALID_CSI",
 ]);
 
-/** A DP or MSP that refuses a registration is a refusal, not a forgery. */
+/** Codes of the registration's rules. */
 const firstRegistrationNumber = 49_200;
+
+/** A DP or MSP that refuses a registration is a refusal, not a forgery. */
+export function failureClass(error: DiscoveryError): FailureStatus {
+  return error.number >= firstRegistrationNumber ? "refused" : failureStatus(error);
+}
 
 /** 2 usage, 3 bogus, 4 refused, 5 unreachable. Never 1, which says "proven absent". */
 export function statusOfFailure(error: DiscoveryError): number {
-  if (usage.has(error.code)) return exitStatuses.usage;
-  if (error.number >= firstRegistrationNumber) return exitStatuses.refused;
-  return exitStatuses[failureStatus(error)];
+  return usage.has(error.code) ? exitStatuses.usage : exitStatuses[failureClass(error)];
 }

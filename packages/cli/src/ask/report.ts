@@ -49,7 +49,11 @@ export class ExitTally {
   readonly #seen = new Set<ReportStatus | "usage">();
 
   add(report: Report): void {
-    this.#seen.add(report.outcome.kind === "invalid" ? "usage" : statusOf(report));
+    this.addStatus(report.outcome.kind === "invalid" ? "usage" : statusOf(report));
+  }
+
+  addStatus(status: ReportStatus | "usage"): void {
+    this.#seen.add(status);
   }
 
   /** One identifier: its own status. Several: 2 for usage, the first of 3, 4, 5, 6, else 0. */

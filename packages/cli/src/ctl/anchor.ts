@@ -12,7 +12,7 @@ import {
   type Anchors,
 } from "@whither/zone";
 import { print, type Terminal } from "../terminal.js";
-import { collect, jsonOption, parseInteger } from "./options.js";
+import { collect, jsonOption, parseInteger } from "../options.js";
 
 const text = new TextDecoder();
 const fileBytesMax = 1024 * 1024;

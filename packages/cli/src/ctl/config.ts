@@ -14,7 +14,7 @@ import { clientSchema } from "../client-config.js";
 import { print, type Terminal } from "../terminal.js";
 import { ExitStatus, UsageError } from "../usage.js";
 import { manifestSchema } from "./manifest.js";
-import { jsonOption } from "./options.js";
+import { jsonOption } from "../options.js";
 
 const kinds = ["whither", "manifest", "registry", "root-zone", "anchors", "rootd", "dpd"] as const;
 type Kind = (typeof kinds)[number];

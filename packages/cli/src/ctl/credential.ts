@@ -12,8 +12,8 @@ import { formatCredentialFile, type CredentialFile } from "../credential-file.js
 import { atLine, readJsonLines } from "../json-lines.js";
 import { print, type Terminal } from "../terminal.js";
 import { UsageError } from "../usage.js";
-import { readSigner } from "./key-files.js";
-import { jsonOption, parseInteger, parseLifetime } from "./options.js";
+import { readSigner } from "../key-files.js";
+import { jsonOption, parseInteger, parseLifetime } from "../options.js";
 
 interface IssueOptions {
   readonly proverKey: string;

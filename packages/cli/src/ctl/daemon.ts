@@ -43,6 +43,8 @@ const verbs: Readonly<Record<string, string>> = {
   "limits dry-run": "what a new limit would have refused",
 };
 
+const helpGroup = "Running daemon (not available in this version):";
+
 /** One command for each verb. Each fails with NOT_AVAILABLE. */
 export function daemonCommands(): readonly Command[] {
   const commands = new Map<string, Command>();
@@ -52,7 +54,8 @@ export function daemonCommands(): readonly Command[] {
     commands.set(name, parent);
     const command = sub === undefined ? parent : parent.command(sub);
     command
-      .description(`${description} (running daemon; not available in this version)`)
+      .description(description)
+      .helpGroup(helpGroup)
       .argument("[arguments...]")
       .allowUnknownOption()
       .option("--json", "print one JSON object instead of text")
@@ -60,13 +63,13 @@ export function daemonCommands(): readonly Command[] {
       .action(() => {
         throw new DiscoveryError("NOT_AVAILABLE", `${verb}: not available in this version`);
       });
-    if (sub !== undefined) parent.description(groupDescriptions[name] ?? "");
+    if (sub !== undefined) parent.description(groupDescriptions[name] ?? "").helpGroup(helpGroup);
   }
   return [...commands.values()];
 }
 
 const groupDescriptions: Readonly<Record<string, string>> = {
-  conflicts: "contests over an identifier (running daemon; not available in this version)",
-  registrations: "what a zone holds (running daemon; not available in this version)",
-  limits: "limits of clients (running daemon; not available in this version)",
+  conflicts: "contests over an identifier",
+  registrations: "what a zone holds",
+  limits: "limits of clients",
 };

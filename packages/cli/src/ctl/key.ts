@@ -20,8 +20,8 @@ import { encodeRootKeys, encodeSignedObject } from "@whither/wire";
 import { addSignature } from "@whither/zone";
 import { UsageError } from "../usage.js";
 import { print, type Terminal } from "../terminal.js";
-import { keyFileKind, readSigner, readVoprfPublicKey } from "./key-files.js";
-import { collect, jsonOption, parseInteger, parseLifetime } from "./options.js";
+import { keyFileKind, readSigner, readVoprfPublicKey } from "../key-files.js";
+import { collect, jsonOption, parseInteger, parseLifetime } from "../options.js";
 
 const purposes = ["ksk", "zsk", "zone", "msp", "prover", "holder", "voprf"] as const;
 

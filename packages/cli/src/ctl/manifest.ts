@@ -33,8 +33,8 @@ import {
 } from "@whither/wire";
 import { addSignature } from "@whither/zone";
 import { print, type Terminal } from "../terminal.js";
-import { readSigner, readVoprfPublicKey } from "./key-files.js";
-import { jsonOption } from "./options.js";
+import { readSigner, readVoprfPublicKey } from "../key-files.js";
+import { jsonOption } from "../options.js";
 
 const text = new TextDecoder();
 const fileBytesMax = 256 * 1024;

@@ -16,7 +16,7 @@ import {
   writeSecretFile,
 } from "@whither/runtime";
 import { print, type Terminal } from "../terminal.js";
-import { collect, jsonOption, parseLifetime } from "./options.js";
+import { collect, jsonOption, parseLifetime } from "../options.js";
 import { x509 } from "./x509-library.js";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;

@@ -3,7 +3,6 @@
 
 import { Command } from "commander";
 import type { Terminal } from "../terminal.js";
-import { UsageError } from "../usage.js";
 import { cliVersion } from "../version.js";
 
 type LoadGroup = (terminal: Terminal) => Promise<readonly Command[]>;
@@ -51,8 +50,5 @@ export async function createWhitherctl(
   }
   const { daemonCommands } = await import("./daemon.js");
   for (const command of daemonCommands()) program.addCommand(command);
-  program.action(() => {
-    throw new UsageError("command: expected one, got none", "whitherctl --help lists them");
-  });
   return program;
 }

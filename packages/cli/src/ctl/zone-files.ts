@@ -36,7 +36,7 @@ import {
   type RegistrySource,
   type RootSource,
 } from "@whither/zone";
-import { readSigner } from "./key-files.js";
+import { readSigner } from "../key-files.js";
 
 const sourceBytesMax = 64 * 1024 * 1024;
 const objectBytesMax = 256 * 1024;

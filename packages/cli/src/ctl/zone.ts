@@ -5,7 +5,7 @@ import { parsePrefix } from "@whither/protocol";
 import type { Finding } from "@whither/zone";
 import { print, type Terminal } from "../terminal.js";
 import { ExitStatus } from "../usage.js";
-import { jsonOption, parseInteger } from "./options.js";
+import { jsonOption, parseInteger } from "../options.js";
 import { checkSources, readArtefact, signSources } from "./zone-files.js";
 import { describeArtefact, diffArtefacts, formatArtefact, formatDiff } from "./zone-text.js";
 

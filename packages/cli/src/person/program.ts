@@ -6,6 +6,7 @@ import type { WhitherRun } from "../ask/program.js";
 import { statusOfFailure } from "../exit-status.js";
 import { runProgram } from "../run-program.js";
 import { cliVersion } from "../version.js";
+import { registerCommand } from "./register.js";
 
 /** Commands of later versions, and what they will do. */
 const later: Readonly<Record<string, string>> = {
@@ -26,6 +27,7 @@ export async function runPersonCommand(run: WhitherRun): Promise<number> {
     .description("commands for your own identifiers")
     .version(cliVersion(), "-V, --version")
     .showSuggestionAfterError(true);
+  program.addCommand(registerCommand(run));
   for (const [name, description] of Object.entries(later)) {
     program
       .command(name)

@@ -2,7 +2,7 @@
 
 import { Option } from "commander";
 import { parseDurationMs } from "@whither/runtime";
-import { UsageError } from "../usage.js";
+import { UsageError } from "./usage.js";
 
 export const jsonOption = (): Option =>
   new Option("--json", "print one JSON object instead of text");

@@ -1,0 +1,96 @@
+import { readFileSync } from "node:fs";
+import { expect } from "chai";
+import { defaultAdmissionLimits } from "@whither/authority";
+import { formatConfigError, parseYaml } from "@whither/runtime";
+import { dpdSchema, type DpdConfig } from "./config.js";
+
+const path = "/etc/whither/dpd.yaml";
+const minimal = `dp: dp-a.example
+state_directory: state
+listen: {}
+tls: { certificate_file: a.crt, key_file: a.key, client_ca_file: ca.pem }
+directory: { anchors_file: anchors.json, file: root.signed }
+zones:
+  - { name: de@dp-a.example, manifest_file: de.manifest, zone_key_file: z.pem, voprf_key_file: v }
+`;
+const parse = (text: string): DpdConfig => parseYaml({ text, path, schema: dpdSchema });
+const mistakes = (text: string): string => {
+  try {
+    parse(text);
+  } catch (error) {
+    return formatConfigError(error);
+  }
+  throw new Error("expected a mistake");
+};
+
+describe("dpd configuration", () => {
+  it("fills every default and starts relative paths from the file's directory", () => {
+    const config = parse(minimal);
+    expect(config.listen).to.deep.equal({
+      clients: { host: "127.0.0.1", port: 7354 },
+      public: { host: "127.0.0.1", port: 7364 },
+    });
+    expect(config.limits).to.deep.equal(defaultAdmissionLimits);
+    expect(config.stateDirectory).to.equal("/etc/whither/state");
+    expect(config.directory.source).to.deep.equal({
+      kind: "file",
+      path: "/etc/whither/root.signed",
+    });
+    expect(config).to.include({ logLevel: "info", metrics: undefined, voprfThreads: 1 });
+    expect(config.zones[0]).to.include({ epoch: 1, storeCacheBytes: 8 * 1024 ** 2 });
+  });
+
+  it("takes the documented example, whose limits are the defaults", () => {
+    const example = new URL("../../../configs/dpd.yaml", import.meta.url);
+    const config = parse(readFileSync(example, "utf8"));
+    expect(config.limits).to.deep.equal(defaultAdmissionLimits);
+    expect(config.zones).to.have.length(1);
+  });
+
+  const table: [what: string, from: string, to: string, says: RegExp][] = [
+    ["an unknown key", "dp:", "dpp:", /:1: dpp: got an unknown key/],
+    ["a foreign zone", "de@dp-a", "de@dp-b", /:7: zones\[0\]\.name: .*a zone of dp-a\.example/],
+    ["a bad zone name", "de@dp-a.example", "de", /zones\[0\]\.name: .*name@dp_id/],
+    ["a port too many", "listen: {}", "listen: { public: '127.0.0.1:70000' }", /listen\.public/],
+    ["no directory source", ", file: root.signed", "", /directory: .*either server/],
+    [
+      "two directory sources",
+      ", file: root.signed",
+      ", file: root.signed, server: '127.0.0.1:1'",
+      /directory: .*either server/,
+    ],
+    [
+      "a limit out of range",
+      "listen: {}",
+      "listen: {}\nlimits: { requests_burst: 0 }",
+      /1\.\.1000000000/,
+    ],
+    [
+      "a limit without unit",
+      "listen: {}",
+      "listen: {}\nlimits: { public_bytes_per_minute: 5 }",
+      /MiB/,
+    ],
+    ["a probe that is not canonical", "{ name:", "{ probe: 'tel:49', name:", /probe: .*tel:\+49/],
+    ["an epoch of 0", "{ name:", "{ epoch: 0, name:", /epoch: .*1\.\.4294967296/],
+    [
+      "a secret in place of its path",
+      "zone_key_file: z.pem",
+      "zone_key_file: '-----BEGIN PRIVATE KEY-----'",
+      /zone_key_file: got what looks like a secret/,
+    ],
+  ];
+  for (const [what, from, to, says] of table) {
+    it(`refuses ${what}, naming file, line and key`, () => {
+      expect(minimal).to.include(from);
+      const text = mistakes(minimal.replace(from, to));
+      expect(text).to.match(says);
+      expect(text).to.match(/^\/etc\/whither\/dpd\.yaml:\d+: /);
+    });
+  }
+
+  it("refuses one zone twice", () => {
+    const line = minimal.split("\n").at(-2);
+    expect(mistakes(`${minimal}${line ?? ""}\n`)).to.match(/zones\[1\]\.name: .*each zone once/);
+  });
+});

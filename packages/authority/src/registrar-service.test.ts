@@ -488,6 +488,36 @@ describe("Registrar: refusals", () => {
     expect(await outcome(register({ ...bench, client }, { msp: 0 }))).to.equal("UNREACHABLE");
   });
 
+  it("CANCELLED: work that waited for its turn until its client had left", async () => {
+    let submissions = 0;
+    let release: () => void = () => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const bench = await startDp({
+      wrap: (mapping) =>
+        watched(mapping, {
+          submit: async (submission) => {
+            submissions += 1;
+            await released;
+            await mapping.submit(submission);
+          },
+        }),
+    });
+    const first = await prepare(bench, { msp: 0 });
+    const second = await prepare(bench, { msp: 1, previous: first.statement.slot });
+    const running = bench.client.register(first.request);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const waiting = outcome(bench.client.register(second.request, { signal }));
+    await bench.clock.advance(10);
+    controller.abort();
+    release();
+    await running;
+    expect(await waiting).to.equal("CANCELLED");
+    await bench.clock.advance(10);
+    expect(submissions).to.equal(1);
+    expect(await slotOf(bench)).to.deep.equal(["wire.example"]);
+  });
+
   it("logs outcome, zone and code, never an identifier", async () => {
     const bench = await startDp();
     await register(bench, { msp: 0 });

@@ -20,7 +20,7 @@ import {
   type ServerInterceptor,
   type ServiceRegistration,
 } from "@whither/rpc";
-import { silentLogger, type Clock, type Logger, type Random } from "@whither/runtime";
+import { abortError, silentLogger, type Clock, type Logger, type Random } from "@whither/runtime";
 import {
   Registrar,
   RegistrationState,
@@ -185,7 +185,8 @@ class RegistrarEngine {
     const { served, checked, registry, signal } = input;
     const { zone, signer, removals } = served;
     const { manifest } = zone;
-    signal.throwIfAborted();
+    // Nobody waits any more: what was asked is not done behind the client's back.
+    if (signal.aborted) throw abortError(signal);
     const slot = await zone.lookupForRegistration(checked.csi, { signal });
     const nowSeconds = this.#options.clock.nowSeconds();
     const decision = decideRegistration({

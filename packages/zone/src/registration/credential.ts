@@ -62,6 +62,7 @@ export function verifyCredential(check: CredentialCheck): VerifiedCredential {
   verifyCommit({ commit: credential.csiCommit, csi, opening: check.opening });
   checkLifetime(credential, csi);
   checkScope({ credential, prover, csi });
+  // Without the exception for level 3 evidence signed by the CSIP itself, which no credential carries yet.
   if (check.zoneDp?.operator === prover.operator) {
     throw new DiscoveryError("PROVER_NOT_INDEPENDENT", "prover and dp share an operator");
   }

@@ -1,0 +1,69 @@
+// The configuration of whither-rootd: one YAML file, every key with its default, unit and bounds. What
+// each key is for is written for operators in configs/rootd.yaml.
+
+import { limits } from "@whither/protocol";
+import {
+  hostPortField,
+  integerField,
+  loadConfig,
+  logLevels,
+  pathField,
+  secretPathField,
+  type HostPort,
+  type LogLevel,
+} from "@whither/runtime";
+import { z } from "zod";
+
+export interface RootdConfig {
+  readonly anchorsFile: string;
+  readonly artefactFile: string;
+  readonly logLevel: LogLevel;
+  readonly listen: { readonly public: HostPort };
+  readonly metrics: HostPort | undefined;
+  readonly tls: { readonly certificateFile: string; readonly keyFile: string };
+  readonly limits: { readonly requestsPerSecond: number; readonly requestsBurst: number };
+}
+
+/** Reads and checks a configuration file. Throws CONFIG with file, line, key and allowed range. */
+export function loadRootdConfig(path: string): Promise<RootdConfig> {
+  return loadConfig({ path, schema: rootdSchema });
+}
+
+/** The schema for a file in this directory, from which relative paths start. */
+export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
+  const path = pathField(directory);
+  const limitsSchema = z.strictObject({
+    requests_per_second: integerField({ min: 1, max: 1_000_000, unit: "an address" }).default(
+      limits.clientRequestsPerSecond,
+    ),
+    requests_burst: integerField({ min: 5, max: 10_000_000, unit: "an address" }).default(
+      limits.clientRequestsBurst,
+    ),
+  });
+  return z
+    .strictObject({
+      anchors_file: path,
+      artefact_file: path,
+      log_level: z.enum(logLevels).default("info"),
+      listen: z
+        .strictObject({
+          public: hostPortField({ anyPort: true }).default({ host: "127.0.0.1", port: 7363 }),
+        })
+        .prefault({}),
+      metrics: hostPortField({ anyPort: true }).optional(),
+      tls: z.strictObject({ certificate_file: path, key_file: secretPathField(directory) }),
+      limits: limitsSchema.prefault({}),
+    })
+    .transform((value): RootdConfig => ({
+      anchorsFile: value.anchors_file,
+      artefactFile: value.artefact_file,
+      logLevel: value.log_level,
+      listen: value.listen,
+      metrics: value.metrics,
+      tls: { certificateFile: value.tls.certificate_file, keyFile: value.tls.key_file },
+      limits: {
+        requestsPerSecond: value.limits.requests_per_second,
+        requestsBurst: value.limits.requests_burst,
+      },
+    }));
+}

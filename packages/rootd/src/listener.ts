@@ -1,0 +1,60 @@
+// The one listener: public, server-authenticated, without client certificates (Req 14).
+
+import type { DirectoryService } from "@whither/authority";
+import {
+  createRpcServer,
+  deadlineInterceptor,
+  logInterceptor,
+  metricsInterceptor,
+  type CallSample,
+  type RpcServer,
+  type TlsIdentity,
+} from "@whither/rpc";
+import type { Clock, Logger } from "@whither/runtime";
+import type { RateLimit } from "./rate-limit.js";
+
+/** Time that calls under way get to end when the daemon stops. */
+const drainMs = 5_000;
+
+export interface Listener extends AsyncDisposable {
+  readonly server: RpcServer;
+  /** What grpc.health.v1 says of the directory. */
+  setServing(isServing: boolean): void;
+  /** Takes no new calls, and ends what is still open after a while. */
+  close(): Promise<void>;
+}
+
+export function createListener(options: {
+  readonly service: DirectoryService;
+  readonly identity: TlsIdentity;
+  readonly rateLimit: RateLimit;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onCall: (sample: CallSample) => void;
+}): Listener {
+  const { service, identity, rateLimit, clock, logger, onCall } = options;
+  const server = createRpcServer({
+    identity,
+    clients: { kind: "none" },
+    services: [service.service],
+    interceptors: [
+      metricsInterceptor({ clock, onCall }),
+      logInterceptor({ clock, logger }),
+      deadlineInterceptor({ clock }),
+      rateLimit.interceptor,
+    ],
+    clock,
+    logger,
+  });
+  const close = (): Promise<void> => server.drain({ timeoutMs: drainMs });
+  return {
+    server,
+    setServing: (isServing) => {
+      const status = isServing ? "SERVING" : "NOT_SERVING";
+      server.setStatus("", status);
+      server.setStatus(service.service.typeName, status);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

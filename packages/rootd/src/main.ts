@@ -1,0 +1,91 @@
+#!/usr/bin/env node
+// whither-rootd: serves the signed root directory to everybody. Holds no key of it: the artefact is
+// verified from the anchors before a byte of it is served.
+
+import { createDirectoryService } from "@whither/authority";
+
+import {
+  createLogger,
+  formatStartFailure,
+  runDaemon,
+  serveMetrics,
+  systemClock as clock,
+  type DaemonScope,
+  type RootLogger,
+} from "@whither/runtime";
+import { Command, CommanderError } from "commander";
+import { loadRootdConfig } from "./config.js";
+import { createExpiryWatch } from "./expiry-watch.js";
+import { createListener } from "./listener.js";
+import { loadDirectory, readIdentity } from "./load-directory.js";
+import { createMeasurements } from "./measurements.js";
+import { createRateLimit } from "./rate-limit.js";
+import { reload } from "./reload.js";
+
+async function serve(scope: DaemonScope, configPath: string, logger: RootLogger): Promise<void> {
+  const config = await loadRootdConfig(configPath);
+  logger.setLevel(config.logLevel);
+  const identity = await readIdentity(config);
+  const artefact = await loadDirectory({ ...config, clock });
+
+  const service = createDirectoryService(artefact);
+  const rateLimit = createRateLimit(config.limits, clock);
+  const { metrics, onCall, onDirectory } = createMeasurements();
+  const listener = scope.use(
+    createListener({ service, identity, rateLimit, clock, logger, onCall }),
+  );
+  const expiry = scope.use(
+    createExpiryWatch({ clock, logger, onServing: (isServing) => listener.setServing(isServing) }),
+  );
+
+  const { port } = await listener.server.listen(config.listen.public);
+  const page =
+    config.metrics === undefined
+      ? undefined
+      : scope.use(await serveMetrics({ ...config.metrics, metrics }));
+  expiry.watch(service.directory);
+  onDirectory(service.directory);
+  scope.onReload(async () => {
+    await reload(configPath, { config, service, listener, rateLimit, clock, logger });
+    expiry.watch(service.directory);
+    onDirectory(service.directory);
+  });
+  scope.listening({
+    public_port: port,
+    ...(page === undefined ? {} : { metrics_port: page.port }),
+    serial: service.directory.serial,
+  });
+}
+
+/** Everything a start checks short of sockets. */
+async function check(configPath: string): Promise<void> {
+  try {
+    const config = await loadRootdConfig(configPath);
+    await readIdentity(config);
+    await loadDirectory({ ...config, clock });
+    process.stdout.write(`${configPath}: ok\n`);
+  } catch (error) {
+    process.stderr.write(formatStartFailure(error));
+    process.exitCode = 1;
+  }
+}
+
+const program = new Command("whither-rootd")
+  .description("serve the signed root directory")
+  .requiredOption("--config <file>", "configuration, as configs/rootd.yaml")
+  .option("--check", "check configuration, certificate and directory, and exit")
+  .addHelpText("after", "\nExample:\n  whither-rootd --config rootd.yaml")
+  .exitOverride()
+  .action(async ({ config, check: checkOnly }: { config: string; check?: true }) => {
+    if (checkOnly === true) return check(config);
+    const logger = createLogger();
+    return runDaemon((scope) => serve(scope, config, logger), { logger });
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // Help and usage errors: their text is written already.
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? 0 : 2;
+}

@@ -1,0 +1,42 @@
+// What whither-rootd counts, in the Prometheus text format. Labels are methods and codes; nothing in it
+// says who asked or for which prefix.
+
+import { errorRegistry } from "@whither/protocol";
+import type { CallSample } from "@whither/rpc";
+import { createMetrics, type Metrics } from "@whither/runtime";
+import type { Directory } from "@whither/zone";
+
+const durationBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
+const methodsMax = 16;
+
+export interface Measurements {
+  readonly metrics: Metrics;
+  readonly onCall: (sample: CallSample) => void;
+  readonly onDirectory: (directory: Directory) => void;
+}
+
+export function createMeasurements(): Measurements {
+  const metrics = createMetrics();
+  const calls = metrics.histogram({
+    name: "whither_rootd_call_duration_seconds",
+    help: "duration of finished calls",
+    labels: { method: methodsMax, code: ["OK", ...Object.keys(errorRegistry)] },
+    buckets: durationBuckets,
+  });
+  const serial = metrics.gauge({
+    name: "whither_rootd_directory_serial",
+    help: "serial of the directory that is served",
+  });
+  const end = metrics.gauge({
+    name: "whither_rootd_directory_not_after_seconds",
+    help: "end of the served directory, Unix time",
+  });
+  return {
+    metrics,
+    onCall: ({ method, code, durationMs }) => calls.observe({ method, code }, durationMs / 1000),
+    onDirectory: ({ head }) => {
+      serial.set({}, head.serial);
+      end.set({}, head.notAfter);
+    },
+  };
+}

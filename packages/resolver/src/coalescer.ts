@@ -39,7 +39,7 @@ export class Coalescer<T> {
         },
         (error: unknown) => {
           signal.removeEventListener("abort", onAbort);
-          reject(error as Error); // what the fetch threw, passed on as it is
+          reject(error);
         },
       );
     });

@@ -96,9 +96,9 @@ export class CorrelatedStream<Request, Response> {
   }
 
   #flush(): void {
-    const turn = this.#gathered;
+    const { shuffle } = this.#options;
+    const turn = shuffle === undefined ? this.#gathered : shuffled(this.#gathered, shuffle);
     this.#gathered = [];
-    if (this.#options.shuffle !== undefined) shuffle(turn, this.#options.shuffle);
     for (const pending of turn) this.#waiting.add(pending);
     this.#pump();
   }
@@ -188,9 +188,14 @@ export class CorrelatedStream<Request, Response> {
 }
 
 /** Fisher–Yates. */
-function shuffle<T>(items: T[], random: Random): void {
-  for (let left = items.length - 1; left > 0; left--) {
-    const other = randomBelow(random, left + 1);
-    [items[left], items[other]] = [items[other] as T, items[left] as T]; // both indices are in range
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  const left = [...items];
+  const order: T[] = [];
+  while (left.length > 0) {
+    const last = left.length - 1;
+    const picked = randomBelow(random, left.length);
+    [left[picked], left[last]] = [left[last] as T, left[picked] as T]; // both indices are in range
+    order.push(...left.splice(last));
   }
+  return order;
 }

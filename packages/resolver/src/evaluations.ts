@@ -148,7 +148,7 @@ export class Evaluations {
         if (batched !== undefined) waiting.resolve(batched);
       });
     } catch (error) {
-      for (const { reject } of batch) reject(error as Error); // a DiscoveryError, or a defect unchanged
+      for (const waiting of batch) waiting.reject(error as Error); // a DiscoveryError, or a defect unchanged
     } finally {
       for (const { signal } of batch) signal.removeEventListener("abort", onLeave);
     }

@@ -55,7 +55,7 @@ export class HeadMemory {
   /** Throws STORE_CORRUPT for a damaged file, CONFIG for an unreadable one. */
   static async open(options: HeadMemoryOptions): Promise<HeadMemory> {
     const onDisk = options.path === undefined ? undefined : await readStateFile(options.path);
-    return new HeadMemory(options, onDisk === undefined ? new Map() : parseHeads(onDisk));
+    return new HeadMemory(options, new Map(onDisk === undefined ? [] : parseHeads(onDisk)));
   }
 
   /**

@@ -6,7 +6,7 @@ import {
   fixedSigner,
   flipSignature,
   makeRegistrationParties,
-  makeSlot,
+  type makeSlot,
 } from "@whither/testkit";
 import { encodeSignedObject, type BucketResponse } from "@whither/wire";
 import { codeOf, contactOf, ScriptedZone, scriptedWorld, type Lies } from "./scripted-zone.test.js";

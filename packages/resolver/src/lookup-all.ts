@@ -34,7 +34,7 @@ export async function* lookupAll<F extends AnswerForm>(
       const item = await open.next();
       if (signal.aborted) throw abortError(signal);
       if (item === undefined) break;
-      yield await item;
+      yield item;
     }
     await feeding;
   } finally {
@@ -95,14 +95,14 @@ class OpenItems<T> {
     this.#wakeFeeder?.();
   }
 
-  /** The next in order; undefined after the last. The item itself may still be under way. */
-  async next(): Promise<Promise<T> | undefined> {
+  /** The next in order, when it is there; undefined after the last. */
+  async next(): Promise<T | undefined> {
     while (this.#items.length === 0 && !this.#ended) {
       await new Promise<void>((resolve) => (this.#wakeReader = resolve));
     }
     const item = this.#items.shift();
     if (this.#items.length <= openLow) this.#wakeFeeder?.();
-    return item;
+    return await item;
   }
 
   /** Resolves when few are left. */

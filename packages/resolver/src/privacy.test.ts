@@ -27,11 +27,16 @@ async function tapped(seed = 1) {
   return { zone, heard, requests, ...world };
 }
 
+async function all<T>(items: AsyncIterable<T>): Promise<readonly T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
 describe("what a DP receives", () => {
   it("holds no identifier, no hash of one, and no idx, in either form", async () => {
     const { heard, resolver, zone } = await tapped();
-    for await (const item of resolver.lookupAll([parties.csi, ...csis], { form: "verbose" }))
-      void item;
+    await all(resolver.lookupAll([parties.csi, ...csis], { form: "verbose" }));
     const received = Buffer.concat(
       heard.flatMap((r) => (r.kind === "message" && r.direction === "request" ? [r.bytes] : [])),
     );
@@ -76,7 +81,7 @@ describe("what a DP receives", () => {
 
   it("is told b bits of an index and never more, and answers all of one size", async () => {
     const { heard, requests, resolver, zone } = await tapped();
-    for await (const item of resolver.lookupAll(csis)) void item;
+    await all(resolver.lookupAll(csis));
     const { b } = zone.head;
     expect(b).to.be.above(3);
     const prefixes = requests().flatMap(({ request }) =>
@@ -99,7 +104,7 @@ describe("what a DP receives", () => {
   it("gets the prefixes of a batch shuffled, with ids in the shuffled order", async () => {
     const order = async (seed: number) => {
       const { requests, resolver } = await tapped(seed);
-      for await (const item of resolver.lookupAll(csis)) void item;
+      await all(resolver.lookupAll(csis));
       const buckets = requests().filter(({ request }) => request.case === "bucket");
       const ids = buckets.map(({ id }) => id);
       expect(ids).to.deep.equal(ids.toSorted((a, c) => (a < c ? -1 : 1)));

@@ -93,7 +93,8 @@ class ProvenAnswer<F extends AnswerForm> {
 
   /** The accessors too, so that JSON.stringify shows all. */
   toJSON(): object {
-    return { ...this, mappings: this.mappings, ttlSeconds: this.ttlSeconds };
+    const { mappings, ttlSeconds } = this;
+    return { ...Object.fromEntries(Object.entries(this)), mappings, ttlSeconds };
   }
 }
 

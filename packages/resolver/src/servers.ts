@@ -205,7 +205,10 @@ function race<T>(given: AskServers<T>, ordered: readonly Server[]): Promise<T> {
         (error: unknown) => {
           running -= 1;
           if (controller.signal.aborted) return;
-          if (!(error instanceof DiscoveryError)) return settle(() => reject(error as Error)); // a defect, unchanged
+          if (!(error instanceof DiscoveryError)) {
+            settle(() => reject(error as Error)); // a defect, unchanged
+            return;
+          }
           const failure = withUpstream(error, server.key);
           note(choice, server, failure);
           failures.push(failure);

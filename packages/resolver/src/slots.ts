@@ -1,7 +1,7 @@
 // What a bucket's entry says about one contact: the compact bits by the DP's word, or the opened slot with
 // every signature checked and the bits recomputed (protocol.md sections 4 to 6, requirements 6 and 15).
 
-import { DiscoveryError, isDiscoveryError, type Csi, type DpRecord } from "@whither/protocol";
+import { isDiscoveryError, type Csi, type DiscoveryError, type DpRecord } from "@whither/protocol";
 import { encodeSignedObject } from "@whither/wire";
 import {
   bitPositionsOf,

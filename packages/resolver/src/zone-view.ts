@@ -92,8 +92,7 @@ const empty = new Uint8Array();
 
 function isSameEndpoint(a: Endpoint, b: Endpoint | undefined): boolean {
   return (
-    b !== undefined &&
-    a.host === b.host &&
+    a.host === b?.host &&
     a.port === b.port &&
     a.publicPort === b.publicPort &&
     a.spkiSha256.length === b.spkiSha256.length &&

@@ -67,7 +67,7 @@ export function loadDpdConfig(path: string): Promise<DpdConfig> {
 }
 
 /** The schema for a file in this directory, from which relative paths start. */
-export function dpdSchema(directory: string): z.ZodType<DpdConfig, unknown> {
+export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
   const path = pathField(directory);
   const secret = secretPathField(directory);
   const zone = z

@@ -64,8 +64,9 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     }),
   );
   const { admission } = provider;
-  const { metrics, onCall, watch } = createMeasurements();
-  watch({ zones, admission });
+  const measurements = createMeasurements();
+  measurements.watch({ zones, admission });
+  const { metrics, onCall } = measurements;
   const { identity, clientCaPem } = credentials;
   const listeners = scope.use(
     createListeners({ provider, identity, clientCaPem, clock, logger, onCall }),

@@ -26,7 +26,7 @@ const sizeDeltaNodes = 10;
 export function checkDirectory(check: ZoneCheck): readonly Finding[] {
   return [
     ...overlaps(check.root),
-    ...redundant(check),
+    ...idle(check.root),
     ...orphans(check),
     ...cycles(check.root),
     ...publicSuffixes(check.root),
@@ -59,29 +59,17 @@ function overlaps(root: RootSource): readonly Finding[] {
   });
 }
 
-/** An entry that says what the one above it says already. */
-function redundant({ root }: ZoneCheck): readonly Finding[] {
-  const owner = new Map<Prefix, RootEntry>();
-  for (const entry of root.entries) for (const prefix of entry.prefixes) owner.set(prefix, entry);
-  const saying = ({ content, relayOnly, ttlSeconds }: RootEntry): string =>
-    JSON.stringify([content, relayOnly, ttlSeconds]);
+/** An entry that only says "as above" where nothing stands below it says nothing. */
+function idle(root: RootSource): readonly Finding[] {
   return root.entries.flatMap((entry) => {
-    const [prefix] = entry.prefixes;
-    if (prefix === undefined) return [];
-    if (entry.content.kind === "parent") {
-      const hasBelow = root.entries.some((other) =>
-        other.prefixes.some((one) => one !== prefix && isWithin(one, prefix)),
-      );
-      return hasBelow
-        ? []
-        : [at({ root, entry, rule: "redundant", severity: "warning" }, "nothing stands below it")];
-    }
-    const enclosing = ancestors(prefix)
-      .map((above) => owner.get(above))
-      .find((above) => above !== undefined && above.content.kind !== "parent");
-    if (enclosing === undefined || saying(enclosing) !== saying(entry)) return [];
-    const text = `says the same as ${enclosing.key} of line ${enclosing.line}`;
-    return [at({ root, entry, rule: "redundant", severity: "warning" }, text)];
+    if (entry.content.kind !== "parent") return [];
+    const hasBelow = root.entries.some(
+      (other) =>
+        other !== entry &&
+        other.prefixes.some((one) => entry.prefixes.some((prefix) => isWithin(one, prefix))),
+    );
+    const place = { root, entry, rule: "orphan", severity: "warning" } as const;
+    return hasBelow ? [] : [at(place, "nothing stands below it")];
   });
 }
 

@@ -12,7 +12,6 @@ export interface Finding {
   readonly severity: "error" | "warning";
   readonly rule:
     | "overlap"
-    | "redundant"
     | "orphan"
     | "cycle"
     | "public-suffix"

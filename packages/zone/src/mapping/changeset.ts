@@ -1,7 +1,7 @@
 // What an epoch changes: for every touched idx the entry before and after (protocol.md section 4). The
 // hash over it stands in the head; the rows themselves are the journal. Applying them is epoch.ts.
 
-import { concatBytes, sha256 } from "@whither/crypto/node";
+import { sha256 } from "@whither/crypto/node";
 import { entryBytes, findEntry, idxBytes } from "./entry.js";
 
 /** Wanted state of one slot. */
@@ -19,16 +19,19 @@ export interface AppliedChange {
   readonly after: Uint8Array | undefined;
 }
 
-const noEntry = new Uint8Array(entryBytes);
-
 /** Bytes of one change in the journal and under `changes_root`: idx ‖ before or zeros ‖ after or zeros. */
 export const changeBytes = idxBytes + 2 * entryBytes;
 
 /** The bytes that `changes_root` covers, for changes in idx order. */
 export function encodeChanges(changes: readonly AppliedChange[]): Uint8Array {
-  return concatBytes(
-    ...changes.flatMap(({ idx, before, after }) => [idx, before ?? noEntry, after ?? noEntry]),
-  );
+  const bytes = new Uint8Array(changes.length * changeBytes);
+  changes.forEach(({ idx, before, after }, position) => {
+    const offset = position * changeBytes;
+    bytes.set(idx, offset);
+    if (before !== undefined) bytes.set(before, offset + idxBytes);
+    if (after !== undefined) bytes.set(after, offset + idxBytes + entryBytes);
+  });
+  return bytes;
 }
 
 /** `changes_root` of a head: SHA-256 over the encoded changes, also of none. */
@@ -59,5 +62,16 @@ export function mergeBucket(
     applied.push({ idx, before, after });
   }
   parts.push(entries.subarray(copied));
-  return { entries: concatBytes(...parts), applied };
+  return { entries: joinParts(parts), applied };
+}
+
+/** Not `concatBytes`: thousands of parts are too many arguments of one call. */
+function joinParts(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    joined.set(part, offset);
+    offset += part.length;
+  }
+  return joined;
 }

@@ -203,6 +203,13 @@ describe("epoch", () => {
     expect(model.tree.root()).to.deep.equal(root);
   });
 
+  it("takes as many changes as it may in one epoch", () => {
+    const model = new Model();
+    const outcome = model.apply(changesOf(range(0, changesPerEpochMax)));
+    expect(outcome.size).to.equal(changesPerEpochMax);
+    expect(toHex(outcome.mapRoot)).to.equal(toHex(model.naive(1).tree.root()));
+  });
+
   it("refuses unsorted, repeated and too many changes", () => {
     const run = (changes: readonly SlotChange[]) => () =>
       applyEpoch({

@@ -72,7 +72,7 @@ export function* applyEpoch(
   const applied: AppliedChange[] = [];
   for (const [index, wanted] of groupByBucket(changes, { b: before.b, serial })) {
     const result = mergeBucket(zone.readBucket(index), wanted);
-    applied.push(...result.applied);
+    for (const change of result.applied) applied.push(change);
     if (result.applied.length > 0) merged.set(index, result.entries);
     if (merged.size % bucketsPerSlice === 0) yield undefined;
   }

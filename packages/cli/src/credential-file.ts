@@ -5,6 +5,8 @@ import { parseCsi, type Csi, type SignedObject } from "@whither/protocol";
 import { fromBase64Url, toBase64Url } from "@whither/crypto";
 import { decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import { z } from "zod";
+import { readJsonLines } from "./json-lines.js";
+import { UsageError } from "./usage.js";
 
 export interface CredentialFile {
   readonly csi: Csi;
@@ -55,4 +57,13 @@ export function formatCredentialFile(file: CredentialFile): string {
     opening: toBase64Url(file.opening),
     credential: toBase64Url(encodeSignedObject(file.credential)),
   });
+}
+
+/** Reads a file of one credential. Throws CONFIG, UsageError. */
+export async function readCredential(file: string): Promise<CredentialFile> {
+  const [line, ...more] = await readJsonLines({ file, schema: credentialFileSchema });
+  if (line === undefined || more.length > 0) {
+    throw new UsageError(`${file}: expected one credential, got ${more.length + (line ? 1 : 0)}`);
+  }
+  return line.value;
 }

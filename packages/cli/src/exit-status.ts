@@ -1,6 +1,6 @@
 // Exit status of a failure that ends a command of `whither`: the same numbers as for an answer.
 
-import type { DiscoveryError, ErrorCode } from "@whither/protocol";
+import { errorRegistry, type DiscoveryError, type ErrorCode } from "@whither/protocol";
 import { failureStatus, type FailureStatus } from "@whither/resolver";
 import { exitStatuses } from "./ask/report.js";
 
@@ -11,8 +11,8 @@ const usage: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "INVALID_CSI",
 ]);
 
-/** Codes of the registration's rules. */
-const firstRegistrationNumber = 49_200;
+/** Where the codes of the registration's rules begin. */
+const firstRegistrationNumber = errorRegistry.BAD_OFFER.number;
 
 /** A DP or MSP that refuses a registration is a refusal, not a forgery. */
 export function failureClass(error: DiscoveryError): FailureStatus {

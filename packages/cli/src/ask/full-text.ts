@@ -135,12 +135,17 @@ function mappingFields(mapping: AnswerMapping): readonly string[] {
   return [
     String(preference),
     msp,
-    tags.length === 0 ? "-" : tags.map((tag) => JSON.stringify(printable(tag))).join(","),
+    tags.length === 0 ? "-" : tags.map(quoted).join(","),
     `level ${level}`,
     `since ${formatDay(establishedAt)}`,
     `until ${formatDay(notAfter)}`,
     url,
   ];
+}
+
+/** Quotes and backslashes as in a zone file; everything else has been made visible. */
+function quoted(tag: string): string {
+  return `"${printable(tag.replace(/["\\]/g, "\\$&"))}"`;
 }
 
 function provenanceLines(answer: Answer): readonly string[] {
@@ -155,17 +160,19 @@ function provenanceLines(answer: Answer): readonly string[] {
   return [";; PROVENANCE:", ...alignColumns(rows)];
 }
 
-function proofLines({ proof, attested }: Answer): readonly string[] {
+function proofLines({ proof, attested, mappings }: Answer): readonly string[] {
   const { kind, verified, zone, serial, kid } = proof;
   const key = kid === "" ? "" : `, kid ${kid}`;
   const word = verified ? "verified" : "NOT verified";
-  return [
-    ";; PROOF:",
-    `; ${kind} in zone ${zone}, serial ${serial}${key}: ${word}`,
+  const lines = [";; PROOF:", `; ${kind} in zone ${zone}, serial ${serial}${key}: ${word}`];
+  if (mappings.length === 0) return lines;
+  const about =
     attested === "dp"
-      ? "; the MSPs are the DP's word: ask +verbose before routing on them"
-      : "; every mapping is signed by its holder, MSP, prover and DP",
-  ];
+      ? "the MSPs are the DP's word: ask +verbose before routing on them"
+      : verified
+        ? "every mapping is signed by its holder, MSP, prover and DP"
+        : "the mappings are shown as they came (+cd)";
+  return [...lines, `; ${about}`];
 }
 
 /** What was checked on the way, in order, with the verdict of each step. */

@@ -7,7 +7,7 @@ export const helpText = `whither asks by which messaging providers somebody can 
 Usage:
   whither [@server] CSI [CSI …] [+option …] [-f FILE|-]
   whither register --help          register an identifier at a provider
-  whither verify FILE              verify an exported answer offline
+  whither verify FILE              verify a credential or a directory offline
 
 A CSI is a number (+49 30 123456), an e-mail address, a handle (acct:bob@video.example), or a national
 number with --region. Words may come in any order; every +option may be written --option; +no… negates.

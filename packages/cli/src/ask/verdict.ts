@@ -26,7 +26,7 @@ export function verdictOf(outcome: Outcome): Verdict {
 
 function answerVerdict(answer: Answer): Verdict {
   const { answered, asked } = answer.complete;
-  const dps = `${answered} of ${counted(asked, "DP")}`;
+  const dps = `${answered} of ${asked} DPs`;
   if (!answer.proof.verified) {
     const what = counted(answer.mappings.length, "mapping");
     return { text: `NOT VALIDATED (+cd): ${what} at ${dps}`, tone: "bad" };

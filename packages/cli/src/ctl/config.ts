@@ -49,8 +49,8 @@ const telling: readonly (readonly [key: string, kind: Kind])[] = [
   ["prefixes", "root-zone"],
   ["dps", "registry"],
   ["voprf_key_file", "manifest"],
-  ["artefact", "rootd"],
-  ["zones", "dpd"],
+  ["artefact_file", "rootd"],
+  ["dp", "dpd"],
   ["directory", "whither"],
 ];
 

@@ -2,6 +2,7 @@
 // for `--help`: making keys should not wait for certificate and database code.
 
 import { Command } from "commander";
+import { runProgram } from "../run-program.js";
 import type { Terminal } from "../terminal.js";
 import { cliVersion } from "../version.js";
 
@@ -29,14 +30,19 @@ Making a federation, in this order (docs/operators.md has every command):
 
 Exit status: 0 done · 1 failed, or a check found an error · 2 wrong usage`;
 
+/** Resolves to the exit status: 0 done, 1 failed or a check found an error, 2 wrong usage. */
+export async function runWhitherctl(run: {
+  readonly args: readonly string[];
+  readonly terminal: Terminal;
+}): Promise<number> {
+  return await runProgram(await createWhitherctl(run.terminal, run.args), run);
+}
+
 /**
  * The program for these arguments. Only the group that they name is loaded; the commands for running
  * daemons are always there, since they need nothing.
  */
-export async function createWhitherctl(
-  terminal: Terminal,
-  args: readonly string[],
-): Promise<Command> {
+async function createWhitherctl(terminal: Terminal, args: readonly string[]): Promise<Command> {
   const program = new Command("whitherctl")
     .description("operate a whither federation")
     .version(cliVersion(), "-V, --version")

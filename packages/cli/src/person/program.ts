@@ -7,6 +7,7 @@ import { statusOfFailure } from "../exit-status.js";
 import { runProgram } from "../run-program.js";
 import { cliVersion } from "../version.js";
 import { registerCommand } from "./register.js";
+import { verifyCommand } from "./verify.js";
 
 /** Commands of later versions, and what they will do. */
 const later: Readonly<Record<string, string>> = {
@@ -28,6 +29,7 @@ export async function runPersonCommand(run: WhitherRun): Promise<number> {
     .version(cliVersion(), "-V, --version")
     .showSuggestionAfterError(true);
   program.addCommand(registerCommand(run));
+  program.addCommand(verifyCommand(run));
   for (const [name, description] of Object.entries(later)) {
     program
       .command(name)

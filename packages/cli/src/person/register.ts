@@ -9,7 +9,7 @@ import { systemClock } from "@whither/runtime";
 import type { WhitherRun } from "../ask/program.js";
 import { ExitTally } from "../ask/report.js";
 import { readClientConfig } from "../client-config.js";
-import { credentialFileSchema, type CredentialFile } from "../credential-file.js";
+import { credentialFileSchema, readCredential } from "../credential-file.js";
 import { collect, jsonOption, parseInteger } from "../options.js";
 import { readJsonLines, type JsonLine } from "../json-lines.js";
 import { createProgress } from "../progress.js";
@@ -167,14 +167,6 @@ async function singleRequest(
 
 function zonesOf({ zone = [] }: RegisterCommandOptions): readonly ZoneName[] {
   return zone.map(parseZoneName);
-}
-
-export async function readCredential(file: string): Promise<CredentialFile> {
-  const [line, ...more] = await readJsonLines({ file, schema: credentialFileSchema });
-  if (line === undefined || more.length > 0) {
-    throw new UsageError(`${file}: expected one credential, got ${more.length + (line ? 1 : 0)}`);
-  }
-  return line.value;
 }
 
 const batchSchema = z.strictObject({

@@ -36,7 +36,8 @@ export function createMeasurements(): Measurements {
         return metrics.text();
       },
     },
-    onCall: ({ method, code, durationMs }): void => calls.observe({ method, code }, durationMs / 1000),
+    onCall: ({ method, code, durationMs }): void =>
+      calls.observe({ method, code }, durationMs / 1000),
     watch({ zones, admission }) {
       const labels = { zone: zones.map(({ zone }) => zone.zone) };
       const slots = metrics.gauge({

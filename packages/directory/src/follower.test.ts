@@ -149,7 +149,7 @@ async function outcome(work: Promise<unknown>): Promise<string> {
 
 /** Lets background work under way come to its end. */
 async function until(clock: SimulatedClock, done: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 2_000 && !done(); turn++) await clock.settle();
+  for (let turn = 0; turn < 2_000 && !done(); turn++) await clock.advance(0);
   expect(done()).to.equal(true);
 }
 

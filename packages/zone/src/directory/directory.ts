@@ -62,20 +62,69 @@ export interface Directory {
   objects(): DirectoryObjects;
 }
 
-/** Indexes verified nodes and records, both in digest order. */
+/** Nodes by prefix and by parent; filled in digest order, one at a time, so that no step takes long. */
+export class NodeIndex {
+  readonly #nodes: SignedNode[] = [];
+  readonly #byPrefix = new Map<Prefix, SignedNode>();
+  readonly #children = new Map<Prefix, Child[]>();
+
+  get size(): number {
+    return this.#nodes.length;
+  }
+
+  /** In digest order. */
+  get nodes(): readonly SignedNode[] {
+    return this.#nodes;
+  }
+
+  add(one: SignedNode): void {
+    const { prefix } = one.node;
+    this.#nodes.push(one);
+    this.#byPrefix.set(prefix, one);
+    const parent = parentPrefix(prefix);
+    if (parent === undefined) return;
+    const child = { label: prefixLabels(prefix).at(-1) ?? "", child: one };
+    const siblings = this.#children.get(parent);
+    if (siblings === undefined) this.#children.set(parent, [child]);
+    else siblings.push(child);
+  }
+
+  get(prefix: Prefix): SignedNode | undefined {
+    return this.#byPrefix.get(prefix);
+  }
+
+  /** The last child of `parent` whose label comes before the given one; by bisection. */
+  lastChildBelow(parent: Prefix, label: string): SignedNode | undefined {
+    const siblings = this.#children.get(parent) ?? [];
+    let low = 0;
+    let high = siblings.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const at = siblings[middle];
+      if (at !== undefined && compareLabels(at.label, label) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return siblings[low - 1]?.child;
+  }
+}
+
+interface Child {
+  readonly label: string;
+  readonly child: SignedNode;
+}
+
+/** A directory of verified nodes and records, both in digest order. */
 export function createDirectory(parts: {
   readonly trust: DirectoryTrust;
-  readonly nodes: readonly SignedNode[];
+  readonly index: NodeIndex;
   readonly records: readonly SignedRecord[];
 }): Directory {
-  const { trust, nodes, records } = parts;
-  const byPrefix = new Map<Prefix, SignedNode>(nodes.map((one) => [one.node.prefix, one]));
-  const children = childrenOf(nodes);
+  const { trust, index, records } = parts;
   const parties = records.map(({ record }) => record.party);
   const path = (csi: Csi): readonly Node[] => {
     const found: Node[] = [];
     for (const prefix of prefixesOfCsi(csi)) {
-      const one = byPrefix.get(prefix);
+      const one = index.get(prefix);
       if (one === undefined) break;
       found.push(one.node);
     }
@@ -90,8 +139,8 @@ export function createDirectory(parts: {
     refer(prefix) {
       let below = prefix;
       for (;;) {
-        const node = byPrefix.get(below);
-        if (node !== undefined) return referralOf({ asked: prefix, node, children });
+        const node = index.get(below);
+        if (node !== undefined) return referralOf(index, { asked: prefix, node });
         const above = parentPrefix(below);
         if (above === undefined) throw new TypeError("a verified directory has a root");
         below = above;
@@ -99,59 +148,24 @@ export function createDirectory(parts: {
     },
     delegation: (csi) => delegationOf(path(csi)),
     path,
-    node: (prefix) => byPrefix.get(prefix),
-    nodes: () => nodes,
+    node: (prefix) => index.get(prefix),
+    nodes: () => index.nodes,
     records: () => records,
     objects: () => ({
       rootKeys: trust.rootKeysObject,
       head: trust.headObject,
-      nodes: nodes.map(({ object }) => object),
+      nodes: index.nodes.map(({ object }) => object),
       records: records.map(({ object }) => object),
     }),
   };
 }
 
-interface Child {
-  readonly label: string;
-  readonly child: SignedNode;
-}
-type Children = ReadonlyMap<Prefix, readonly Child[]>;
-
-/** In label order, because nodes come in digest order. */
-function childrenOf(nodes: readonly SignedNode[]): Children {
-  const children = new Map<Prefix, Child[]>();
-  for (const child of nodes) {
-    const parent = parentPrefix(child.node.prefix);
-    if (parent === undefined) continue;
-    const one = { label: prefixLabels(child.node.prefix).at(-1) ?? "", child };
-    const siblings = children.get(parent);
-    if (siblings === undefined) children.set(parent, [one]);
-    else siblings.push(one);
-  }
-  return children;
-}
-
-function referralOf(found: {
-  readonly asked: Prefix;
-  readonly node: SignedNode;
-  readonly children: Children;
-}): Referral {
-  const { asked, node, children } = found;
-  const label = prefixLabels(asked)[prefixLabels(node.node.prefix).length];
-  if (label === undefined) return { node };
-  const cover = lastBelow(children.get(node.node.prefix) ?? [], label);
+function referralOf(
+  index: NodeIndex,
+  { asked, node }: { readonly asked: Prefix; readonly node: SignedNode },
+): Referral {
+  const { prefix } = node.node;
+  const label = prefixLabels(asked)[prefixLabels(prefix).length];
+  const cover = label === undefined ? undefined : index.lastChildBelow(prefix, label);
   return cover === undefined ? { node } : { node, cover };
-}
-
-/** The last child whose label comes before the given one; by bisection. */
-function lastBelow(siblings: readonly Child[], label: string): SignedNode | undefined {
-  let low = 0;
-  let high = siblings.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const at = siblings[middle];
-    if (at !== undefined && compareLabels(at.label, label) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return siblings[low - 1]?.child;
 }

@@ -23,9 +23,9 @@ import { verifySigned, type SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
 import {
   createDirectory,
+  NodeIndex,
   type Directory,
   type DirectoryObjects,
-  type SignedNode,
   type SignedRecord,
 } from "./directory.js";
 import { compareParties } from "./record-order.js";
@@ -64,7 +64,7 @@ export class DirectoryVerifier {
   readonly #verifier: SignatureVerifier;
   readonly #order = new TreeOrder();
   readonly #digest = new DigestParts();
-  readonly #nodes: SignedNode[] = [];
+  readonly #index = new NodeIndex();
   readonly #records: SignedRecord[] = [];
   readonly #bits = new Set<number>();
 
@@ -94,18 +94,18 @@ export class DirectoryVerifier {
   finish(): Directory {
     const { head } = this.#trust;
     this.#order.finish();
-    if (this.#nodes.length !== head.nodeCount || this.#records.length !== head.recordCount) {
+    if (this.#index.size !== head.nodeCount || this.#records.length !== head.recordCount) {
       throw new DiscoveryError("BOGUS", "directory: fewer records than the head counts");
     }
     if (!equalBytes(this.#digest.sha384(), head.digest)) {
       throw new DiscoveryError("BOGUS", "directory: digest differs from the head's");
     }
-    return createDirectory({ trust: this.#trust, nodes: this.#nodes, records: this.#records });
+    return createDirectory({ trust: this.#trust, index: this.#index, records: this.#records });
   }
 
   #addNode(object: SignedObject): void {
     if (this.#records.length > 0) throw new DiscoveryError("BOGUS", "directory: a node too late");
-    if (this.#nodes.length >= this.#trust.head.nodeCount) {
+    if (this.#index.size >= this.#trust.head.nodeCount) {
       throw new DiscoveryError("BOGUS", "directory: more nodes than the head counts");
     }
     const node = verifyNode({
@@ -116,7 +116,7 @@ export class DirectoryVerifier {
     });
     this.#order.next(node);
     this.#digest.add(object.payload);
-    this.#nodes.push({ node, object });
+    this.#index.add({ node, object });
   }
 
   #addRecord(object: SignedObject): void {

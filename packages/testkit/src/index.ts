@@ -44,3 +44,29 @@ export type { TestZoneOptions } from "./zone-fixtures.js";
 
 export { fillerBodyBytes, generateFillers, makeRealSlots } from "./generator.js";
 export type { FillerOptions, RealSlot } from "./generator.js";
+
+export { EventLog } from "./event-log.js";
+export type { LoggedEvent } from "./event-log.js";
+export { createFederation, Federation } from "./federation.js";
+export type { FederationOptions, FederationResolverOptions } from "./federation.js";
+export { FederationDp } from "./federation-dp.js";
+export type { FederationZone } from "./federation-dp.js";
+export type { DirectoryLies, DpLies } from "./federation-lies.js";
+export { peerNamed } from "./federation-parties.js";
+export type {
+  DpIdentity,
+  DpSpec,
+  MspSpec,
+  ProverSpec,
+  Signing,
+  ZoneIdentity,
+  ZoneSpec,
+} from "./federation-parties.js";
+export { FederationPeople } from "./federation-people.js";
+export type {
+  CredentialOptions,
+  Person,
+  Registration,
+  RegistrationOptions,
+} from "./federation-people.js";
+export { testIdentity } from "./federation-identity.js";

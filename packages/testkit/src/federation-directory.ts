@@ -1,0 +1,98 @@
+// The signed directory of a simulated federation, and a server's view of one that nobody verified: honest,
+// or signed with the real ZSK and wrong.
+
+import {
+  compareLabels,
+  parentPrefix,
+  prefixesOfCsi,
+  prefixLabels,
+  type Prefix,
+} from "@whither/protocol";
+import {
+  decodeDirectoryHead,
+  decodeNode,
+  decodeRegistryRecord,
+  decodeRootKeys,
+} from "@whither/wire";
+import {
+  compileDirectory,
+  createRegistry,
+  delegationOf,
+  encodeTransfer,
+  parseRootSource,
+  signDirectory,
+  type Directory,
+  type DirectoryObjects,
+  type RegistrySource,
+  type SignedNode,
+  type VerifiedArtefact,
+} from "@whither/zone";
+import type { RootFixture } from "./directory-fixtures.js";
+
+/** As `whitherctl zone sign` makes it, continuing `previous`. */
+export function signFederationDirectory(options: {
+  readonly root: RootFixture;
+  readonly registry: RegistrySource;
+  /** Text of root.zone.yaml. */
+  readonly rootZone: string;
+  readonly previous?: Directory | undefined;
+  readonly nowSeconds: number;
+}): DirectoryObjects {
+  const { root, registry, rootZone, previous, nowSeconds } = options;
+  const source = parseRootSource({ text: rootZone, file: "root.zone.yaml" });
+  const compiled = compileDirectory({ root: source, registry, manifests: new Map() });
+  const { rootKeys, zsk: signer } = root;
+  return signDirectory({ compiled, rootKeys, signer, previous, nowSeconds });
+}
+
+/** Objects as a directory server that checks nothing would serve them. */
+export function unverifiedDirectory(objects: DirectoryObjects): VerifiedArtefact {
+  const { rootKeys: rootKeysObject, head: headObject } = objects;
+  const head = decodeDirectoryHead(headObject.payload);
+  const rootKeys = decodeRootKeys(rootKeysObject.payload);
+  const nodes = objects.nodes.map((object) => ({ node: decodeNode(object.payload), object }));
+  const records = objects.records.map((object) => {
+    return { record: decodeRegistryRecord(object.payload), object };
+  });
+  const byPrefix = new Map<Prefix, SignedNode>(nodes.map((one) => [one.node.prefix, one]));
+  const path: Directory["path"] = (csi) =>
+    prefixesOfCsi(csi).flatMap((prefix) => byPrefix.get(prefix)?.node ?? []);
+  const directory: Directory = {
+    head,
+    rootKeys,
+    trust: { rootKeys, rootKeysObject, head, headObject, zsks: [] },
+    registry: createRegistry(
+      records.map(({ record }) => record.party),
+      head.registryVersion,
+    ),
+    serial: head.serial,
+    refer: (prefix) => referralOf(prefix, { nodes, byPrefix }),
+    delegation: (csi) => delegationOf(path(csi)),
+    path,
+    node: (prefix) => byPrefix.get(prefix),
+    nodes: () => nodes,
+    records: () => records,
+    objects: () => objects,
+  };
+  return { directory, messages: encodeTransfer(objects) };
+}
+
+/** The closest node there is, and the last sibling before the label that is not there. */
+function referralOf(
+  asked: Prefix,
+  of: { readonly nodes: readonly SignedNode[]; readonly byPrefix: ReadonlyMap<Prefix, SignedNode> },
+): ReturnType<Directory["refer"]> {
+  let below: Prefix | undefined = asked;
+  while (below !== undefined && !of.byPrefix.has(below)) below = parentPrefix(below);
+  const node = below === undefined ? undefined : of.byPrefix.get(below);
+  if (node === undefined) throw new TypeError("a directory without a root");
+  const depth = prefixLabels(node.node.prefix).length;
+  const label = prefixLabels(asked)[depth];
+  if (label === undefined) return { node };
+  const labelOf = ({ node: { prefix } }: SignedNode): string => prefixLabels(prefix)[depth] ?? "";
+  const [cover] = of.nodes
+    .filter((one) => parentPrefix(one.node.prefix) === node.node.prefix)
+    .filter((one) => compareLabels(labelOf(one), label) < 0)
+    .sort((a, b) => compareLabels(labelOf(b), labelOf(a)));
+  return cover === undefined ? { node } : { node, cover };
+}

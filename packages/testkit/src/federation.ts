@@ -1,0 +1,374 @@
+// A whole federation in one process: signed root, DPs with their real zones, MSPs, provers and resolvers on
+// one simulated network, with one simulated clock and seeded randomness. The engines are the daemons' own;
+// only sockets, disks and time are not.
+
+import { createDirectoryService, type DirectoryService } from "@whither/authority";
+import { loadSodiumVoprf, type Voprf } from "@whither/crypto/node";
+import type { ChannelEndpoint, OpenChannel } from "@whither/directory";
+import { parseDpId, type MspRecord, type ProverRecord } from "@whither/protocol";
+import {
+  createMemoryNetwork,
+  type Channel,
+  type MemoryConnectOptions,
+  type MemoryNetwork,
+  type MemoryServer,
+  type TapRecord,
+} from "@whither/rpc";
+import { createResolver, type Resolver, type ResolverOptions } from "@whither/resolver";
+import { createInlineVoprf } from "@whither/runtime";
+import type { Anchors, Directory, DirectoryObjects } from "@whither/zone";
+import { createSimulatedClock, type SimulatedClock } from "./clock.js";
+import { makeRootFixture, rootSourceText, type RootFixture } from "./directory-fixtures.js";
+import { EventLog } from "./event-log.js";
+import { signFederationDirectory, unverifiedDirectory } from "./federation-directory.js";
+import { FederationDp, type FederationZone } from "./federation-dp.js";
+import { testIdentity } from "./federation-identity.js";
+import { directoryFaults, dpFaults, type DirectoryLies, type DpLies } from "./federation-lies.js";
+import {
+  makeDpIdentity,
+  makeMsp,
+  makeProver,
+  peerNamed,
+  registrySourceOf,
+  type DpSpec,
+  type MspSpec,
+  type ProverSpec,
+  type Signing,
+} from "./federation-parties.js";
+import {
+  FederationPeople,
+  type CredentialOptions,
+  type Person,
+  type Registration,
+  type RegistrationOptions,
+} from "./federation-people.js";
+import { createSeededRandom, type SeededRandom } from "./random.js";
+
+const rootHost = "root.example";
+const rootPort = 7363;
+
+/** Three DPs of different operators, three MSPs and a prover; +49, +44, everything else, e-mail and handles. */
+const defaultDps: readonly DpSpec[] = [
+  { id: "dp-a.example", zones: ["de"] },
+  { id: "dp-b.example", zones: ["gb"] },
+  { id: "dp-c.example", zones: ["rest", "mail"] },
+];
+const defaultMsps: readonly MspSpec[] = [
+  { id: "wire.example" },
+  { id: "video.example" },
+  { id: "chat.example" },
+];
+const defaultProvers: readonly ProverSpec[] = [{ id: "prover.example" }];
+const defaultPrefixes: readonly string[] = [
+  `"tel:": { zones: [rest@dp-c.example] }`,
+  `"tel:+49": { zones: [de@dp-a.example] }`,
+  `"tel:+44": { zones: [gb@dp-b.example] }`,
+  `"tel:+999": { unassigned: true }`,
+  `"mailto:": { zones: [mail@dp-c.example] }`,
+  `"acct:": { zones: [mail@dp-c.example] }`,
+];
+
+export interface FederationOptions {
+  /** 1 unless told; a failing seed becomes a case. */
+  readonly seed?: number;
+  /** Milliseconds since the Unix epoch at the start; 2027-01-15T08:00:00Z unless told. */
+  readonly startMs?: number;
+  readonly dps?: readonly DpSpec[];
+  readonly msps?: readonly MspSpec[];
+  readonly provers?: readonly ProverSpec[];
+  /** Lines under `prefixes:` of root.zone.yaml. */
+  readonly prefixes?: readonly string[];
+  /** Whole text of root.zone.yaml instead. */
+  readonly rootZone?: string;
+}
+
+export interface FederationResolverOptions extends Pick<
+  ResolverOptions,
+  "statePath" | "ownMsp" | "cacheBytes" | "verifier"
+> {
+  /** Whether it holds the whole directory, and then from the start. Default: true. */
+  readonly mirror?: boolean;
+  /** Name it connects as, for faults, taps and limits; an MSP's name makes it that MSP. */
+  readonly client?: string;
+  /** Without a client certificate nothing can be evaluated. Default: true. */
+  readonly certificate?: boolean;
+  /** Whether to wait for the mirror, or for its failure. Default: true. */
+  readonly wait?: boolean;
+  readonly log?: EventLog;
+}
+
+/**
+ * Makes and starts a federation. `await using` closes it with all its resolvers.
+ *
+ * ```ts
+ * await using federation = await createFederation({ seed: 7 });
+ * await federation.register({ csi: parseCsi("+4930123456"), msps: ["wire.example", "video.example"] });
+ * await federation.publish();                                   // the next epoch of every zone
+ * const resolver = await federation.resolver({ mirror: false }); // walks; `true` holds the directory
+ * const answer = await resolver.lookup(parseCsi("+4930123456")); // found: wire.example, video.example
+ *
+ * federation.tamper("dp-a.example", { bucket: (b) => ({ ...b, count: 0 }) });
+ * await resolver.lookup(parseCsi("+4930123456"), { refresh: true }); // throws BOGUS
+ * federation.tamper("dp-a.example", undefined);
+ * ```
+ *
+ * Time stands still unless `clock.advance` moves it (`publish` does by 1 s). Whatever waits for time, such as
+ * a time-out or a retry, is run with `during`.
+ */
+export async function createFederation(options: FederationOptions = {}): Promise<Federation> {
+  const voprf = await loadSodiumVoprf();
+  const federation = new Federation(options, voprf);
+  for (const dp of federation.dps) await dp.start();
+  return federation;
+}
+
+/** Made by `createFederation`. */
+export class Federation implements AsyncDisposable {
+  readonly clock: SimulatedClock;
+  readonly random: SeededRandom;
+  readonly network: MemoryNetwork;
+  readonly root: RootFixture;
+  readonly anchors: Anchors;
+  readonly directoryAddress = `${rootHost}:${rootPort}`;
+  readonly dps: readonly FederationDp[];
+  /** Registered or not, with the keys they sign with. */
+  readonly msps: readonly Signing<MspRecord>[];
+  readonly provers: readonly Signing<ProverRecord>[];
+  readonly people: FederationPeople;
+  readonly #voprf: Voprf;
+  readonly #service: DirectoryService;
+  readonly #registered: {
+    readonly msps: readonly MspRecord[];
+    readonly provers: readonly ProverRecord[];
+  };
+  readonly #resolvers = new Set<Resolver>();
+  #rootZone: string;
+  #server: MemoryServer | undefined;
+
+  constructor(options: FederationOptions, voprf: Voprf) {
+    const { seed = 1, startMs, dps = defaultDps, prefixes = defaultPrefixes } = options;
+    const { msps = defaultMsps, provers = defaultProvers } = options;
+    this.#voprf = voprf;
+    this.clock = createSimulatedClock(startMs === undefined ? {} : { startMs });
+    this.random = createSeededRandom(seed);
+    this.network = createMemoryNetwork({ clock: this.clock, random: this.random });
+    const nowSeconds = this.clock.nowSeconds();
+    this.root = makeRootFixture({ nowSeconds });
+    this.anchors = this.root.anchors;
+    const identities = dps.map((spec) => makeDpIdentity(spec, nowSeconds));
+    this.msps = msps.map((spec, place) => makeMsp(spec, { place, nowSeconds }));
+    this.provers = provers.map((spec) => makeProver(spec, nowSeconds));
+    this.#registered = {
+      msps: this.msps.flatMap(({ record }, at) =>
+        msps[at]?.unregistered === true ? [] : [record],
+      ),
+      provers: this.provers.flatMap(({ record }, at) =>
+        provers[at]?.unregistered === true ? [] : [record],
+      ),
+    };
+    this.dps = identities.map(
+      (identity) =>
+        new FederationDp({
+          identity,
+          anchors: this.anchors,
+          directory: { host: rootHost, port: rootPort },
+          network: this.network,
+          openChannel: this.openChannel(identity.record.id),
+          clock: this.clock,
+          random: this.random,
+          voprf,
+        }),
+    );
+    this.#rootZone = options.rootZone ?? rootSourceText(prefixes);
+    this.#service = createDirectoryService(unverifiedDirectory(this.#sign(undefined, undefined)));
+    this.startDirectory();
+    this.people = new FederationPeople(this);
+  }
+
+  /** What the root serves now. */
+  get directory(): Directory {
+    return this.#service.directory;
+  }
+
+  dp(id: string): FederationDp {
+    return found(
+      this.dps.find(({ record }) => record.id === parseDpId(id)),
+      id,
+    );
+  }
+
+  /** A running zone by its whole name, `de@dp-a.example`. */
+  zone(name: string): FederationZone {
+    const { zones } = this.dp(name.slice(name.indexOf("@") + 1));
+    return found(
+      zones.find(({ zone }) => zone === name),
+      name,
+    );
+  }
+
+  msp(id: string): Signing<MspRecord> {
+    return found(
+      this.msps.find(({ record }) => record.id === id),
+      id,
+    );
+  }
+
+  prover(id: string): Signing<ProverRecord> {
+    return found(
+      this.provers.find(({ record }) => record.id === id),
+      id,
+    );
+  }
+
+  /** Connects as `client`: with a certificate of that name where an identity is asked for, and pinned. */
+  openChannel(client = "client"): OpenChannel {
+    return ({ host, port, pins, identity }: ChannelEndpoint): Channel => {
+      const options: MemoryConnectOptions = {
+        from: client,
+        ...(pins === undefined ? {} : { pins }),
+        ...(identity === undefined ? {} : { identity: peerNamed(client) }),
+      };
+      return this.network.connect(`${host}:${port}`, options);
+    };
+  }
+
+  /** A resolver on this network; closed with the federation. */
+  async resolver(options: FederationResolverOptions = {}): Promise<Resolver> {
+    const { client = "resolver", certificate = true, mirror = true, wait = true } = options;
+    const { log = new EventLog(), ...given } = options;
+    const { certPem: cert, keyPem: key } = testIdentity();
+    const resolver = await createResolver({
+      anchors: this.anchors,
+      directory: this.directoryAddress,
+      mirror,
+      ...(certificate ? { identity: { cert, key } } : {}),
+      ...pick(given, ["statePath", "ownMsp", "cacheBytes", "verifier"]),
+      clock: this.clock,
+      random: this.random,
+      voprf: createInlineVoprf(this.#voprf, this.random),
+      openChannel: this.openChannel(client),
+      logger: log,
+    });
+    this.#resolvers.add(resolver);
+    if (mirror && wait) {
+      const events = ["directory mirrored", "mirror loaded", "directory refresh failed"];
+      if (!events.some((event) => log.last(event) !== undefined)) {
+        await log.settled(this.clock, events);
+      }
+    }
+    return resolver;
+  }
+
+  /** Registers through the real ceremony; see `FederationPeople.register`. */
+  register(options: RegistrationOptions): Promise<Registration> {
+    return this.people.register(options);
+  }
+
+  /** A prover's credential; see `FederationPeople.credential`. */
+  credential(options: CredentialOptions): ReturnType<FederationPeople["credential"]> {
+    return this.people.credential(options);
+  }
+
+  person(csi: Person["csi"]): Person {
+    return this.people.person(csi);
+  }
+
+  /** A second later every running zone publishes what waits, or a fresh head. */
+  async publish(): Promise<void> {
+    await this.clock.advance(1_000);
+    for (const dp of this.dps) {
+      if (!dp.isRunning) continue;
+      for (const { mapping } of dp.zones) await mapping.runEpoch();
+    }
+  }
+
+  /** Moves time in steps of 100 ms until the work is done: at most `timeoutMs` (10 min) of simulated time. */
+  async during<T>(work: Promise<T>, timeoutMs = 600_000): Promise<T> {
+    const progress = { over: false };
+    const end = (): void => void (progress.over = true);
+    work.then(end, end);
+    for (let ms = 0; !progress.over && ms < timeoutMs; ms += 100) await this.clock.advance(100);
+    if (!progress.over) throw new Error(`not done after ${timeoutMs} ms of simulated time`);
+    return await work;
+  }
+
+  /** What a DP tells anybody from now on; undefined: the truth. */
+  tamper(dp: string, lies: DpLies | undefined): void {
+    const { clientAddress, publicAddress } = this.dp(dp).identity;
+    const faults = lies === undefined ? undefined : dpFaults(lies);
+    for (const to of [clientAddress, publicAddress]) this.network.setFaults({ to }, faults);
+  }
+
+  /** What the directory server tells anybody from now on. */
+  tamperDirectory(lies: DirectoryLies | undefined): void {
+    const faults = lies === undefined ? undefined : directoryFaults(lies);
+    this.network.setFaults({ to: this.directoryAddress }, faults);
+  }
+
+  /** Hears every message that arrives anywhere; returns the way to stop. */
+  tap(listener: (record: TapRecord) => void): () => void {
+    return this.network.tap(listener);
+  }
+
+  /** Stops a DP and starts it again on the same stores. */
+  async restart(dp: string): Promise<void> {
+    await this.dp(dp).stop();
+    await this.dp(dp).start();
+  }
+
+  async stopDirectory(): Promise<void> {
+    await this.#server?.close();
+    this.#server = undefined;
+  }
+
+  startDirectory(): void {
+    this.#server ??= this.network.serve(this.directoryAddress, {
+      services: [this.#service.service],
+      clients: { kind: "none" },
+    });
+  }
+
+  /** The directory as the root would sign it now, the next serial after the one served. */
+  signDirectory(change: { readonly prefixes?: readonly string[] } = {}): DirectoryObjects {
+    return this.#sign(this.directory, change.prefixes);
+  }
+
+  /** Serves these objects, right or wrong, from now on; a newly signed directory unless told. */
+  replaceDirectory(objects: DirectoryObjects = this.signDirectory()): void {
+    this.#service.replace(unverifiedDirectory(objects));
+  }
+
+  async close(): Promise<void> {
+    for (const resolver of this.#resolvers) await resolver.close();
+    this.people.close();
+    for (const dp of this.dps) if (dp.isRunning) await dp.stop();
+    await this.stopDirectory();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #sign(previous: Directory | undefined, prefixes: readonly string[] | undefined) {
+    return signFederationDirectory({
+      root: this.root,
+      registry: registrySourceOf({
+        dps: this.dps.map(({ identity }) => identity),
+        ...this.#registered,
+      }),
+      rootZone: prefixes === undefined ? this.#rootZone : rootSourceText(prefixes),
+      previous,
+      nowSeconds: this.clock.nowSeconds(),
+    });
+  }
+}
+
+function found<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw new TypeError(`the federation has no ${name}`);
+  return value;
+}
+
+function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Partial<T> {
+  const entries = keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]]);
+  return Object.fromEntries(entries) as Partial<T>; // a part of the object it was taken from
+}

@@ -11,7 +11,7 @@ export interface CachedAnswer<F extends AnswerForm = AnswerForm> {
   readonly answer: Answer<F>;
   /** The promise that every hit gets. */
   readonly settled: Promise<Answer<F>>;
-  /** For filters that the answer was not made with; `mappings` is empty, `decode` works. */
+  /** For filters that the answer was not made with; its mappings are decoded when asked for. */
   readonly merged: Merged<F>;
   readonly hops: readonly HopRecord[];
   /** Monotonic milliseconds. */

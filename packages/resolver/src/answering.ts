@@ -5,7 +5,7 @@ import type { Clock } from "@whither/runtime";
 import type { Answer, AnswerForm, HopRecord, QueryStats } from "./answer.js";
 import type { AnswerCache, CachedAnswer } from "./answer-cache.js";
 import type { ChoiceMemory } from "./choice-memory.js";
-import type { Merged } from "./merge.js";
+import type { Result } from "./merge.js";
 import type { LookupOptions } from "./options.js";
 import { makeAnswer, type Selection } from "./proven-answer.js";
 import type { Trace } from "./query.js";
@@ -27,7 +27,7 @@ interface Asking<F extends AnswerForm> {
 }
 
 export interface Asked<F extends AnswerForm> {
-  readonly merged: Merged<F>;
+  readonly result: Result<F>;
   readonly prefix: Prefix;
 }
 
@@ -38,21 +38,22 @@ const noStats: QueryStats = { rpcs: 0, bytesIn: 0, bytesOut: 0 };
 export function answerOf<F extends AnswerForm>(
   parts: AnsweringParts,
   { csi, options, trace }: Asking<F>,
-  merged: Merged<F>,
+  result: Result<F>,
   { expiresMs }: { readonly expiresMs: number },
 ): Answer<F> {
   const { choices, clock } = parts;
   const { msps, ownMsp = parts.ownMsp, account = "" } = options;
-  const { holderPublicKey } = merged;
+  const { merged } = result;
+  const { holderPublicKey, verified } = merged.content;
   const key = merged.form === "verbose" ? choices.key(csi, account) : undefined;
-  const selection = select(merged, {
+  const selection = select(result, {
     msps: msps === undefined ? undefined : new Set<string>(msps),
     ownMsp,
     remembered: key === undefined ? undefined : choices.get(key),
     holder: holderPublicKey === undefined ? undefined : choices.holderTag(holderPublicKey),
     nowSeconds: clock.nowSeconds(),
   });
-  if (key !== undefined && msps === undefined && merged.verified) {
+  if (key !== undefined && msps === undefined && verified) {
     remember(choices, key, selection);
   }
   return makeAnswer({ selection, clock, expiresMs, hops: trace.hops, stats: trace.stats });
@@ -61,11 +62,11 @@ export function answerOf<F extends AnswerForm>(
 function remember(
   choices: ChoiceMemory,
   key: string,
-  { choice, merged }: Selection<AnswerForm>,
+  { choice, merged, mappings }: Selection<AnswerForm>,
 ): void {
-  const { holderPublicKey, mappings } = merged;
+  const { holderPublicKey } = merged.content;
   if (choice === undefined || holderPublicKey === undefined) return;
-  const ends = mappings.map((mapping) => ("notAfter" in mapping ? mapping.notAfter : 0));
+  const ends = mappings().map((mapping) => ("notAfter" in mapping ? mapping.notAfter : 0));
   choices.set(key, {
     msp: choice.msp,
     holder: choices.holderTag(holderPublicKey),
@@ -77,11 +78,13 @@ function remember(
 export function keepAnswer<F extends AnswerForm>(
   parts: AnsweringParts,
   csi: Csi,
-  { merged, prefix }: Asked<F>,
+  { result, prefix }: Asked<F>,
   { expiresMs }: { readonly expiresMs: number },
 ): void {
   const { choices, clock, cache, ownMsp } = parts;
-  const { holderPublicKey, proof } = merged;
+  const { merged, mappings } = result;
+  const { proof, content } = merged;
+  const { holderPublicKey } = content;
   const options: SelectionOptions = {
     msps: undefined,
     ownMsp,
@@ -89,7 +92,7 @@ export function keepAnswer<F extends AnswerForm>(
     holder: holderPublicKey === undefined ? undefined : choices.holderTag(holderPublicKey),
     nowSeconds: clock.nowSeconds(),
   };
-  const selection = keepSmall(select(merged, options), options);
+  const selection = keepSmall(select(result, options), options);
   const hops: readonly HopRecord[] = [
     {
       prefix,
@@ -105,23 +108,23 @@ export function keepAnswer<F extends AnswerForm>(
   cache.set(merged.form, csi, {
     answer,
     settled: Promise.resolve(answer),
-    merged: selection.merged,
+    merged,
     hops,
     expiresMs,
-    staleUntilMs: staleUntil(merged, expiresMs, clock),
-    bytes: merged.bytes,
+    staleUntilMs: mappings.length === 0 ? expiresMs : staleUntil(result, expiresMs, clock),
+    bytes: content.bytes,
   });
 }
 
-/** Never beyond the end of a mapping; an absence, and the DP's unsigned word, are not served stale. */
-function staleUntil({ form, mappings }: Merged, expiresMs: number, clock: Clock): number {
-  if (mappings.length === 0 || form === "compact") return expiresMs;
+/** Never beyond the end of a mapping; the DP's unsigned word is not served stale. */
+function staleUntil({ merged, mappings }: Result, expiresMs: number, clock: Clock): number {
+  if (merged.form === "compact") return expiresMs;
   const ends = mappings.map((mapping) => ("notAfter" in mapping ? mapping.notAfter : 0));
   const leftMs = Math.min(...ends) * 1_000 - clock.nowMs();
   return Math.max(expiresMs, clock.monotonicMs() + Math.min(leftMs, staleForMs));
 }
 
 /** A cached result with its mappings decoded again. */
-export function whole<F extends AnswerForm>({ merged }: CachedAnswer<F>): Merged<F> {
-  return { ...merged, mappings: merged.decode() };
+export function whole<F extends AnswerForm>({ merged }: CachedAnswer<F>): Result<F> {
+  return { merged, mappings: merged.content.decode() };
 }

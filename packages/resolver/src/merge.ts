@@ -24,7 +24,7 @@ export interface Outcome {
   readonly result: ZonePart | DiscoveryError;
 }
 
-/** Everything an answer is made of, before filter and choice. */
+/** Everything an answer is made of, before filter and choice, in the form that a cache keeps. */
 export interface Merged<F extends AnswerForm = AnswerForm> {
   readonly form: F;
   readonly complete: Completeness;
@@ -34,9 +34,12 @@ export interface Merged<F extends AnswerForm = AnswerForm> {
   readonly warnings: readonly AnswerWarning[];
   readonly errors: readonly AnswerError[];
   readonly ttlSeconds: number;
-  /** All that count, in order. */
-  readonly mappings: readonly AnswerMapping<F>[];
-  /** The same from what a cache keeps. */
+  readonly content: Content<F>;
+}
+
+/** What counts of all that was found. */
+export interface Content<F extends AnswerForm = AnswerForm> {
+  /** The mappings that count, in order, from the bytes that are kept. */
   readonly decode: () => readonly AnswerMapping<F>[];
   /** Bytes that `decode` keeps. */
   readonly bytes: number;
@@ -48,18 +51,15 @@ export interface Merged<F extends AnswerForm = AnswerForm> {
   readonly verified: boolean;
 }
 
-interface Winner<F extends AnswerForm> extends Pick<
-  Merged<F>,
-  | "mappings"
-  | "decode"
-  | "bytes"
-  | "exclusive"
-  | "sameAppOnly"
-  | "firstPreference"
-  | "portedTo"
-  | "holderPublicKey"
-  | "verified"
-> {
+/** A result with its mappings as they were just decoded. */
+export interface Result<F extends AnswerForm = AnswerForm> {
+  readonly merged: Merged<F>;
+  readonly mappings: readonly AnswerMapping<F>[];
+}
+
+interface Winner<F extends AnswerForm> {
+  readonly content: Content<F>;
+  readonly mappings: readonly AnswerMapping<F>[];
   readonly conflicts: ReadonlySet<ZoneName>;
   readonly warnings: readonly AnswerWarning[];
 }
@@ -69,7 +69,7 @@ export function mergeOutcomes<F extends AnswerForm>(
   form: F,
   outcomes: readonly Outcome[],
   registry: Registry,
-): Merged<F> {
+): Result<F> {
   // Canonical order: no DP gains from answering first.
   const sorted = outcomes.toSorted((a, b) => (a.authority.zone < b.authority.zone ? -1 : 1));
   const parts: ZonePart[] = [];
@@ -91,14 +91,13 @@ export function mergeOutcomes<F extends AnswerForm>(
     form === "compact" ? winnerOfBits(parts, registry) : winnerOfSlots(parts, registry)
   ) as Winner<F>; // parts of a compact query are bits, those of a verbose one slots
   const present = parts.find(({ content }) => content !== undefined) ?? proving;
-  return {
-    ...winner,
+  const merged: Merged<F> = {
     form,
     complete: { answered: parts.length, asked: outcomes.length },
     dps: sorted.map((outcome) => dpPart(outcome, winner.conflicts)),
     proof: {
       kind: present.content === undefined ? "absence" : "presence",
-      verified: winner.verified,
+      verified: winner.content.verified,
       zone: present.authority.zone,
       serial: present.serial,
       kid: present.kidHex,
@@ -107,7 +106,9 @@ export function mergeOutcomes<F extends AnswerForm>(
     warnings: [...winner.warnings, ...staleWarnings(parts)],
     errors: [...errors, ...partErrors(parts)],
     ttlSeconds: Math.max(0, Math.min(...parts.map(({ ttlSeconds }) => ttlSeconds))),
+    content: winner.content,
   };
+  return { merged, mappings: winner.mappings };
 }
 
 function dpPart({ authority, result }: Outcome, conflicts: ReadonlySet<ZoneName>): DpPart {
@@ -144,8 +145,7 @@ function partErrors(parts: readonly ZonePart[]): readonly AnswerError[] {
   });
 }
 
-const nothing = {
-  mappings: [],
+const noContent = {
   decode: () => [],
   bytes: 0,
   exclusive: false,
@@ -154,6 +154,10 @@ const nothing = {
   portedTo: "",
   holderPublicKey: undefined,
   verified: true,
+} satisfies Content;
+const nothing = {
+  content: noContent,
+  mappings: [],
   conflicts: new Set<ZoneName>(),
   warnings: [],
 } satisfies Winner<AnswerForm>;
@@ -179,15 +183,17 @@ function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): Winner<"
   const { exclusive, sameAppOnly, firstPreference, portedTo, holderPublicKey } = first.content;
   return {
     mappings: joined(newest.map(({ content }) => content.mappings)),
-    decode: () =>
-      joined(sources.map(({ plaintext, keep }) => decodeMappings(plaintext, registry, keep))),
-    bytes: sources.reduce((sum, { plaintext }) => sum + plaintext.length, 0),
-    exclusive,
-    sameAppOnly,
-    firstPreference,
-    portedTo,
-    holderPublicKey,
-    verified: newest.every(({ content }) => content.unverified === undefined),
+    content: {
+      decode: () =>
+        joined(sources.map(({ plaintext, keep }) => decodeMappings(plaintext, registry, keep))),
+      bytes: sources.reduce((sum, { plaintext }) => sum + plaintext.length, 0),
+      exclusive,
+      sameAppOnly,
+      firstPreference,
+      portedTo,
+      holderPublicKey,
+      verified: newest.every(({ content }) => content.unverified === undefined),
+    },
     conflicts: new Set(losing.map(({ zone }) => zone)),
     warnings: losing.map(({ zone }) => ({
       code: "CONFLICT",
@@ -255,11 +261,19 @@ function winnerOfBits(parts: readonly ZonePart[], registry: Registry): Winner<"c
     bits.length > 0
       ? []
       : [{ code: "VERBOSE_ONLY", text: "a slot without compact bits", upstream: first.zone }];
+  const decode = (): readonly AnswerMapping<"compact">[] => attestedMappings(bits, registry);
   return {
-    ...nothing,
-    mappings: attestedMappings(bits, registry),
-    decode: () => attestedMappings(bits, registry),
-    bytes: 8 * bits.length,
+    mappings: decode(),
+    content: {
+      decode,
+      bytes: 8 * bits.length,
+      exclusive: false,
+      sameAppOnly: false,
+      firstPreference: 0,
+      portedTo: "",
+      holderPublicKey: undefined,
+      verified: true,
+    },
     conflicts: new Set(differing.map(({ zone }) => zone)),
     warnings: [...conflict, ...unnamed],
   };
@@ -277,19 +291,21 @@ export function unassigned<F extends AnswerForm>(
     readonly ttlSeconds: number;
     readonly registryVersion: number;
   },
-): Merged<F> {
+): Result<F> {
   const zone = "." as ZoneName; // the root directory, a constant
   const error = new DiscoveryError("UNASSIGNED", "the directory proves that nobody serves it");
-  return {
-    ...nothing,
+  const merged: Merged<F> = {
     form,
     complete: { answered: 0, asked: 0 },
     dps: [],
     proof: { kind: "absence", verified: true, zone, serial, kid: "" },
     registryVersion,
+    warnings: [],
     errors: [answerError(error, zone)],
     ttlSeconds,
+    content: noContent,
   };
+  return { merged, mappings: [] };
 }
 
 /** An authority's outcome from what its lookup threw. */

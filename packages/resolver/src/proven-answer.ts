@@ -69,7 +69,7 @@ class ProvenAnswer<F extends AnswerForm> {
     this.attested = merged.form === "compact" ? "dp" : "signatures";
     this.registryVersion = merged.registryVersion;
     this.leftOut = leftOut;
-    this.portedTo = merged.portedTo;
+    this.portedTo = merged.content.portedTo;
     this.warnings = warnings;
     this.errors = merged.errors;
     this.hops = hops;

@@ -10,7 +10,7 @@ import type { CachedAnswer } from "./answer-cache.js";
 import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
 import { createWorkBudget, type WorkKind } from "./budget.js";
 import { failureStatus } from "./failure.js";
-import { failedOutcome, mergeOutcomes, unassigned, type Merged, type Outcome } from "./merge.js";
+import { failedOutcome, mergeOutcomes, unassigned, type Outcome, type Result } from "./merge.js";
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
 import type { Query, Trace } from "./query.js";
 import { askZone, type ZoneLookupParts } from "./zone-lookup.js";
@@ -81,7 +81,7 @@ async function resolveOrStale<F extends AnswerForm>(
     if (!isDiscoveryError(error) || failureStatus(error) !== "unreachable") throw error;
     if (attempt.options.signal?.aborted === true) throw error;
   }
-  const merged = whole(stale);
+  const { merged, mappings } = whole(stale);
   const warning: AnswerWarning = {
     code: "STALE",
     text: "nothing newer could be had",
@@ -91,7 +91,7 @@ async function resolveOrStale<F extends AnswerForm>(
   return answerOf(
     parts,
     attempt,
-    { ...merged, warnings: [...merged.warnings, warning] },
+    { mappings, merged: { ...merged, warnings: [...merged.warnings, warning] } },
     { expiresMs },
   );
 }
@@ -111,9 +111,9 @@ async function resolveAnew<F extends AnswerForm>(
     if (isDiscoveryError(error) && !uncached.has(error.code)) cache.fail(form, csi, error);
     throw error;
   }
-  const expiresMs = clock.monotonicMs() + ttlMs(asked.merged);
-  const answer = answerOf(parts, attempt, asked.merged, { expiresMs });
-  if (asked.merged.verified) keepAnswer(parts, csi, asked, { expiresMs });
+  const expiresMs = clock.monotonicMs() + ttlMs(asked.result);
+  const answer = answerOf(parts, attempt, asked.result, { expiresMs });
+  if (asked.result.merged.content.verified) keepAnswer(parts, csi, asked, { expiresMs });
   return answer;
 }
 
@@ -140,7 +140,7 @@ async function ask<F extends AnswerForm>(
   const { prefix, authorities, ttlSeconds, serial } = delegation;
   if (delegation.disposition === "unassigned") {
     const denied = { serial, ttlSeconds, registryVersion: registry.version };
-    return { prefix, merged: unassigned(form, denied) };
+    return { prefix, result: unassigned(form, denied) };
   }
   const query: Query = {
     csi,
@@ -165,7 +165,7 @@ async function ask<F extends AnswerForm>(
     }),
   );
   if (options.signal?.aborted === true) throw abortError(options.signal);
-  return { prefix, merged: mergeOutcomes(form, outcomes, registry) };
+  return { prefix, result: mergeOutcomes(form, outcomes, registry) };
 }
 
 /** Failures without a server to blame, or found when all had been told: the steps note theirs themselves. */
@@ -184,7 +184,8 @@ function noteFailure(trace: Trace, prefix: Prefix, { authority, result }: Outcom
 }
 
 /** How long a result may be repeated; what only some DPs proved is asked again soon. */
-function ttlMs({ ttlSeconds, complete, mappings, warnings }: Merged): number {
+function ttlMs({ merged, mappings }: Result): number {
+  const { ttlSeconds, complete, warnings } = merged;
   const partial = mappings.length > 0 ? limits.absenceTtlSecondsMax : limits.failureTtlSecondsMin;
   const atMost = complete.answered === complete.asked ? limits.mappingTtlSecondsMax : partial;
   const lifetimeMs = Math.min(ttlSeconds, atMost) * 1_000;

@@ -4,7 +4,7 @@
 import type { MspId } from "@whither/protocol";
 import type { AnswerForm, AnswerMapping, AnswerWarning } from "./answer.js";
 import type { Remembered } from "./choice-memory.js";
-import type { Merged } from "./merge.js";
+import type { Merged, Result } from "./merge.js";
 import type { Selection } from "./proven-answer.js";
 
 export interface SelectionOptions {
@@ -17,14 +17,14 @@ export interface SelectionOptions {
 }
 
 export function select<F extends AnswerForm>(
-  merged: Merged<F>,
+  { merged, mappings }: Result<F>,
   options: SelectionOptions,
 ): Selection<F> {
-  const usable = usableOf(merged, merged.mappings, options);
+  const usable = usableOf(merged, mappings, options);
   return {
     merged,
     count: usable.length,
-    leftOut: merged.mappings.length - usable.length,
+    leftOut: mappings.length - usable.length,
     choice: merged.form === "compact" ? undefined : chosen(usable, options.remembered?.msp),
     warnings: [...merged.warnings, ...warningsOf(merged, usable.length, options)],
     mappings: () => usable,
@@ -33,20 +33,16 @@ export function select<F extends AnswerForm>(
 
 /** The same selection over what a cache keeps: mappings are decoded when they are read. */
 export function keepSmall<F extends AnswerForm>(
-  selection: Selection<F>,
-  options: SelectionOptions,
+  { merged, count, leftOut, choice, warnings }: Selection<F>,
+  { msps, ownMsp }: Pick<SelectionOptions, "msps" | "ownMsp">,
 ): Selection<F> {
-  const merged: Merged<F> = { ...selection.merged, mappings: [] };
-  const { msps, ownMsp } = options;
-  return {
-    ...selection,
-    merged,
-    mappings: () => usableOf(merged, merged.decode(), { msps, ownMsp }),
-  };
+  const mappings = (): readonly AnswerMapping<F>[] =>
+    usableOf(merged, merged.content.decode(), { msps, ownMsp });
+  return { merged, count, leftOut, choice, warnings, mappings };
 }
 
 function usableOf<F extends AnswerForm>(
-  { sameAppOnly, exclusive, firstPreference }: Merged<F>,
+  { content: { sameAppOnly, exclusive, firstPreference } }: Merged<F>,
   mappings: readonly AnswerMapping<F>[],
   { msps, ownMsp }: Pick<SelectionOptions, "msps" | "ownMsp">,
 ): readonly AnswerMapping<F>[] {
@@ -67,7 +63,7 @@ function chosen<F extends AnswerForm>(
 }
 
 function warningsOf(
-  { proof, complete, holderPublicKey, verified, dps }: Merged,
+  { proof, complete, content: { holderPublicKey, verified }, dps }: Merged,
   count: number,
   { remembered, holder, nowSeconds }: SelectionOptions,
 ): readonly AnswerWarning[] {

@@ -1,0 +1,146 @@
+import { expect } from "chai";
+import { DiscoveryError } from "@whither/protocol";
+import type { DuplexListener } from "@whither/rpc";
+import { createSeededRandom, createSimulatedClock } from "@whither/testkit";
+import { CorrelatedStream, type CorrelatedStreamOptions } from "./correlated-stream.js";
+import { codeOf } from "./scripted-zone.test.js";
+
+interface Opened {
+  readonly listener: DuplexListener<Uint8Array>;
+  readonly sent: { readonly id: bigint; readonly request: number }[];
+  cancelled: boolean;
+}
+
+/** A stream whose messages are two numbers: id and content; content 255 is a failure, 254 is malformed. */
+function setUp(more: Partial<CorrelatedStreamOptions<number, number>> = {}) {
+  const streams: Opened[] = [];
+  const stream = new CorrelatedStream<number, number>({
+    upstream: "dp:1",
+    clock: createSimulatedClock(),
+    open: (listener) => {
+      const opened: Opened = { listener, sent: [], cancelled: false };
+      streams.push(opened);
+      return {
+        send: ([id = 0, request = 0]: Uint8Array) =>
+          opened.sent.push({ id: BigInt(id), request }) > 0,
+        end: () => undefined,
+        cancel: () => {
+          opened.cancelled = true;
+        },
+        pause: () => undefined,
+        resume: () => undefined,
+      };
+    },
+    encode: (id, request) => Uint8Array.of(Number(id), request),
+    decode: ([id = 0, value = 0]) => {
+      if (value === 254) throw new RangeError("malformed");
+      return {
+        id: BigInt(id),
+        result: value === 255 ? new DiscoveryError("BLOCKED", "no") : value,
+      };
+    },
+    ...more,
+  });
+  const request = (value: number, signal = new AbortController().signal) =>
+    stream.request(value, { signal }).then(({ response }) => response);
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+  return { stream, streams, request, turn };
+}
+
+describe("correlated stream", () => {
+  it("answers in any order on one stream, opened when it is first needed", async () => {
+    const { streams, request, turn } = setUp();
+    expect(streams).to.have.length(0);
+    const both = [request(7), request(8)];
+    await turn();
+    streams[0]!.listener.onMessage(Uint8Array.of(2, 80));
+    streams[0]!.listener.onMessage(Uint8Array.of(1, 70));
+    expect(await Promise.all(both)).to.deep.equal([70, 80]);
+    expect(streams).to.have.length(1);
+  });
+
+  it("fails one request with its own error, and ignores answers nobody asked for", async () => {
+    const { streams, request, turn } = setUp();
+    const one = codeOf(request(7));
+    await turn();
+    for (const id of [9, 0, 200]) streams[0]!.listener.onMessage(Uint8Array.of(id, 1));
+    streams[0]!.listener.onMessage(Uint8Array.of(1, 255));
+    expect(await one).to.equal("BLOCKED");
+  });
+
+  it("fails all with NETWORK or the stream's error when it breaks, and opens a new one", async () => {
+    for (const [error, code] of [
+      [undefined, "NETWORK"],
+      [new DiscoveryError("PIN_MISMATCH", "other key"), "PIN_MISMATCH"],
+    ] as const) {
+      const { streams, request, turn } = setUp();
+      const both = [codeOf(request(7)), codeOf(request(8))];
+      await turn();
+      streams[0]!.listener.onClose(error);
+      expect(await Promise.all(both)).to.deep.equal([code, code]);
+      const again = request(9);
+      await turn();
+      // What the old stream still says does not count.
+      streams[0]!.listener.onMessage(Uint8Array.of(3, 1));
+      streams[1]!.listener.onMessage(Uint8Array.of(3, 90));
+      expect(await again).to.equal(90);
+    }
+  });
+
+  it("gives a stream up that sends what cannot be parsed", async () => {
+    const { streams, request, turn } = setUp();
+    const one = codeOf(request(7));
+    await turn();
+    streams[0]!.listener.onMessage(Uint8Array.of(1, 254));
+    expect(await one).to.equal("INVALID_DATA");
+    expect(streams[0]!.cancelled).to.equal(true);
+  });
+
+  it("keeps no more than its window in flight, and frees a place when a caller leaves", async () => {
+    const { streams, request, turn } = setUp({ inFlightMax: 2 });
+    const controller = new AbortController();
+    const left = codeOf(request(1, controller.signal));
+    void request(2);
+    void request(3);
+    void request(4);
+    await turn();
+    const sent = () => streams[0]!.sent.map((one) => one.request);
+    expect(sent()).to.deep.equal([1, 2]);
+    controller.abort();
+    expect(await left).to.equal("CANCELLED");
+    expect(sent()).to.deep.equal([1, 2, 3]);
+    streams[0]!.listener.onMessage(Uint8Array.of(2, 1));
+    expect(sent()).to.deep.equal([1, 2, 3, 4]);
+  });
+
+  it("does not send what was taken back in the same turn", async () => {
+    const { streams, request, turn } = setUp();
+    const controller = new AbortController();
+    const left = codeOf(request(1, controller.signal));
+    controller.abort();
+    await turn();
+    expect([await left, streams.length]).to.deep.equal(["CANCELLED", 0]);
+    expect(await codeOf(request(1, AbortSignal.abort()))).to.equal("CANCELLED");
+  });
+
+  it("shuffles the requests of a turn, each exactly once, ids ascending", async () => {
+    const { streams, request, turn } = setUp({ shuffle: createSeededRandom(5) });
+    const values = Array.from({ length: 40 }, (_, i) => i);
+    for (const value of values) void request(value);
+    await turn();
+    const { sent } = streams[0]!;
+    expect(sent.map((one) => one.request)).not.to.deep.equal(values);
+    expect(sent.map((one) => one.request).toSorted((a, b) => a - b)).to.deep.equal(values);
+    expect(sent.map(({ id }) => id)).to.deep.equal(values.map((i) => BigInt(i + 1)));
+  });
+
+  it("fails everything with CANCELLED when it is closed, later requests too", async () => {
+    const { stream, streams, request, turn } = setUp();
+    const one = codeOf(request(7));
+    await turn();
+    stream.close();
+    expect(await one).to.equal("CANCELLED");
+    expect(streams[0]!.cancelled).to.equal(true);
+    expect(await codeOf(request(8))).to.equal("CANCELLED");
+  });
+});

@@ -1,0 +1,66 @@
+import { expect } from "chai";
+import { DiscoveryError } from "@whither/protocol";
+import { fixedBytes, makeRegistrationParties } from "@whither/testkit";
+import { contactOf, ScriptedZone, scriptedWorld } from "./scripted-zone.test.js";
+
+const parties = makeRegistrationParties();
+const { csi, nowSeconds } = parties;
+const endpoint = (host: string) => ({
+  host,
+  port: 7354,
+  publicPort: 7364,
+  spkiSha256: [fixedBytes("spki")],
+  jurisdiction: "",
+});
+
+/** One zone at two hosts, served by two scripts that may differ. */
+async function twoHosts() {
+  const make = (host: string) =>
+    new ScriptedZone({ parties, contacts: [contactOf(parties)], fillers: 200, host });
+  const [one, other] = [make("a.example"), make("b.example")];
+  const authority = one.authority({ endpoints: [endpoint("a.example"), endpoint("b.example")] });
+  const world = await scriptedWorld({ zones: [one], authorities: [authority], seed: 2 });
+  other.serve(world.network);
+  return { one, other, ...world };
+}
+
+describe("a zone with two endpoints", () => {
+  it("is found although one of them lies, and says who lied only if all do", async () => {
+    const { one, other, resolver } = await twoHosts();
+    one.lies.bucket = (bucket) => ({ ...bucket, count: bucket.count - 1 });
+    const answer = await resolver.lookup(csi);
+    expect([answer.status, answer.errors]).to.deep.equal(["found", []]);
+    other.lies.bucket = one.lies.bucket;
+    const error = await resolver.lookup(csi, { refresh: true }).catch((caught: unknown) => caught);
+    expect((error as DiscoveryError).code).to.equal("BOGUS");
+    expect((error as DiscoveryError).upstream).to.be.oneOf(["a.example:7364", "b.example:7364"]);
+  });
+
+  it("is found although one of them is not there", async () => {
+    const { network, resolver } = await twoHosts();
+    network.setFaults({ to: "a.example:7354" }, { partition: "refused" });
+    network.setFaults({ to: "a.example:7364" }, { partition: "refused" });
+    expect((await resolver.lookup(csi)).status).to.equal("found");
+  });
+
+  it("is found although one of them never answers", async () => {
+    const { one, resolver, clock } = await twoHosts();
+    one.lies.silent = () => true;
+    const waiting = resolver.lookup(csi);
+    for (let i = 0; i < 12; i++) await clock.advance(300);
+    expect((await waiting).status).to.equal("found");
+  });
+
+  it("takes the newer head where one of them is stale, and warns where both are", async () => {
+    for (const fresh of ["one", "other", undefined] as const) {
+      const hosts = await twoHosts();
+      await hosts.clock.advance(1_250_000);
+      if (fresh !== undefined) hosts[fresh].publish(nowSeconds + 1_240);
+      const answer = await hosts.resolver.lookup(csi);
+      expect(answer.dps[0]?.serial).to.equal(fresh === undefined ? 1 : 2);
+      expect(answer.warnings.map(({ code }) => code)).to.deep.equal(
+        fresh === undefined ? ["STALE"] : [],
+      );
+    }
+  });
+});

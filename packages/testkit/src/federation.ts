@@ -234,15 +234,21 @@ export class Federation implements AsyncDisposable {
 
   /** A resolver on this network; closed with the federation. */
   async resolver(options: FederationResolverOptions = {}): Promise<Resolver> {
-    const { client = "resolver", certificate = true, mirror = true, wait = true } = options;
-    const { log = new EventLog(), ...given } = options;
+    const {
+      client = "resolver",
+      certificate = true,
+      mirror = true,
+      wait = true,
+      log = new EventLog(),
+      ...given
+    } = options;
     const { certPem: cert, keyPem: key } = testIdentity();
     const resolver = await createResolver({
       anchors: this.anchors,
       directory: this.directoryAddress,
       mirror,
       ...(certificate ? { identity: { cert, key } } : {}),
-      ...pick(given, ["statePath", "ownMsp", "cacheBytes", "verifier"]),
+      ...given,
       clock: this.clock,
       random: this.random,
       voprf: createInlineVoprf(this.#voprf, this.random),
@@ -366,9 +372,4 @@ export class Federation implements AsyncDisposable {
 function found<T>(value: T | undefined, name: string): T {
   if (value === undefined) throw new TypeError(`the federation has no ${name}`);
   return value;
-}
-
-function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Partial<T> {
-  const entries = keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]]);
-  return Object.fromEntries(entries) as Partial<T>; // a part of the object it was taken from
 }

@@ -37,6 +37,7 @@ export interface ZoneConfig {
   readonly epoch: number;
   readonly probe: Csi | undefined;
   readonly storeCacheBytes: number;
+  readonly bucketCacheBytes: number;
 }
 
 export interface DpdConfig {
@@ -81,6 +82,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
         typeof value === "string" && isCanonicalCsi(value) ? value : undefined,
       ).optional(),
       store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
+      bucket_cache: sizeField({ min: 0, max: 64 * 1024 * mib }).default(8 * mib),
     })
     .transform((value): ZoneConfig => ({
       name: value.name,
@@ -90,6 +92,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       epoch: value.epoch,
       probe: value.probe,
       storeCacheBytes: value.store_cache,
+      bucketCacheBytes: value.bucket_cache,
     }));
   const directorySource = z
     .strictObject({

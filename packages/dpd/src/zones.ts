@@ -23,7 +23,7 @@ export async function openZones(
   const { voprf, clock, random, logger } = options;
   const opened: ProvidedZone[] = [];
   for (const { config, manifest, secrets } of options.zones) {
-    const { name, probe, epoch, storeCacheBytes: cacheBytes } = config;
+    const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
     const path = join(options.stateDirectory, "zones", name, "store");
     const store = scope.use(await openLevelStore({ path, cacheBytes }));
     const startMs = clock.monotonicMs();
@@ -38,6 +38,7 @@ export async function openZones(
         random,
         logger,
         epoch,
+        bucketCacheBytes,
       }),
     );
     const { serial, mapSize, b } = zone.head();

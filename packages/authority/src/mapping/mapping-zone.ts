@@ -21,6 +21,8 @@ export interface MappingZoneOptions {
   readonly logger?: Logger;
   /** Number of the zone's history, 1 unless told; raised by hand after its store was lost or restored. */
   readonly epoch?: number;
+  /** Memory for encoded bucket answers in bytes, 8 MiB unless told; 0: none. */
+  readonly bucketCacheBytes?: number;
 }
 
 /** A slot as a registration finds it: published, or waiting for the next epoch. */

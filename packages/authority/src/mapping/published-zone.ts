@@ -2,6 +2,7 @@
 // as they lie in the store; a path is read, never computed. Holds no key and no secret.
 
 import { DiscoveryError, type Head } from "@whither/protocol";
+import { LRUCache } from "lru-cache";
 import type { Snapshot, Store } from "@whither/store";
 import {
   bucketIndex,
@@ -38,6 +39,8 @@ export interface PublishedState {
   /** SHA-256 of the head's payload. */
   readonly headSha256: Uint8Array;
   readonly tree: BucketTree;
+  /** Memory for encoded answers; 0: none is kept. */
+  readonly bucketCacheBytes: number;
 }
 
 /** One published epoch. Its snapshot is kept until nobody reads it any more. */
@@ -50,6 +53,8 @@ export class PublishedZone {
   readonly headResponse: Uint8Array;
   readonly #store: Store;
   readonly #snapshot: Snapshot;
+  /** Encoded BucketResponses by bucket. They carry this head, so they go with it. */
+  readonly #answers: LRUCache<number, Uint8Array> | undefined;
   #readers = 0;
   #retired = false;
 
@@ -61,6 +66,11 @@ export class PublishedZone {
     this.headResponse = encodeObjectResponse(state.headBytes);
     this.#store = state.store;
     this.#snapshot = state.store.snapshot();
+    const maxSize = state.bucketCacheBytes;
+    this.#answers =
+      maxSize === 0
+        ? undefined
+        : new LRUCache({ maxSize, sizeCalculation: (answer) => answer.length });
   }
 
   /**
@@ -68,19 +78,27 @@ export class PublishedZone {
    * INVALID_DATA for a prefix with bits behind the b-th.
    */
   bucketResponse({ kid, b, prefix }: BucketQuery): Uint8Array {
-    const { head, tree } = this;
+    const { head } = this;
     if (!equalBytes(kid, head.kid)) throw new DiscoveryError("UNKNOWN_KID", "no tree of that kid");
     if (b !== head.b) throw new DiscoveryError("DEPTH_CHANGED", `the depth is ${head.b}, not ${b}`);
     if (!isBucketPrefix(prefix, b)) {
       throw new DiscoveryError("INVALID_DATA", "expected 16 octets, zero behind the first b bits");
     }
     const index = bucketIndex(prefix, b);
+    const kept = this.#answers?.get(index);
+    if (kept !== undefined) return kept;
+    const answer = this.#encodeBucket(index);
+    this.#answers?.set(index, answer);
+    return answer;
+  }
+
+  #encodeBucket(index: number): Uint8Array {
     const entries = this.readBucket(index);
     return encodeBucketResponse({
       count: entries.length / entryBytes,
       entries,
-      padBytes: head.pad,
-      siblings: tree.path(index),
+      padBytes: this.head.pad,
+      siblings: this.tree.path(index),
       head: this.headBytes,
     });
   }
@@ -129,6 +147,7 @@ export class PublishedZone {
   }
 
   async #closeIfUnread(): Promise<void> {
+    this.#answers?.clear();
     if (this.#retired && this.#readers === 0) await this.#snapshot.close();
   }
 }

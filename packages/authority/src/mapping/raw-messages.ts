@@ -4,7 +4,7 @@
 const wireTypes = { varint: 0, bytes: 2 } as const;
 
 /** A field of a message: a number, or bytes. Zero and absent fields are not written (proto3). */
-export type RawField =
+type RawField =
   | { readonly field: number; readonly varint: number | bigint }
   | { readonly field: number; readonly bytes: Uint8Array }
   | {
@@ -15,7 +15,7 @@ export type RawField =
     };
 
 /** One message of these fields, in this order, in one allocation. Field numbers are 1..15. */
-export function encodeRaw(fields: readonly RawField[]): Uint8Array {
+function encodeRaw(fields: readonly RawField[]): Uint8Array {
   let length = 0;
   for (const field of fields) length += lengthOf(field);
   const out = new Uint8Array(length);

@@ -35,7 +35,7 @@ const deletesPerCommit = 4096;
 const bytesPerTurn = 512 * 1024;
 
 /** A head in the store; without signature when the process ended between the two writes. */
-export interface StoredHead {
+interface StoredHead {
   readonly head: Head;
   readonly payload: Uint8Array;
   /** Encoded signed object; undefined: still to be signed, verbatim. */

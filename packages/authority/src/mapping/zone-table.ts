@@ -5,7 +5,7 @@ import { composeKey, readU64, u32Bytes, u64Bytes } from "@whither/store";
 import { DiscoveryError } from "@whither/protocol";
 
 const tables = {
-  identity: 1,
+  state: 1,
   head: 2,
   bucket: 3,
   body: 4,
@@ -16,12 +16,10 @@ const tables = {
   nonce: 9,
 } as const;
 
-/** Zone name and kid the store was made for. */
-export const identityKey = composeKey(tables.identity, Uint8Array.of(0));
 /** The manifest under which the last head was signed, as an encoded signed object. */
-export const manifestKey = composeKey(tables.identity, Uint8Array.of(1));
+export const manifestKey = composeKey(tables.state, Uint8Array.of(1));
 /** Present while slots are loaded in bulk: what lies in the body table is then of no head. */
-export const loadingKey = composeKey(tables.identity, Uint8Array.of(2));
+export const loadingKey = composeKey(tables.state, Uint8Array.of(2));
 
 /** Payload of a head whose epoch is stored and whose signature is not. */
 export const unsignedHeadKey = composeKey(tables.head, Uint8Array.of(0));

@@ -41,6 +41,8 @@ export interface ZoneWriterOptions {
   /** Number of the zone's history at least. */
   readonly epoch: number;
   readonly pending: PendingChanges;
+  /** Memory for encoded bucket answers of the published epoch. */
+  readonly bucketCacheBytes: number;
 }
 
 export class ZoneWriter {
@@ -190,7 +192,7 @@ function contextOf({ store, journal, clock, keys }: ZoneWriterOptions): EpochCon
 
 /** The second write of an epoch, and what readers see from then on. */
 async function signHead(
-  { store, keys }: Pick<ZoneWriterOptions, "store" | "keys">,
+  { store, keys, bucketCacheBytes }: ZoneWriterOptions,
   prepared: Pick<PreparedEpoch, "payload" | "head" | "tree">,
 ): Promise<PublishedZone> {
   const { payload, head, tree } = prepared;
@@ -201,18 +203,20 @@ async function signHead(
     { puts: [[signedHeadKey, headBytes]], deletes: [unsignedHeadKey] },
     { sync: true },
   );
-  return new PublishedZone({ store, head, headBytes, headSha256: sha256(payload), tree });
+  const shown = { head, headBytes, headSha256: sha256(payload), tree };
+  return new PublishedZone({ store, bucketCacheBytes, ...shown });
 }
 
 async function firstPublished(
   options: ZoneWriterOptions,
   { last, tree }: StoredZone,
 ): Promise<PublishedZone> {
-  const { store } = options;
+  const { store, bucketCacheBytes } = options;
   if (last === undefined) return signHead(options, await storeFirstHead(options, { tree }));
   const { head, payload, signed } = last;
   if (signed === undefined) return signHead(options, { payload, head, tree });
-  return new PublishedZone({ store, head, headBytes: signed, headSha256: sha256(payload), tree });
+  const shown = { head, headBytes: signed, headSha256: sha256(payload), tree };
+  return new PublishedZone({ store, bucketCacheBytes, ...shown });
 }
 
 /** The head of a new and empty zone. */

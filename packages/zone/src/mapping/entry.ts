@@ -6,7 +6,7 @@ import { DiscoveryError, limits } from "@whither/protocol";
 export const idxBytes = 16;
 export const entryBytes = limits.entryBytes;
 export const maskedBytes = limits.maskedBytes;
-export const vhashBytes = 32;
+const vhashBytes = 32;
 const sinceOffset = idxBytes;
 const maskedOffset = sinceOffset + 8;
 const vhashOffset = maskedOffset + maskedBytes;

@@ -92,10 +92,19 @@ describe("admission", () => {
     const { clock, admission, client } = make();
     const request = () => outcome(() => admission.admitRequest(client(3)));
     expect(request()).to.equal("ok");
-    admission.chargeCpu(client(3), 50);
+    admission.reserveCpu(client(3), 10);
+    admission.settleCpu(client(3), { reservedMs: 10, spentMs: 50 });
     expect(request()).to.equal(3);
     await clock.advance(3000);
     expect(request()).to.equal("ok");
+  });
+
+  it("bounds the CPU time of work under way, and gives back what it did not take", () => {
+    const { admission, client } = make();
+    const reserve = () => outcome(() => admission.reserveCpu(client(3), 15));
+    expect([reserve(), reserve()]).to.deep.equal(["ok", 1]);
+    admission.settleCpu(client(3), { reservedMs: 15, spentMs: 1 });
+    expect(reserve()).to.equal("ok");
   });
 
   it("bounds the bytes of an address, IPv6 by its /64", () => {

@@ -72,14 +72,19 @@ export interface AdmissionOptions {
 export interface Admission {
   /** Throws UNAUTHENTICATED without a certificate. */
   identify(context: Pick<CallContext, "peer" | "address">): AdmittedClient;
-  /** One request, and CPU time left for it. */
+  /** One request of a client that owes no CPU time. */
   admitRequest(client: AdmittedClient): void;
   /** `count` evaluated elements, that is new contacts. */
   admitContacts(client: AdmittedClient, count: number): void;
   /** Gives back contacts whose evaluation did not happen. */
   refundContacts(client: AdmittedClient, count: number): void;
-  /** CPU time spent on the client's work, after the fact. */
-  chargeCpu(client: AdmittedClient, cpuMs: number): void;
+  /** CPU time that work is expected to take, so that what is under way at once stays bounded too. */
+  reserveCpu(client: AdmittedClient, cpuMs: number): void;
+  /** What the work took in place of what was reserved; if need be into debt. */
+  settleCpu(
+    client: AdmittedClient,
+    cpu: { readonly reservedMs: number; readonly spentMs: number },
+  ): void;
   /** Bytes of one public answer to an address. */
   admitBytes(address: string, bytes: number): void;
   /** New limits from now on; what is spent stays spent where the limit stays. */
@@ -143,8 +148,12 @@ export function createAdmission(options: AdmissionOptions): Admission {
     refundContacts(client, count) {
       contactsOf(client).refund(client.key, count);
     },
-    chargeCpu({ key }, cpuMs) {
-      buckets.cpu.force(key, cpuMs);
+    reserveCpu({ key }, cpuMs) {
+      take("cpu", { buckets: buckets.cpu, key, amount: cpuMs });
+    },
+    settleCpu({ key }, { reservedMs, spentMs }) {
+      if (spentMs <= reservedMs) buckets.cpu.refund(key, reservedMs - spentMs);
+      else buckets.cpu.force(key, spentMs - reservedMs);
     },
     admitBytes(address, bytes) {
       take("bytes", { buckets: buckets.bytes, key: addressPrefix(address), amount: bytes });

@@ -98,7 +98,7 @@ function registrationInterceptor(admission: Admission): ServerInterceptor {
   return async (context, next) => {
     const client = admission.identify(context);
     admission.admitRequest(client);
-    if (context.method === registerMethod) admission.chargeCpu(client, registerCpuMs);
+    if (context.method === registerMethod) admission.reserveCpu(client, registerCpuMs);
     await next(context);
   };
 }

@@ -161,7 +161,7 @@ describe("discovery service", () => {
   it("charges the time of its work, and waits for it to be paid", async () => {
     const { client, clock, admission, randomBytes } = await serve({
       cpuMsPerSecond: 0.001,
-      cpuBurstMs: 0.001,
+      cpuBurstMs: 0.501,
     });
     const blinded = joinElements(portableVoprf.blind([utf8("a")], randomBytes).blinded);
     expect(await codeOf(() => client.evaluate({ zone, kid, blinded }))).to.equal("ok");

@@ -140,7 +140,7 @@ describe("Directory service", () => {
     ]);
     expect(await ids(PartyKind.RELAY)).to.deep.equal([]);
     expect(await outcome(ids(PartyKind.UNSPECIFIED))).to.equal("INVALID_DATA");
-    expect(await outcome(ids(99 as PartyKind))).to.equal("INVALID_DATA");
+    expect(await outcome(client.getRecords(Uint8Array.of(8, 99)))).to.equal("INVALID_DATA");
     const many = Array.from({ length: 513 }, (_, index) => `m${index}.example`);
     expect(await outcome(ids(PartyKind.MSP, many))).to.equal("TOO_LARGE");
   });

@@ -73,7 +73,7 @@ export class DirectoryServer implements Disposable {
     return { answer: this.#named(() => decodeRecordsAnswer(bytes)), bytes: bytes.length };
   }
 
-  /** The messages of a Transfer; leaving the loop early ends the call. */
+  /** The messages of a Transfer. */
   async *transfer(
     held: DirectoryMark | undefined,
     { signal }: CallBounds,
@@ -83,11 +83,17 @@ export class DirectoryServer implements Disposable {
       fromEpoch: BigInt(held?.epoch ?? 0),
       fromSerial: BigInt(held?.serial ?? 0),
     };
-    for await (const message of client.transfer(request, {
-      signal,
-      timeoutMs: transferTimeoutMs,
-    })) {
-      yield this.#named(() => transferChunkFromWire(message));
+    const options = { signal, timeoutMs: transferTimeoutMs };
+    const messages = client.transfer(request, options);
+    try {
+      for (;;) {
+        const next = await this.#reached(messages.next(), signal);
+        if (next.done === true) return;
+        const message = next.value;
+        yield this.#named(() => transferChunkFromWire(message));
+      }
+    } finally {
+      await messages.return?.(); // leaving early ends the call
     }
   }
 

@@ -3,7 +3,7 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Daemon, freePorts, runOk } from "./processes.js";
+import { Daemon, freePorts, whitherctlInProcess } from "./processes.js";
 
 export interface DpPlan {
   readonly id: string;
@@ -59,7 +59,7 @@ export interface FederationFiles {
 const proverId = "prover.example";
 
 const ctl = async (...args: readonly string[]): Promise<string> =>
-  (await runOk("whitherctl", args)).trim();
+  (await whitherctlInProcess(args)).trim();
 
 const baseName = (zone: string): string => zone.replace("@", "-");
 

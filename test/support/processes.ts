@@ -1,11 +1,12 @@
 // Real processes for e2e tests and the demo: run a command to its end, or keep a daemon and read its log.
 
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
@@ -69,6 +70,34 @@ export async function runOk(
     throw new Error(`${program} ${args.join(" ")}: exit ${String(done.status)}\n${done.stderr}`);
   }
   return done.stdout;
+}
+
+interface WhitherctlModule {
+  runWhitherctl(run: {
+    readonly args: readonly string[];
+    readonly terminal: object;
+  }): Promise<number>;
+}
+
+/**
+ * The built whitherctl without a process of its own: making a federation takes forty commands, and starting
+ * Node forty times would take longer than all tests. Returns what it printed; throws if it fails.
+ */
+export async function whitherctlInProcess(args: readonly string[]): Promise<string> {
+  const path = join(root, "packages/cli/dist/ctl/program.js");
+  const module = (await import(pathToFileURL(path).href)) as WhitherctlModule; // built by `npm run build`
+  let stdout = "";
+  let stderr = "";
+  const terminal = {
+    stdout: { write: (text: string) => (stdout += text) },
+    stderr: { write: (text: string) => (stderr += text) },
+    env: process.env,
+    cwd: root,
+    signal: new AbortController().signal,
+  };
+  const status = await module.runWhitherctl({ args, terminal });
+  if (status !== 0) throw new Error(`whitherctl ${args.join(" ")}: exit ${status}\n${stderr}`);
+  return stdout;
 }
 
 // Test runners put their own loaders into NODE_OPTIONS; the programs under test run plain.
@@ -180,25 +209,24 @@ export class Daemon implements AsyncDisposable {
   }
 }
 
-/** Ports that are free now. The directory has to name them before the daemons bind them. */
+/**
+ * Ports that are free now. The directory has to name them before the daemons bind them, so they are taken
+ * from below the range that the kernel gives to outgoing connections.
+ */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    if (address === null || typeof address === "string") throw new TypeError("no port");
-    return address.port;
-  });
-  await Promise.all(
-    servers.map(async (server) => {
-      server.close();
-      await once(server, "close");
-    }),
-  );
+  const ports: number[] = [];
+  for (let tries = 0; ports.length < count; tries += 1) {
+    if (tries > 1_000) throw new Error("no free ports");
+    const port = 20_000 + randomInt(12_000);
+    if (!ports.includes(port) && (await canListen(port))) ports.push(port);
+  }
   return ports;
+}
+
+async function canListen(port: number): Promise<boolean> {
+  const server = createServer();
+  return await new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }

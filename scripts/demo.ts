@@ -1,0 +1,361 @@
+// The demo: a federation of real daemons on loopback, shown with the commands a person would type.
+
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  encodePrivateKeyPem,
+  formatPublicKey,
+  generateSecretKey,
+  publicKeyOf,
+} from "@whither/crypto";
+import { systemClock, systemRandom } from "@whither/runtime";
+import {
+  dpdYaml,
+  makeFederation,
+  RunningFederation,
+  type FederationFiles,
+  type FederationPlan,
+} from "../test/support/federation.js";
+import {
+  Daemon,
+  freePorts,
+  projectRoot,
+  run,
+  runOk,
+  whitherctlInProcess,
+  type Finished,
+} from "../test/support/processes.js";
+import { forgeRegistration } from "../test/support/forger.js";
+import { startTamperingDp } from "../test/support/tampering-dp.js";
+
+interface Person {
+  readonly csi: string;
+  readonly region: string;
+  readonly msps: readonly {
+    readonly id: string;
+    readonly preference: number;
+    readonly tags: readonly string[];
+  }[];
+}
+
+const plan = (rootZone: string): FederationPlan => ({
+  dps: [
+    { id: "dp-a.example", operator: "Operator A", jurisdiction: "DE", zones: ["de@dp-a.example"] },
+    { id: "dp-b.example", operator: "Operator B", jurisdiction: "GB", zones: ["gb@dp-b.example"] },
+    {
+      id: "dp-c.example",
+      operator: "Operator C",
+      jurisdiction: "CH",
+      zones: ["rest@dp-c.example", "mail@dp-c.example"],
+    },
+  ],
+  msps: [
+    { id: "wire.example", operator: "Operator W", bit: 0 },
+    { id: "chat.example", operator: "Operator X", bit: 1 },
+    { id: "video.example", operator: "Operator V", bit: 2 },
+  ],
+  rootZone,
+});
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const title = (text: string): void => say(`\n== ${text}`);
+
+interface Row {
+  readonly what: string;
+  readonly expected: string;
+  readonly seen: string;
+  readonly ok: boolean;
+}
+const table: Row[] = [];
+
+function record(what: string, expected: string, seen: string): void {
+  table.push({ what, expected, seen, ok: expected === seen });
+}
+
+/** Prints the command as a person would type it, runs it and shows what it printed. */
+async function show(files: FederationFiles, args: readonly string[]): Promise<Finished> {
+  say(`\n$ whither ${args.map((arg) => (/[\s;]/.test(arg) ? `'${arg}'` : arg)).join(" ")}`);
+  const done = await run("whither", args, { env: { WHITHER_CONFIG: files.clientConfig } });
+  process.stdout.write(done.stdout + done.stderr);
+  say(`(exit status ${String(done.status)})`);
+  return done;
+}
+
+async function readPeople(): Promise<readonly Person[]> {
+  const text = await readFile(join(projectRoot, "configs/demo/people.jsonl"), "utf8");
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Person); // the project's own file
+}
+
+/** Holder keys, accounts at the MSPs, and credentials of the prover for everybody who has an MSP. */
+async function prepareRegistrations(
+  files: FederationFiles,
+  people: readonly Person[],
+): Promise<string> {
+  const registered = people.filter((person) => person.msps.length > 0);
+  const requests: string[] = [];
+  for (const [i, { csi }] of registered.entries()) {
+    const secret = generateSecretKey((n) => systemRandom.bytes(n));
+    await writeFile(files.path("holders", `${i}.pem`), encodePrivateKeyPem(secret), {
+      mode: 0o600,
+    });
+    const method = csi.startsWith("tel:") ? "sms" : csi.startsWith("mailto:") ? "email" : "oidc";
+    requests.push(JSON.stringify({ csi, holder: formatPublicKey(publicKeyOf(secret)), method }));
+  }
+  for (const { id } of files.plan.msps) {
+    const accounts = registered.filter((person) => person.msps.some((msp) => msp.id === id));
+    await writeFile(
+      files.accounts(id),
+      accounts.map(({ csi }) => `${JSON.stringify(csi)}\n`).join(""),
+    );
+  }
+  await writeFile(files.path("requests.jsonl"), requests.join("\n"));
+  await issueCredentials(files, {
+    key: files.proverKey,
+    batch: "requests.jsonl",
+    out: "credentials.jsonl",
+  });
+  const credentials = (await readFile(files.path("credentials.jsonl"), "utf8")).trim().split("\n");
+  const lines = registered.map((person, i) =>
+    JSON.stringify({
+      credential: JSON.parse(credentials[i] ?? "{}") as unknown,
+      holder_key_file: `holders/${i}.pem`,
+      msps: person.msps,
+    }),
+  );
+  const batch = files.path("registrations.jsonl");
+  await writeFile(batch, `${lines.join("\n")}\n`);
+  await chmod(batch, 0o600);
+  return batch;
+}
+
+async function issueCredentials(
+  files: FederationFiles,
+  names: { readonly key: string; readonly batch: string; readonly out: string },
+): Promise<void> {
+  await whitherctlInProcess([
+    ...["credential", "issue", "--prover", files.proverId, "--prover-key", names.key],
+    ...["--batch", files.path(names.batch), "--out", files.path(names.out)],
+  ]);
+}
+
+async function registerEverybody(files: FederationFiles, people: readonly Person[]): Promise<void> {
+  const batch = await prepareRegistrations(files, people);
+  const count = people.filter((person) => person.msps.length > 0).length;
+  say(`$ whither register --batch registrations.jsonl --wait      (${count} people)`);
+  const started = systemClock.monotonicMs();
+  const printed = await runOk("whither", [
+    "register",
+    "--config",
+    files.clientConfig,
+    "--batch",
+    batch,
+    "--wait",
+  ]);
+  const last = printed.trim().split("\n").at(-1) ?? "";
+  say(`${last} in ${((systemClock.monotonicMs() - started) / 1000).toFixed(1)} s`);
+  record("registrations", `${count} registrations: ${count} done, 0 failed`, last);
+}
+
+/** One batch over everybody; compares with what was registered. */
+async function resolveEverybody(files: FederationFiles, people: readonly Person[]): Promise<void> {
+  await writeFile(files.path("contacts.txt"), people.map(({ csi }) => csi).join("\n"));
+  say(`$ whither -f contacts.txt +json      (${people.length} contacts, one batch, compact)`);
+  const started = systemClock.monotonicMs();
+  const done = await run("whither", [
+    "--config",
+    files.clientConfig,
+    "-f",
+    files.path("contacts.txt"),
+    "+json",
+  ]);
+  const answers = done.stdout
+    .trim()
+    .split("\n")
+    .map(
+      (line) => JSON.parse(line) as { csi: string; status: string; mappings: { msp: string }[] },
+    ); // documented keys
+  const right = people.filter((person, i) => {
+    const answer = answers[i];
+    const wanted = person.msps
+      .map(({ id }) => id)
+      .sort()
+      .join();
+    const got = answer?.mappings
+      .map(({ msp }) => msp)
+      .sort()
+      .join();
+    return (
+      answer?.csi === person.csi &&
+      wanted === got &&
+      answer.status === (wanted === "" ? "none" : "found")
+    );
+  });
+  const seconds = ((systemClock.monotonicMs() - started) / 1000).toFixed(1);
+  const absent = answers.filter(({ status }) => status === "none").length;
+  say(
+    `${right.length} of ${people.length} as registered, ${absent} of them proven absent, in ${seconds} s`,
+  );
+  record(
+    "address book, compact",
+    `${people.length} right, exit 0`,
+    `${right.length} right, exit ${String(done.status)}`,
+  );
+}
+
+async function expectStatus(
+  files: FederationFiles,
+  shown: { readonly what: string; readonly args: readonly string[]; readonly status: number },
+): Promise<Finished> {
+  const done = await show(files, shown.args);
+  record(shown.what, `exit ${shown.status}`, `exit ${String(done.status)}`);
+  return done;
+}
+
+/** The root is gone; the mirror that every client keeps still answers. */
+async function stopRoot(federation: RunningFederation): Promise<void> {
+  title("The root is stopped; lookups go on from the signed mirror");
+  await federation.rootd.stop();
+  say("$ kill rootd");
+  await expectStatus(federation.files, {
+    what: "root stopped, one MSP",
+    args: ["+493023125001", "+noall", "+comments", "+answer"],
+    status: 0,
+  });
+}
+
+/** A DP with its own key and certificate that flips one bit of each bucket. */
+async function catchLiar(federation: RunningFederation): Promise<void> {
+  title("A discovery provider that changes its answers is caught");
+  const { files } = federation;
+  const dp = files.dps.find(({ plan: { id } }) => id === "dp-b.example");
+  const [hidden] = await freePorts(1);
+  if (dp === undefined || hidden === undefined) throw new TypeError("no dp-b");
+  await federation.dpds.get(dp.plan.id)?.stop();
+  const config = files.path("dp-b-hidden.yaml");
+  await writeFile(
+    config,
+    dpdYaml({ files, dp: { ...dp, publicPort: hidden }, state: `${dp.plan.id}.state` }),
+  );
+  federation.dpds.set(dp.plan.id, await Daemon.start("whither-dpd", ["--config", config]));
+  {
+    await using liar = await startTamperingDp({
+      port: dp.publicPort,
+      upstreamPort: hidden,
+      certificateFile: files.path("pki", `${dp.plan.id}.pem`),
+      keyFile: files.path("pki", `${dp.plan.id}-key.pem`),
+      caFile: files.path("pki", "ca.pem"),
+    });
+    await expectStatus(files, { what: "tampering DP", args: ["+447700900001"], status: 3 });
+    say(`(it changed ${liar.tampered()} buckets)`);
+  }
+  await federation.restart(dp.plan.id);
+  await expectStatus(files, { what: "honest again", args: ["+447700900001", "+short"], status: 0 });
+}
+
+/** Registrations that lack one party's signature, shown to the DP by somebody who has the other keys. */
+async function refuseForgeries(files: FederationFiles): Promise<void> {
+  title("Forged registrations are refused by the DP");
+  const csi = "tel:+14155550142";
+  const zone = "rest@dp-c.example";
+  for (const [forged, code] of [
+    ["prover", "KEY_MISSING"],
+    ["msp", "KEY_MISSING"],
+    ["holder", "BAD_SIGNATURE"],
+  ] as const) {
+    const seen = await forgeRegistration({ files, csi, dpId: "dp-c.example", zone, forged });
+    say(`all signatures but the ${forged}'s, which is by another key: ${seen}`);
+    record(`forged ${forged}`, code, seen);
+  }
+  await expectStatus(files, { what: "the forged person", args: [csi], status: 1 });
+}
+
+function printTable(): void {
+  title("Summary");
+  const width = Math.max(...table.map(({ what }) => what.length));
+  for (const { what, expected, seen, ok } of table) {
+    say(
+      `${ok ? "ok  " : "FAIL"}  ${what.padEnd(width)}  ${ok ? seen : `expected ${expected}, got ${seen}`}`,
+    );
+  }
+}
+
+function printQueries(config: string): void {
+  const whither = `node packages/cli/dist/bin/whither.js --config ${config}`;
+  for (const query of ["+14155550123", "alice@example.org +trace", "+493023125002 +json"]) {
+    say(`  ${whither} ${query}`);
+  }
+}
+
+async function tour(federation: RunningFederation, people: readonly Person[]): Promise<void> {
+  const { files } = federation;
+  title("People register: prover, holder, MSP and DP each sign");
+  await registerEverybody(files, people);
+  title("An address book in one batch");
+  await resolveEverybody(files, people);
+  title("One person with one MSP");
+  await expectStatus(files, { what: "one MSP", args: ["+493023125001"], status: 0 });
+  title("One person with several, in their order");
+  await expectStatus(files, { what: "several MSPs", args: ["alice@example.org"], status: 0 });
+  title("Nobody, and the proof of it");
+  await expectStatus(files, { what: "proven absent", args: ["+493023125002"], status: 1 });
+  title("What each server was told");
+  await expectStatus(files, {
+    what: "trace without mirror",
+    args: ["+14155550123", "+trace", "+nomirror", "+noall", "+answer"],
+    status: 0,
+  });
+  await stopRoot(federation);
+  await catchLiar(federation);
+  await refuseForgeries(files);
+}
+
+/** A path that can be printed before it exists, for `--keep`. */
+async function makeKept(path: string): Promise<string> {
+  try {
+    await mkdir(path);
+  } catch (cause) {
+    throw new Error(`${path} exists: another demo runs there, or remove it`, { cause });
+  }
+  return path;
+}
+
+async function main(): Promise<void> {
+  const keep = process.argv.includes("--keep");
+  const started = systemClock.monotonicMs();
+  const kept = join(tmpdir(), "whither-demo");
+  const directory = keep ? await makeKept(kept) : await mkdtemp(`${kept}-`);
+  title("A federation: keys, certificates, manifests, registry, signed root");
+  const people = await readPeople();
+  const files = await makeFederation({
+    directory,
+    plan: plan(await readFile(join(projectRoot, "configs/root.zone.yaml"), "utf8")),
+  });
+  say(`made in ${directory}`);
+  const federation = await RunningFederation.start(files);
+  say("rootd and three dpds of different operators listen on loopback");
+  try {
+    await tour(federation, people);
+    printTable();
+    say(`${((systemClock.monotonicMs() - started) / 1000).toFixed(0)} s`);
+    if (keep) {
+      const rootd = await Daemon.start("whither-rootd", ["--config", files.rootdConfig]);
+      printQueries(files.clientConfig);
+      say("\nThe federation runs until you press Ctrl-C.");
+      await new Promise<void>((resolve) => process.once("SIGINT", () => resolve()));
+      await rootd.stop();
+    } else {
+      say("\n./scripts/demo --keep leaves it running and prints:");
+      printQueries(join(kept, "whither.yaml"));
+    }
+  } finally {
+    await federation.stop("SIGTERM");
+    await rm(directory, { recursive: true, force: true });
+  }
+  process.exitCode = table.every(({ ok }) => ok) ? 0 : 1;
+}
+
+await main();

@@ -2,6 +2,7 @@
 // leaves the others their fetch; when the last one leaves, the fetch is cancelled.
 
 import { abortError } from "@whither/runtime";
+import { asError } from "./failure.js";
 
 interface Flight<T> {
   readonly controller: AbortController;
@@ -39,7 +40,7 @@ export class Coalescer<T> {
         },
         (error: unknown) => {
           signal.removeEventListener("abort", onAbort);
-          reject(error);
+          reject(asError(error));
         },
       );
     });

@@ -7,6 +7,7 @@ import type { Clock, VoprfEngine } from "@whither/runtime";
 import { slotIndex, slotInput } from "@whither/zone";
 import { LRUCache } from "lru-cache";
 import { Coalescer } from "./coalescer.js";
+import { asError } from "./failure.js";
 import type { Peers, Server } from "./peers.js";
 import { tracingFailure, type ZoneQuery } from "./query.js";
 import { askServers, type ServerChoice } from "./servers.js";
@@ -148,7 +149,7 @@ export class Evaluations {
         if (batched !== undefined) waiting.resolve(batched);
       });
     } catch (error) {
-      for (const waiting of batch) waiting.reject(error as Error); // a DiscoveryError, or a defect unchanged
+      for (const waiting of batch) waiting.reject(asError(error));
     } finally {
       for (const { signal } of batch) signal.removeEventListener("abort", onLeave);
     }

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { DiscoveryError } from "@whither/protocol";
+import type { DiscoveryError } from "@whither/protocol";
 import { fixedBytes, makeRegistrationParties } from "@whither/testkit";
 import { contactOf, ScriptedZone, scriptedWorld } from "./scripted-zone.test.js";
 

@@ -83,6 +83,11 @@ export function withUpstream(error: DiscoveryError, upstream: string): Discovery
   });
 }
 
+/** What is no Error was never thrown by us: a defect, made one that has a stack. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new TypeError(`thrown: ${typeof thrown}`);
+}
+
 /** A failure that is no DiscoveryError is a defect: it is passed on, never turned into an answer. */
 export function requireDiscoveryError(error: unknown): DiscoveryError {
   if (isDiscoveryError(error)) return error;

@@ -18,7 +18,7 @@ import {
 } from "@whither/testkit";
 import { encodeArtefact, formatAnchors } from "@whither/zone";
 import { createResolver, parseCsi, type Csi, type ResolverOptions } from "./index.js";
-import { contactOf, ScriptedZone, voprf } from "./scripted-zone.test.js";
+import { codeOf, contactOf, ScriptedZone, voprf } from "./scripted-zone.test.js";
 
 const parties = makeRegistrationParties();
 const { nowSeconds, msps, mspSigners, dp, zone: zoneName } = parties;
@@ -182,9 +182,7 @@ describe("the public face", () => {
     }
     zone.serveAgain(head, signed);
     const second = await createResolver(options);
-    let code = "";
-    await second.lookup(parties.csi).catch((error: { code: string }) => (code = error.code));
-    expect(code).to.equal("ROLLBACK");
+    expect(await codeOf(second.lookup(parties.csi))).to.equal("ROLLBACK");
     await second.close();
     const third = await createResolver(options);
     expect(third.evidence().map((one) => one.code)).to.deep.equal(["ROLLBACK"]);
@@ -204,9 +202,7 @@ describe("the public face", () => {
       '{"version":1}',
     ]) {
       await writeFile(join(statePath, "heads.json"), content);
-      let code = "";
-      await createResolver(options).catch((error: { code: string }) => (code = error.code));
-      expect(code, content).to.equal("STORE_CORRUPT");
+      expect(await codeOf(createResolver(options)), content).to.equal("STORE_CORRUPT");
     }
   });
 
@@ -224,10 +220,7 @@ describe("the public face", () => {
       );
       expect(caught).to.be.instanceOf(TypeError);
     }
-    let code = "";
-    await createResolver({ anchors: join(folder, "none.json"), directory, ...injected }).catch(
-      (error: { code: string }) => (code = error.code),
-    );
-    expect(code).to.equal("CONFIG");
+    const missing = { anchors: join(folder, "none.json"), directory, ...injected };
+    expect(await codeOf(createResolver(missing))).to.equal("CONFIG");
   });
 });

@@ -5,7 +5,7 @@ import { DiscoveryError, type Csi, type MspId } from "@whither/protocol";
 import { furtherErrors } from "@whither/rpc";
 import { answerError, type Answer, type AnswerForm, type BatchItem } from "./answer.js";
 import type { Evidence } from "./evidence.js";
-import { failureStatus, requireDiscoveryError } from "./failure.js";
+import { asError, failureStatus, requireDiscoveryError } from "./failure.js";
 import { lookupAll } from "./lookup-all.js";
 import { checkLookupOptions, type LookupOptions } from "./options.js";
 import { Trace } from "./query.js";
@@ -56,7 +56,7 @@ export function createResolverOf(parts: ResolverParts): Resolver {
       try {
         if (given !== undefined) checkLookupOptions(given);
       } catch (error) {
-        return Promise.reject(error as Error); // a DiscoveryError or TypeError, unchanged
+        return Promise.reject(asError(error));
       }
       if (closing !== undefined) return Promise.reject(closed());
       const cached = cache.fresh(form, csi);

@@ -274,7 +274,7 @@ export class ScriptedZone {
     stream.send({
       id,
       response: { case: "evaluate", value: this.lies.evaluate?.(value) ?? value },
-    } as MessageInitShape<typeof ExchangeResponseSchema>);
+    });
   }
 
   #fetch(

@@ -11,7 +11,13 @@ import {
   type Scheduled,
 } from "@whither/runtime";
 import { LRUCache } from "lru-cache";
-import { isServersOwn, requireDiscoveryError, withUpstream, worstFailure } from "./failure.js";
+import {
+  asError,
+  isServersOwn,
+  requireDiscoveryError,
+  withUpstream,
+  worstFailure,
+} from "./failure.js";
 import type { Server } from "./peers.js";
 
 const firstTimeoutMs = 400;
@@ -206,7 +212,7 @@ function race<T>(given: AskServers<T>, ordered: readonly Server[]): Promise<T> {
           running -= 1;
           if (controller.signal.aborted) return;
           if (!(error instanceof DiscoveryError)) {
-            settle(() => reject(error as Error)); // a defect, unchanged
+            settle(() => reject(asError(error)));
             return;
           }
           const failure = withUpstream(error, server.key);

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { DiscoveryError } from "@whither/protocol";
 import { fixedBytes, makeRegistrationParties } from "@whither/testkit";
+import { encodeManifest } from "@whither/wire";
 import { contactOf, ScriptedZone, scriptedWorld } from "./scripted-zone.test.js";
 
 const parties = makeRegistrationParties();
@@ -23,6 +24,35 @@ async function twoHosts() {
   other.serve(world.network);
   return { one, other, ...world };
 }
+
+describe("a zone with two manifests", () => {
+  it("is asked under the one that its head names, whatever the order and though one is not served", async () => {
+    const successor = makeRegistrationParties({
+      manifest: {
+        version: 2,
+        voprfKeys: [
+          {
+            kid: fixedBytes("next kid", 4),
+            publicKey: parties.voprfKeys.publicKey,
+            notAfter: nowSeconds + 86_400,
+          },
+        ],
+      },
+    });
+    for (const served of [true, false]) {
+      for (const newestFirst of [true, false]) {
+        const zone = new ScriptedZone({ parties, contacts: [contactOf(parties)], fillers: 100 });
+        if (served) zone.successors.push(encodeManifest(successor.manifest));
+        const hashes = [successor.manifestSha256, parties.manifestSha256];
+        const authority = zone.authority({
+          manifestSha256: newestFirst ? hashes : hashes.toReversed(),
+        });
+        const { resolver } = await scriptedWorld({ zones: [zone], authorities: [authority] });
+        expect((await resolver.lookup(csi)).status).to.equal("found");
+      }
+    }
+  });
+});
 
 describe("a zone with two endpoints", () => {
   it("is found although one of them lies, and says who lied only if all do", async () => {

@@ -55,7 +55,7 @@ export class Trace {
   }
 
   get hops(): readonly HopRecord[] {
-    return this.#hops;
+    return [...this.#hops]; // a later hop of work left behind must not appear in an answer given out
   }
 
   get stats(): QueryStats {

@@ -111,6 +111,8 @@ interface Slot {
 export class ScriptedZone {
   readonly parties: RegistrationParties;
   readonly lies: Lies = {};
+  /** Payloads of manifests that are announced and not in use yet. */
+  readonly successors: Uint8Array[] = [];
   /** Requests in the order they came: what the DP could write down. */
   readonly asked: {
     readonly kind: string;
@@ -300,7 +302,12 @@ export class ScriptedZone {
       case "head":
         return { case: "head", value: { head } as never };
       case "manifest": {
-        const payload = encodeManifest(this.parties.manifest);
+        const { manifestSha256 } = request.value;
+        const announced = this.successors.find(
+          (one) =>
+            Buffer.compare(payloadSha256({ payload: one, signatures: [] }), manifestSha256) === 0,
+        );
+        const payload = announced ?? encodeManifest(this.parties.manifest);
         const object = { payload: this.lies.manifest?.(payload) ?? payload, signatures: [] };
         return { case: "manifest", value: { manifest: signedObjectToWire(object) } as never };
       }

@@ -68,9 +68,21 @@ export class ZoneViews {
     // Whoever waited for the same manifest has made the view by now: one view carries one newest head.
     const made = this.held(authority);
     if (made !== undefined) return made;
-    const view = createZoneView(authority, [current, ...others]);
+    const view = await this.#underHead(createZoneView(authority, [current, ...others]), query);
     this.#views.set(authority.zone, view);
     return view;
+  }
+
+  /** While one manifest succeeds another, the zone's head says which of them is in use, and so which VOPRF key. */
+  async #underHead(view: ZoneView, query: ZoneQuery): Promise<ZoneView> {
+    if (view.manifests.length === 1) return view;
+    const head = await this.head(view, query);
+    const used = view.manifests.find(({ manifest }) => manifest === head.manifest);
+    if (used === undefined) return view;
+    const others = view.manifests.filter((one) => one !== used);
+    const ordered = createZoneView(view.authority, [used, ...others]);
+    ordered.head = head;
+    return ordered;
   }
 
   /** The newest head held, or a fetched one. Throws as `accept`. */

@@ -1,6 +1,6 @@
 // Serves a router over grpc-js: TLS listener, limits, drain. A server interceptor takes every call over
 // before grpc-js makes a stream object of it, so that handlers work on its messages directly.
-import { Server } from "@grpc/grpc-js";
+import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
 import { DiscoveryError, limits as protocolLimits } from "@whither/protocol";
 import { silentLogger, systemClock } from "@whither/runtime";
 import type { Clock, Logger } from "@whither/runtime";
@@ -74,6 +74,8 @@ const keepaliveTimeoutMs = 20_000;
 export function createRpcServer(options: RpcServerOptions): RpcServer {
   const limits = { ...defaultServerLimits, ...options.limits };
   const { clock = systemClock, logger = silentLogger, clients } = options;
+  // A server's stderr is its log, one JSON object a line; every failure reaches it through our own errors.
+  setLogVerbosity(logVerbosity.NONE);
   const router = createRouter({
     services: options.services,
     interceptors: [

@@ -70,3 +70,10 @@ export type {
   RegistrationOptions,
 } from "./federation-people.js";
 export { testIdentity } from "./federation-identity.js";
+export {
+  directoryWorldAddress,
+  makeArtefact,
+  makeDirectoryWorld,
+  outcomeOfLater,
+} from "./directory-world.js";
+export type { DirectoryWorld, DirectoryWorldOptions } from "./directory-world.js";

@@ -34,6 +34,7 @@ export interface BodiesOptions {
 }
 
 const entryOverheadBytes = 300;
+const none = new Uint8Array();
 
 export class Bodies {
   readonly #options: BodiesOptions;
@@ -48,7 +49,7 @@ export class Bodies {
     });
   }
 
-  /** The body that the entry names. Throws BOGUS if the server's bytes have another hash. */
+  /** The body that the entry names. Throws BOGUS if any of the server's bytes have another hash. */
   async body(
     view: ZoneView,
     { held, entry }: { readonly held: HeldBucket; readonly entry: Entry },
@@ -61,7 +62,7 @@ export class Bodies {
     const asked = Math.min(held.bucket.count, limits.decoyBodies);
     const told = `${asked} body ${asked === 1 ? "hash" : "hashes"}, no identity`;
     const fetch = (signal: AbortSignal): Promise<Fetched> =>
-      this.#fetch(view, { held, entry }, { ...query, signal });
+      this.#fetch(view, { held, entry }, { patient: query.patient, signal });
     const flight = this.#flights.run(`${view.zone} ${key}`, fetch, query);
     const fetched = await tracingFailure(query, told, flight);
     query.spend("bytes", fetched.bytesIn);
@@ -82,7 +83,7 @@ export class Bodies {
   async #fetch(
     view: ZoneView,
     { held, entry }: { readonly held: HeldBucket; readonly entry: Entry },
-    query: ZoneQuery,
+    { patient, signal }: { readonly patient: boolean; readonly signal: AbortSignal },
   ): Promise<Fetched> {
     const { peers, choice, clock, secret } = this.#options;
     const vhashes = bodiesToAsk({ bucket: held.bucket, wanted: entry, secret });
@@ -92,8 +93,8 @@ export class Bodies {
       choice,
       clock,
       servers: view.anonymous,
-      signal: query.signal,
-      patient: query.patient,
+      signal,
+      patient,
       ask: async (server, options) => {
         const received = await peers.fetch(server, { case: "bodies", value }, options);
         const { response, ...cost } = received;
@@ -107,10 +108,11 @@ export class Bodies {
             `bodies: asked for ${vhashes.length}, got ${bodies.length}`,
           );
         }
-        if (!equalBytes(sha256(wanted), entry.vhash)) {
+        // All of them alike: a server that spoils one would else see from what follows whether it was wanted.
+        if (!bodies.every((body, at) => equalBytes(sha256(body), vhashes[at] ?? none))) {
           throw new DiscoveryError("BOGUS", "body does not match its hash");
         }
-        // Copied: a view would keep the other 31 alive. Those are looked at by nobody.
+        // Copied: a view would keep the other 31 alive. Those are opened by nobody.
         return { body: wanted.slice(), server, ...cost };
       },
     });

@@ -361,8 +361,9 @@ export class ScriptedZone {
   }
 
   #fill(random: Random): void {
-    const [idx, masked, vhash] = [random.bytes(16), random.bytes(12), random.bytes(32)] as const;
-    this.#bodies.set(hex(vhash), random.bytes(64));
+    const [idx, masked, body] = [random.bytes(16), random.bytes(12), random.bytes(64)] as const;
+    const vhash = payloadSha256({ payload: body, signatures: [] });
+    this.#bodies.set(hex(vhash), body);
     this.#slots.push({ idx, entry: encodeEntry({ idx, since: 1, masked, vhash }) });
   }
 

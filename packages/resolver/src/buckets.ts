@@ -1,8 +1,13 @@
 // Buckets over the anonymous path: fetched by prefix, verified up to the signed head, held as received
 // (protocol.md section 4). One bucket proves presence and absence for every idx with its prefix.
 
-import { toHex } from "@whither/crypto";
-import { bucketPrefix, verifyBucket, type Entry, type VerifiedBucket } from "@whither/zone";
+import {
+  bucketIndex,
+  bucketPrefix,
+  verifyBucket,
+  type Entry,
+  type VerifiedBucket,
+} from "@whither/zone";
 import type { Manifest } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
@@ -38,6 +43,13 @@ interface Fetched {
   readonly rttMs: number;
 }
 
+/** A bucket by depth and prefix, and its key in the cache. */
+interface Place {
+  readonly b: number;
+  readonly prefix: Uint8Array;
+  readonly key: string;
+}
+
 export interface BucketsOptions {
   readonly peers: Peers;
   readonly choice: ServerChoice;
@@ -64,8 +76,7 @@ export class Buckets {
   /** Looks an idx up in its bucket. Throws BOGUS and what `ZoneViews.accept` throws. */
   async look(view: ZoneView, idx: Uint8Array, query: ZoneQuery): Promise<Looked> {
     const { head } = view.head ?? (await this.#options.views.head(view, query));
-    const prefix = bucketPrefix(idx, head.b);
-    const key = bucketKey(view, head.b, prefix);
+    const key = bucketKey(view, head.b, bucketIndex(idx, head.b));
     const held = query.refresh ? undefined : this.#fresh(key, idx);
     if (held !== undefined) {
       report(query, {
@@ -78,19 +89,21 @@ export class Buckets {
     }
     query.spend("rpc");
     const told = `${head.b} bits of an index, no identity`;
+    const place = { b: head.b, prefix: bucketPrefix(idx, head.b), key };
     const fetch = (signal: AbortSignal): Promise<Fetched> =>
-      this.#fetch(view, { b: head.b, prefix, key }, { ...query, signal });
+      this.#fetch({ view, place, signal }, query);
     const fetched = await tracingFailure(query, told, this.#flights.run(key, fetch, query));
     query.spend("bytes", fetched.bytesIn);
     query.trace.rpc(fetched);
-    report(query, { ...fetched, from: fetched.server.key, told });
-    const entry = fetched.held.bucket.find(idx);
-    return { held: fetched.held, entry, stale: this.#isStale(fetched.held) };
+    const { held: got, server, rttMs } = fetched;
+    report(query, { held: got, from: server.key, told, rttMs });
+    const entry = got.bucket.find(idx);
+    return { held: got, entry, stale: this.#isStale(got) };
   }
 
   /** Drops a bucket whose body is not served any more: a newer one names another. */
   forget(view: ZoneView, idx: Uint8Array, { b }: { readonly b: number }): void {
-    this.#held.delete(bucketKey(view, b, bucketPrefix(idx, b)));
+    this.#held.delete(bucketKey(view, b, bucketIndex(idx, b)));
   }
 
   /** A held bucket, if it is young enough for what it says about this idx. */
@@ -108,16 +121,25 @@ export class Buckets {
   }
 
   async #fetch(
-    view: ZoneView,
-    place: { readonly b: number; readonly prefix: Uint8Array; readonly key: string },
+    {
+      view,
+      place,
+      signal,
+    }: {
+      readonly view: ZoneView;
+      readonly place: Place;
+      readonly signal: AbortSignal;
+    },
     query: ZoneQuery,
   ): Promise<Fetched> {
-    const first = await this.#ask(view, view.anonymous, place, query);
+    const ask = (servers: readonly Server[]): Promise<Fetched> =>
+      this.#ask({ view, servers, place, signal }, query);
+    const first = await ask(view.anonymous);
     const others = view.anonymous.filter(({ key }) => key !== first.server.key);
     let newest = first;
     if (this.#isStale(first.held) && others.length > 0) {
       // One more try elsewhere; what cannot be had does not hide what is there.
-      const other = await this.#ask(view, others, place, query).catch(() => undefined);
+      const other = await ask(others).catch(() => undefined);
       if (other !== undefined && other.held.head.head.time > first.held.head.head.time)
         newest = other;
     }
@@ -125,33 +147,42 @@ export class Buckets {
     return newest;
   }
 
-  async #ask(
-    view: ZoneView,
-    servers: readonly Server[],
-    { b, prefix }: { readonly b: number; readonly prefix: Uint8Array },
+  #ask(
+    {
+      view,
+      servers,
+      place,
+      signal,
+    }: {
+      readonly view: ZoneView;
+      readonly servers: readonly Server[];
+      readonly place: Place;
+      readonly signal: AbortSignal;
+    },
     query: ZoneQuery,
   ): Promise<Fetched> {
     const { peers, choice, clock, views } = this.#options;
     const { zone, kid } = view;
-    return await askServers({
+    const { b, prefix } = place;
+    const request = { case: "bucket", value: { zone, kid, b, prefix } } as const;
+    return askServers({
       choice,
       clock,
       servers,
-      signal: query.signal,
+      signal,
       patient: query.patient,
       ask: async (server, options) => {
         const askedMs = clock.monotonicMs();
-        const request = { case: "bucket", value: { zone, kid, b, prefix } } as const;
-        const { response, ...cost } = await peers.fetch(server, request, options);
-        choice.answered(server.key, cost.rttMs);
+        const received = await peers.fetch(server, request, options);
+        const { response, bytesIn, bytesOut, rttMs } = received;
+        choice.answered(server.key, rttMs);
         if (response.case !== "bucket") throw crossed();
-        const { count, entries, siblings } = response.value;
-        const object = signedObjectFromWire(response.value.head);
-        const head = views.accept(view, object, query, { askedMs });
-        const place = { zone, kid, b, prefix };
-        const bucket = verifyBucket({ ...place, count, entries, siblings, head: head.head });
-        const held = { bucket, head, fetchedMs: clock.monotonicMs(), bytes: cost.bytesIn };
-        return { held, server, ...cost };
+        const { count, entries, siblings, head: signed } = response.value;
+        const head = views.accept(view, signedObjectFromWire(signed), query, { askedMs });
+        const answer = { zone, kid, b, prefix, count, entries, siblings, head: head.head };
+        const bucket = verifyBucket(answer);
+        const held = { bucket, head, fetchedMs: clock.monotonicMs(), bytes: bytesIn };
+        return { held, server, bytesIn, bytesOut, rttMs };
       },
     });
   }
@@ -182,8 +213,8 @@ function report(
   });
 }
 
-function bucketKey(view: ZoneView, b: number, prefix: Uint8Array): string {
-  return `${view.zone} ${view.kidHex} ${b} ${toHex(prefix)}`;
+function bucketKey(view: ZoneView, b: number, index: number): string {
+  return `${view.zone} ${view.kidHex} ${b} ${index}`;
 }
 
 /** How long what a bucket says may be repeated without asking (protocol.md section 8). */

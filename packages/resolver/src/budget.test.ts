@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { limits } from "@whither/protocol";
 import { outcomeOf } from "@whither/testkit";
-import { createWorkBudget, type Spend, type WorkKind } from "./budget.js";
+import { WorkBudget, type Spend, type WorkKind } from "./budget.js";
 
 /** How many units can be taken one by one. */
 function capacity(spend: Spend, kind: WorkKind): number {
@@ -16,7 +16,7 @@ function capacity(spend: Spend, kind: WorkKind): number {
 }
 
 describe("work budget", () => {
-  const make = () => createWorkBudget({ bytesPerZoneMax: 100 });
+  const make = () => new WorkBudget({ bytesPerZoneMax: 100 });
 
   it("is one for all zones in RPCs, referrals and ports", () => {
     const cases = [

@@ -9,13 +9,6 @@ export type WorkKind = "rpc" | "referral" | "port" | "verification" | "bytes";
 /** Takes `n` units (1 unless told) from a budget, before the work is done. Throws BUDGET. */
 export type Spend = (kind: WorkKind, n?: number) => void;
 
-export interface WorkBudget {
-  /** What one zone may use: rpcs, referrals and ports come from the query, the rest is the zone's own. */
-  zone(): Spend;
-  /** The directory's part: verifications grow with the referrals. */
-  readonly directory: Spend;
-}
-
 export interface WorkBudgetOptions {
   readonly bytesPerZoneMax: number;
 }
@@ -23,31 +16,52 @@ export interface WorkBudgetOptions {
 /** Node and covering node of a referral, and their share of key set and head. */
 const verificationsPerReferral = 4;
 
-export function createWorkBudget({ bytesPerZoneMax }: WorkBudgetOptions): WorkBudget {
-  const left = {
-    rpc: limits.queryRpcsMax as number,
-    referral: limits.queryReferralsMax as number,
-    port: limits.queryPortsMax as number,
-  };
-  const part = (verifications: number): Spend => {
-    const own = { verification: verifications, bytes: bytesPerZoneMax };
-    return (kind, n = 1) => {
-      const pool: Partial<Record<WorkKind, number>> =
-        kind === "verification" || kind === "bytes" ? own : left;
-      const rest = (pool[kind] ?? 0) - n;
-      if (rest < 0) throw new DiscoveryError("BUDGET", `query: no ${kind} left`);
-      pool[kind] = rest;
-    };
-  };
-  return {
+export class WorkBudget {
+  readonly #bytesPerZoneMax: number;
+  #rpcs = 0;
+  #referrals = 0;
+  #ports = 0;
+  /** The directory's part: verifications grow with the referrals. */
+  readonly directory: Spend;
+
+  constructor({ bytesPerZoneMax }: WorkBudgetOptions) {
+    this.#bytesPerZoneMax = bytesPerZoneMax;
+    const perReferral = verificationsPerReferral * limits.queryReferralsMax;
+    this.directory = this.#part(limits.queryVerificationsPerZone + perReferral);
+  }
+
+  /** What one zone may use: rpcs, referrals and ports come from the query, the rest is the zone's own. */
+  zone(): Spend {
     // A slot's verifications follow from its mappings, and a slot has at most eight.
-    zone: () =>
-      part(
-        limits.queryVerificationsPerZone +
-          limits.queryVerificationsPerMapping * limits.mappingsPerSlotMax,
-      ),
-    directory: part(
-      limits.queryVerificationsPerZone + verificationsPerReferral * limits.queryReferralsMax,
-    ),
-  };
+    const perMapping = limits.queryVerificationsPerMapping * limits.mappingsPerSlotMax;
+    return this.#part(limits.queryVerificationsPerZone + perMapping);
+  }
+
+  #part(verificationsMax: number): Spend {
+    let verifications = 0;
+    let bytes = 0;
+    return (kind, n = 1) => {
+      switch (kind) {
+        case "rpc":
+          this.#rpcs = within(kind, this.#rpcs + n, limits.queryRpcsMax);
+          return;
+        case "referral":
+          this.#referrals = within(kind, this.#referrals + n, limits.queryReferralsMax);
+          return;
+        case "port":
+          this.#ports = within(kind, this.#ports + n, limits.queryPortsMax);
+          return;
+        case "verification":
+          verifications = within(kind, verifications + n, verificationsMax);
+          return;
+        case "bytes":
+          bytes = within(kind, bytes + n, this.#bytesPerZoneMax);
+      }
+    };
+  }
+}
+
+function within(kind: WorkKind, used: number, most: number): number {
+  if (used > most) throw new DiscoveryError("BUDGET", `query: no ${kind} left`);
+  return used;
 }

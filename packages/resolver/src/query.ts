@@ -3,23 +3,19 @@
 
 import { isDiscoveryError, type Csi, type Prefix, type ZoneName } from "@whither/protocol";
 import type { AnswerForm, HopRecord, QueryStats } from "./answer.js";
-import type { Spend, WorkBudget, WorkKind } from "./budget.js";
+import type { Spend, WorkKind } from "./budget.js";
 
-export interface Query {
+/** One contact at one zone. */
+export interface ZoneQuery {
   readonly csi: Csi;
   readonly form: AnswerForm;
   readonly signal: AbortSignal;
-  readonly budget: WorkBudget;
   readonly trace: Trace;
   /** A batch waits where a server limits it; a single lookup fails. */
   readonly patient: boolean;
   readonly checkingDisabled: boolean;
   /** Asks for buckets anew; what is secret or immutable is not fetched twice all the same. */
   readonly refresh: boolean;
-}
-
-/** The part of a query that concerns one zone. */
-export interface ZoneQuery extends Query {
   readonly zone: ZoneName;
   readonly prefix: Prefix;
   readonly spend: Spend;

@@ -8,11 +8,11 @@ import { abortError, deadlineSignal } from "@whither/runtime";
 import type { Answer, AnswerForm, AnswerWarning } from "./answer.js";
 import type { CachedAnswer } from "./answer-cache.js";
 import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
-import { createWorkBudget, type WorkKind } from "./budget.js";
+import { WorkBudget, type WorkKind } from "./budget.js";
 import { failureStatus } from "./failure.js";
 import { failedOutcome, mergeOutcomes, unassigned, type Outcome, type Result } from "./merge.js";
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
-import type { Query, Trace } from "./query.js";
+import type { Trace, ZoneQuery } from "./query.js";
 import { askZone, type ZoneLookupParts } from "./zone-lookup.js";
 
 export interface ResolutionParts extends ZoneLookupParts, AnsweringParts {
@@ -126,7 +126,7 @@ async function ask<F extends AnswerForm>(
   const timeoutMs = options.timeoutMs ?? (patient ? batchTimeoutMs : limits.queryTimeoutMs);
   using deadline = deadlineSignal(clock, timeoutMs, options.signal);
   const { signal } = deadline;
-  const budget = createWorkBudget({ bytesPerZoneMax: bytesPerZone(form) });
+  const budget = new WorkBudget({ bytesPerZoneMax: bytesPerZone(form) });
   const spend = (kind: WorkKind, n: number): void => {
     budget.directory(kind, n);
     trace.directory(kind, n);
@@ -142,21 +142,23 @@ async function ask<F extends AnswerForm>(
     const denied = { serial, ttlSeconds, registryVersion: registry.version };
     return { prefix, result: unassigned(form, denied) };
   }
-  const query: Query = {
-    csi,
-    form,
-    signal,
-    budget,
-    trace,
-    patient,
-    checkingDisabled: options.checkingDisabled === true,
-    refresh: options.refresh === true,
-  };
+  const { checkingDisabled = false, refresh = false } = options;
   const outcomes = await Promise.all(
     authorities.map(async (authority): Promise<Outcome> => {
-      const zoneQuery = { ...query, zone: authority.zone, prefix, spend: budget.zone() };
+      const query: ZoneQuery = {
+        csi,
+        form,
+        signal,
+        trace,
+        patient,
+        checkingDisabled,
+        refresh,
+        zone: authority.zone,
+        prefix,
+        spend: budget.zone(),
+      };
       try {
-        return { authority, result: await askZone(parts, { authority, registry }, zoneQuery) };
+        return { authority, result: await askZone(parts, { authority, registry }, query) };
       } catch (error) {
         const outcome = failedOutcome(authority, error);
         noteFailure(trace, prefix, outcome);

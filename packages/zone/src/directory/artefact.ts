@@ -16,7 +16,7 @@ import { verifyTrust, type DirectoryMark, type DirectoryTrust } from "./trust.js
 import { DirectoryVerifier } from "./verify.js";
 
 /** Largest message of a Transfer, in bytes (directory.proto). */
-export const transferMessageBytesMax = 256 * 1024;
+const transferMessageBytesMax = 256 * 1024;
 /** Size at which a further object begins a new message, in bytes: decoding one takes 2 ms, not 20. */
 const messageBytesTarget = 32 * 1024;
 /** Octets of a signed object beyond its payload and signatures, and of one signature: tags, lengths. */
@@ -130,7 +130,7 @@ export function decodeArtefact(bytes: Uint8Array): DirectoryObjects {
 }
 
 /** A message after the first. Throws INVALID_DATA. */
-export function readFurther(message: Uint8Array): TransferChunk {
+function readFurther(message: Uint8Array): TransferChunk {
   const chunk = decodeTransferChunk(message);
   checkFurther(chunk);
   return chunk;

@@ -16,7 +16,7 @@ import { verifySigned, type SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
 
 /** Largest payload of one signed object, in bytes: a node of 8 authorities with 13 endpoints fits. */
-export const directoryObjectBytesMax = 192 * 1024;
+const directoryObjectBytesMax = 192 * 1024;
 
 /** What must never go backwards: kept over restarts. */
 export interface DirectoryMark {
@@ -130,7 +130,7 @@ export function checkObjectSize(record: string, { payload }: SignedObject): void
   }
 }
 
-export function isSame(a: SignedObject, b: SignedObject): boolean {
+function isSame(a: SignedObject, b: SignedObject): boolean {
   return (
     equalBytes(a.payload, b.payload) &&
     a.signatures.length === b.signatures.length &&

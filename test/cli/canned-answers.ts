@@ -175,11 +175,15 @@ function asCompact(answer: Answer<"verbose">): Answer<"compact"> {
   };
 }
 
-const statuses = { BOGUS: "bogus", ROLLBACK: "bogus", LIMITED: "refused" } as const;
+const statuses: Readonly<Partial<Record<string, FailedAnswer["status"]>>> = {
+  BOGUS: "bogus",
+  ROLLBACK: "bogus",
+  LIMITED: "refused",
+};
 
 function failed(error: DiscoveryError): FailedAnswer {
   const { code, number, text, upstream = "" } = error;
-  const status = statuses[code as keyof typeof statuses] ?? "unreachable";
+  const status = statuses[code] ?? "unreachable";
   const errors = [{ code, number, text, upstream }];
   return {
     status,

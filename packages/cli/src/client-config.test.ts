@@ -23,7 +23,7 @@ describe("configuration of whither", () => {
 
   it("takes the documented file with every commented line switched on", async () => {
     const text = await readFile(new URL("../../../configs/whither.yaml", import.meta.url), "utf8");
-    const all = parse(text.replace(/^# ((?:region|own_msp|msps):|  - )/gm, "$1"));
+    const all = parse(text.replace(/^# ((?:region|own_msp|msps):| {2}- )/gm, "$1"));
     expect([all.region, all.own_msp, all.msps[0]?.accounts]).to.deep.equal([
       "DE",
       "wire.example",

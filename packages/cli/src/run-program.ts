@@ -10,6 +10,9 @@ export interface RunOptions {
   readonly statusOf?: (error: DiscoveryError) => number;
 }
 
+/** Columns of a help text, wherever it is printed: a transcript must not depend on the window. */
+const helpWidth = 100;
+
 /**
  * Parses `args` and runs the command. Resolves to the exit status: 0, 1 or `statusOf` for a failure,
  * 2 for wrong usage, or what the command asked for.
@@ -22,6 +25,8 @@ export async function runProgram(
   const output = {
     writeOut: (text: string) => void terminal.stdout.write(text),
     writeErr: (text: string) => void terminal.stderr.write(text),
+    getOutHelpWidth: () => helpWidth,
+    getErrHelpWidth: () => helpWidth,
     outputError: (text: string, write: (text: string) => void) => write(commanderError(text)),
   };
   for (const command of [program, ...descendants(program)]) {

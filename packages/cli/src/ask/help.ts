@@ -1,7 +1,5 @@
 // `whither --help`: enough for somebody who has never used it.
 
-import { limits } from "@whither/protocol";
-
 export const helpText = `whither asks by which messaging providers somebody can be reached, and proves the answer.
 
 Usage:
@@ -48,6 +46,3 @@ Examples:
   whither acct:bob@video.example +short
   whither -f contacts.txt +json > answers.jsonl
 `;
-
-/** The default that the help names; a test compares the two. */
-export const helpTimeoutSeconds = limits.queryTimeoutMs / 1000;

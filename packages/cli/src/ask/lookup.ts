@@ -8,16 +8,13 @@ import {
   type FailedAnswer,
   type HopRecord,
   type LookupOptions,
-  type Resolver,
 } from "@whither/resolver";
 import { furtherErrors } from "@whither/rpc";
 import type { Clock } from "@whither/runtime";
+import type { AskedResolver } from "../whither-run.js";
 import type { Input } from "./inputs.js";
 import type { Query } from "./query-arguments.js";
 import type { Report } from "./report.js";
-
-/** The part of a resolver that `whither` uses; tests hand in canned answers. */
-export type AskedResolver = Pick<Resolver, "lookup" | "lookupAll" | "close">;
 
 export interface LookupParts {
   readonly resolver: AskedResolver;

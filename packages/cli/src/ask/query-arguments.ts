@@ -34,11 +34,6 @@ export interface Query {
   readonly hops: number | undefined;
 }
 
-export type ParsedWords =
-  | { readonly kind: "help" }
-  | { readonly kind: "version" }
-  | { readonly kind: "query"; readonly query: Query };
-
 const triesDefault = 2;
 const timeoutMs = { min: 50, max: 60_000 } as const;
 
@@ -101,7 +96,7 @@ const values: Readonly<Record<string, Value>> = {
 export const optionNames: readonly string[] = [...Object.keys(flags), ...Object.keys(values)];
 
 /** Throws UsageError for what is no query, and NOT_AVAILABLE for options of later versions. */
-export function parseWords(args: readonly string[]): ParsedWords {
+export function parseWords(args: readonly string[]): Query {
   const draft: Draft = {
     identifiers: [],
     file: undefined,
@@ -125,8 +120,6 @@ export function parseWords(args: readonly string[]): ParsedWords {
   const words = args[Symbol.iterator]();
   for (const word of words) {
     if (word === "--") identifiers.push(...words);
-    else if (word === "-h" || word === "--help" || word === "+help") return { kind: "help" };
-    else if (word === "-V" || word === "--version") return { kind: "version" };
     else if (/^\+[a-z]/i.test(word)) applyOption(draft, { word, name: word.slice(1) });
     else if (word.startsWith("--")) applyOption(draft, { word, name: word.slice(2), words });
     else if (word === "-f") applyOption(draft, { word, name: "file", words });
@@ -137,7 +130,7 @@ export function parseWords(args: readonly string[]): ParsedWords {
   if (identifiers.length === 0 && draft.file === undefined) {
     throw new UsageError("identifier: expected at least one, got none", "whither --help shows how");
   }
-  return { kind: "query", query: { ...draft, identifiers } };
+  return { ...draft, identifiers };
 }
 
 /** `name`, `noname`, `name=value`; after `--` the value may be the next word. */

@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { DiscoveryError } from "@whither/protocol";
-import type { WhitherRun } from "../ask/program.js";
+import type { WhitherRun } from "../whither-run.js";
 import { statusOfFailure } from "../exit-status.js";
 import { runProgram } from "../run-program.js";
 import { cliVersion } from "../version.js";

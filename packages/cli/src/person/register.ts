@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { z } from "zod";
 import { limits, parseCsi, parseMspId, parseZoneName, type ZoneName } from "@whither/protocol";
 import { systemClock } from "@whither/runtime";
-import type { WhitherRun } from "../ask/program.js";
+import type { WhitherRun } from "../whither-run.js";
 import { ExitTally } from "../ask/report.js";
 import { readClientConfig } from "../client-config.js";
 import { credentialFileSchema, readCredential } from "../credential-file.js";

@@ -11,7 +11,7 @@ import {
 import { formatPublicKey } from "@whither/crypto";
 import { readFileBounded, systemClock } from "@whither/runtime";
 import { nodeVerifier, openArtefact, verifyCredential } from "@whither/zone";
-import type { WhitherRun } from "../ask/program.js";
+import type { WhitherRun } from "../whither-run.js";
 import { readClientConfig, type ClientConfig } from "../client-config.js";
 import { readCredential } from "../credential-file.js";
 import { jsonOption } from "../options.js";

@@ -3,9 +3,12 @@
 
 import {
   compareLabels,
+  isDiscoveryError,
   parentPrefix,
+  parsePrefix,
   prefixesOfCsi,
   prefixLabels,
+  type Node,
   type Prefix,
 } from "@whither/protocol";
 import {
@@ -50,7 +53,7 @@ export function unverifiedDirectory(objects: DirectoryObjects): VerifiedArtefact
   const { rootKeys: rootKeysObject, head: headObject } = objects;
   const head = decodeDirectoryHead(headObject.payload);
   const rootKeys = decodeRootKeys(rootKeysObject.payload);
-  const nodes = objects.nodes.map((object) => ({ node: decodeNode(object.payload), object }));
+  const nodes = objects.nodes.map((object) => ({ node: readNode(object.payload), object }));
   const records = objects.records.map((object) => {
     return { record: decodeRegistryRecord(object.payload), object };
   });
@@ -75,6 +78,28 @@ export function unverifiedDirectory(objects: DirectoryObjects): VerifiedArtefact
     objects: () => objects,
   };
   return { directory, messages: encodeTransfer(objects) };
+}
+
+/** What a strict reader refuses is served all the same, under the prefix that it begins with. */
+function readNode(payload: Uint8Array): Node {
+  try {
+    return decodeNode(payload);
+  } catch (error) {
+    if (!isDiscoveryError(error)) throw error;
+  }
+  // Field 1 of Node: tag, length, text.
+  const text = new TextDecoder().decode(payload.subarray(2, 2 + (payload[1] ?? 0)));
+  return {
+    prefix: parsePrefix(text),
+    disposition: "unassigned",
+    firstChild: "",
+    nextSibling: "",
+    authorities: [],
+    ttlSeconds: 0,
+    notBefore: 0,
+    notAfter: 0,
+    serial: 0,
+  };
 }
 
 /** The closest node there is, and the last sibling before the label that is not there. */

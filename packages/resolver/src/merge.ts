@@ -38,7 +38,7 @@ export interface Merged<F extends AnswerForm = AnswerForm> {
 }
 
 /** What counts of all that was found. */
-export interface Content<F extends AnswerForm = AnswerForm> {
+interface Content<F extends AnswerForm = AnswerForm> {
   /** The mappings that count, in order, from the bytes that are kept. */
   readonly decode: () => readonly AnswerMapping<F>[];
   /** Bytes that `decode` keeps. */

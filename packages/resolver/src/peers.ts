@@ -52,7 +52,7 @@ export type FetchAsk =
       readonly case: "manifest";
       readonly value: { readonly zone: string; readonly manifestSha256: Uint8Array };
     };
-export interface BucketAsk {
+interface BucketAsk {
   readonly zone: string;
   readonly kid: Uint8Array;
   readonly b: number;

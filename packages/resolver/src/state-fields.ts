@@ -6,7 +6,7 @@ import { DiscoveryError } from "@whither/protocol";
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
 
-export function stateCorrupt(cause?: unknown): DiscoveryError {
+function stateCorrupt(cause?: unknown): DiscoveryError {
   return new DiscoveryError("STORE_CORRUPT", "a resolver state file is damaged", { cause });
 }
 

@@ -163,6 +163,8 @@ describe("parseYaml", () => {
     ["an unclosed quote", 'state: "x\n', "dpd.yaml:2: "],
     ["a second document", `${good}---\na: 1\n`, "dpd.yaml:7: "],
     ["an unknown tag", good.replace("30s", "!x 30s"), "dpd.yaml:3: "],
+    ["an anchor on a mapping", "a: &x\n  b: 1\n", "dpd.yaml:2: got the anchor &x"],
+    ["a tag on a list", "a: !!seq\n  - 1\n", "dpd.yaml:2: got the tag"],
     ["an unresolved alias", good.replace("30s", "*none"), "dpd.yaml:3: "],
     ["a list as key", "? [1, 2]\n: 3\n", "dpd.yaml:1: "],
   ];

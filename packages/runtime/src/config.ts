@@ -2,7 +2,7 @@
 // wrong units and values out of range stop the start, all named at once with file and line. No
 // anchors, aliases, tags or duplicate keys: what is read is what stands there.
 import { dirname, resolve } from "node:path";
-import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
 import type { Document, Node } from "yaml";
 import type { z } from "zod";
 import { configError, formatKeyPath, formatValue, type ConfigIssue } from "./config-issues.js";
@@ -98,15 +98,19 @@ function refusedNodes({ path: file, document, lines }: Source): ConfigIssue[] {
     const line = lines.linePos(node.range?.[0] ?? 0).line;
     issues.push({ file, line, key: "", got, expected });
   };
+  const refuseProperties = (node: Node): void => {
+    if (!isAlias(node) && node.anchor !== undefined) refuse(node, `the anchor &${node.anchor}`);
+    if (node.tag !== undefined) refuse(node, `the tag ${node.tag}`);
+  };
+  // `visit` calls the most specific visitor only, so each kind of node looks at its own properties.
   visit(document, {
     Alias: (_key, node) => {
       refuse(node, `the alias *${node.source}`);
     },
-    Value: (_key, node) => {
-      if (node.anchor !== undefined) refuse(node, `the anchor &${node.anchor}`);
-      if (node.tag !== undefined) refuse(node, `the tag ${node.tag}`);
-    },
+    Scalar: (_key, node) => refuseProperties(node),
+    Seq: (_key, node) => refuseProperties(node),
     Map: (_key, map) => {
+      refuseProperties(map);
       const seen = new Set<string>();
       for (const { key } of map.items) {
         if (!isScalar(key)) continue;

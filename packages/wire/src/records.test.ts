@@ -524,7 +524,7 @@ describe("strict codecs", () => {
             SignedObjectSchema,
             create(SignedObjectSchema, {
               payload: bytes(1, 1),
-              signatures: [{ keyId: bytes(8, 1), role: 10, signature: bytes(64, 1) }],
+              signatures: [{ keyId: bytes(8, 1), role: 10 as never, signature: bytes(64, 1) }],
             }),
           ),
         ),

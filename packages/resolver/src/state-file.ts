@@ -2,7 +2,14 @@
 // and at close, under a lock and merged with what another process wrote meanwhile.
 
 import { isDiscoveryError } from "@whither/protocol";
-import { lockFile, pathExists, readFileBounded, replaceFile } from "@whither/runtime";
+import {
+  lockFile,
+  pathExists,
+  randomBelow,
+  readFileBounded,
+  replaceFile,
+  systemRandom,
+} from "@whither/runtime";
 import type { Clock, Scheduled } from "@whither/runtime";
 
 export interface StateFileOptions {
@@ -69,7 +76,9 @@ export class StateFile {
         return await lockFile(this.#options.path);
       } catch (error) {
         if (!isDiscoveryError(error, "STORE_LOCKED") || tries === lockTries) throw error;
-        await this.#options.clock.sleep(lockRetryMs);
+        // Of two that met both have withdrawn: without chance they would meet again.
+        const chanceMs = randomBelow(systemRandom, lockRetryMs);
+        await this.#options.clock.sleep(lockRetryMs / 2 + chanceMs);
       }
     }
   }

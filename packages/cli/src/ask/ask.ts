@@ -88,7 +88,8 @@ function printerFor(
   };
   let isFirst = true;
   return (report) => {
-    write(`${isFirst && !query.trace ? "" : "\n"}${formatFull(report, options)}`);
+    const text = formatFull(report, options);
+    if (text !== "") write(`${isFirst && !query.trace ? "" : "\n"}${text}`);
     isFirst = false;
     if (!sections.has("comments")) explainFailure(report, terminal);
   };

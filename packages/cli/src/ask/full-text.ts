@@ -195,7 +195,7 @@ function statisticsLines(report: Report): readonly string[] {
 }
 
 /** Columns of equal width, two spaces apart, nothing behind the last. */
-export function alignColumns(rows: readonly (readonly string[])[]): readonly string[] {
+function alignColumns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths: number[] = [];
   for (const row of rows) {
     for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);

@@ -123,10 +123,7 @@ export async function* lookUpAll(
   yield* invalidAhead();
 }
 
-export function invalidReport(
-  input: Extract<Input, { kind: "invalid" }>,
-  atSeconds: number,
-): Report {
+function invalidReport(input: Extract<Input, { kind: "invalid" }>, atSeconds: number): Report {
   const { place, error } = input;
   const outcome = { kind: "invalid", error } as const;
   return { input: input.input, place, csi: undefined, outcome, rttMs: undefined, atSeconds };

@@ -6,7 +6,7 @@ import { parseDurationMs } from "@whither/runtime";
 import { UsageError } from "../usage.js";
 
 /** Parts of the full output that can be switched on and off. */
-export const sections = ["comments", "answer", "provenance", "proof", "stats"] as const;
+const sections = ["comments", "answer", "provenance", "proof", "stats"] as const;
 export type Section = (typeof sections)[number];
 
 export interface Query {

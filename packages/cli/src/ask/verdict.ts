@@ -6,7 +6,7 @@ import type { Answer, FailedAnswer } from "@whither/resolver";
 import { counted, printable } from "./printable.js";
 import type { Outcome } from "./report.js";
 
-export type Tone = "good" | "plain" | "bad";
+type Tone = "good" | "plain" | "bad";
 
 export interface Verdict {
   readonly text: string;
@@ -64,7 +64,7 @@ function failureVerdict({ status, error }: FailedAnswer): string {
 }
 
 /** Text and upstream of a failure. */
-export function describeFailure(error: Pick<DiscoveryError, "text" | "upstream">): string {
+function describeFailure(error: Pick<DiscoveryError, "text" | "upstream">): string {
   const from = error.upstream === undefined ? "" : ` (${printable(error.upstream)})`;
   return `${printable(error.text)}${from}`;
 }

@@ -45,7 +45,7 @@ export interface RegistrationRequest {
   readonly sameAppOnly?: boolean | undefined;
 }
 
-export interface MspWish {
+interface MspWish {
   readonly id: MspId;
   readonly preference?: number | undefined;
   readonly tags?: readonly string[] | undefined;

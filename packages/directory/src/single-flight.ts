@@ -1,7 +1,8 @@
 // One piece of work per key at a time: who asks while it runs waits for the same result. The work ends
-// when nobody waits any more, not when the one who began it leaves.
+// when nobody waits any more, not when the one who began it leaves. Waiters are this process's own, as many
+// as a batch has contacts; a server bounds them before they come here.
 
-import { DiscoveryError, limits } from "@whither/protocol";
+import { DiscoveryError } from "@whither/protocol";
 import { abortError } from "@whither/runtime";
 import type { SignalOption } from "./follower.js";
 
@@ -14,7 +15,7 @@ interface Flight<T> {
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();
 
-  /** Joins the work under `key` or starts it. Throws OVERLOADED above 256 waiters, CANCELLED, DEADLINE. */
+  /** Joins the work under `key` or starts it. Throws CANCELLED, DEADLINE. */
   async run(
     key: string,
     start: (signal: AbortSignal) => Promise<T>,
@@ -22,9 +23,6 @@ export class SingleFlight<T> {
   ): Promise<T> {
     if (signal?.aborted === true) throw abortError(signal);
     const flight = this.#flights.get(key) ?? this.#begin(key, start);
-    if (flight.waiting >= limits.waitersPerKeyMax) {
-      throw new DiscoveryError("OVERLOADED", "too many wait for the same answer");
-    }
     flight.waiting += 1;
     try {
       return await until(flight.result, signal);

@@ -1,0 +1,54 @@
+// npm run bench [NAME …] [--quick]: each benchmark against its ceiling of the same run. Fails for no
+// figure: only for names it does not know and for programs that break. How to read it: docs/bench.md.
+
+import { benchBytes } from "./bench-bytes.js";
+import { benchEpoch } from "./bench-epoch.js";
+import { benchKnown } from "./bench-known.js";
+import { benchVerify } from "./bench-verify.js";
+import { commit, isReached, machine, printReport, ratioLine, writeResults } from "./report.js";
+import type { BenchReport } from "./report.js";
+
+export interface BenchOptions {
+  /** Smaller sizes, one round. */
+  readonly quick: boolean;
+}
+
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchReport>>> = {
+  known: benchKnown,
+  verify: benchVerify,
+  epoch: benchEpoch,
+  bytes: benchBytes,
+};
+
+async function main(args: readonly string[]): Promise<number> {
+  const quick = args.includes("--quick");
+  const names = args.filter((arg) => arg !== "--quick");
+  const unknown = names.find((name) => !(name in benches));
+  if (unknown !== undefined) {
+    console.error(`error: no benchmark ${unknown}: expected ${Object.keys(benches).join(" ")}`);
+    console.error("hint: npm run bench -- [NAME …] [--quick]");
+    return 2;
+  }
+  const root = new URL("../../", import.meta.url);
+  console.log(`whither bench · ${machine()} · commit ${commit(root)}`);
+  if (quick) console.log("quick: smaller sizes, one round; figures show that it runs, no more");
+  const reports: BenchReport[] = [];
+  for (const [name, bench] of Object.entries(benches)) {
+    if (names.length > 0 && !names.includes(name)) continue;
+    const report = await bench({ quick });
+    printReport(report);
+    reports.push(report);
+  }
+  printSummary(reports);
+  console.log(`\nresults in ${writeResults(root, { quick, reports })}`);
+  return 0;
+}
+
+function printSummary(reports: readonly BenchReport[]): void {
+  const ratios = reports.flatMap(({ name, ratios }) => ratios.map((ratio) => ({ name, ratio })));
+  const reached = ratios.filter(({ ratio }) => isReached(ratio)).length;
+  console.log(`\n## summary: ${reached} of ${ratios.length} reached`);
+  for (const { name, ratio } of ratios) console.log(`${name.padEnd(7)} ${ratioLine(ratio)}`);
+}
+
+process.exitCode = await main(process.argv.slice(2));

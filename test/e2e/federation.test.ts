@@ -61,6 +61,7 @@ describe("a federation of real processes", function () {
   let directory = "";
   let files: FederationFiles;
   let federation: RunningFederation;
+  let running: RunningFederation | undefined;
   let dpA: DpFiles;
 
   before(async () => {
@@ -92,12 +93,13 @@ describe("a federation of real processes", function () {
     const first = files.dps[0];
     if (first === undefined) throw new TypeError("no dp");
     dpA = first;
-    federation = await RunningFederation.start(files);
+    running = await RunningFederation.start(files);
+    federation = running;
     await registerPeople(files, [anna, { ...bob, csi: bobCanonical }]);
   });
 
   after(async () => {
-    await federation?.[Symbol.asyncDispose]();
+    await running?.[Symbol.asyncDispose]();
     await rm(directory, { recursive: true, force: true });
   });
 
@@ -307,7 +309,7 @@ describe("a federation of real processes", function () {
       let message = "";
       await whitherctlInProcess([
         ...["zone", "check", source, "--registry", files.path("registry.yaml")],
-      ]).catch((error: Error) => (message = error.message));
+      ]).catch((error: unknown) => (message = String(error)));
       expect(message).to.match(/broken\.zone\.yaml:11: .*zoness/);
     });
   });

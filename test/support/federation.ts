@@ -51,9 +51,9 @@ export interface FederationFiles {
   readonly proverKey: string;
   readonly proverId: string;
   /** Accounts file of an MSP, JSON lines of canonical CSIs. */
-  accounts(mspId: string): string;
+  readonly accounts: (mspId: string) => string;
   /** Path of a file in the federation's folder. */
-  path(...names: string[]): string;
+  readonly path: (...names: string[]) => string;
 }
 
 const proverId = "prover.example";

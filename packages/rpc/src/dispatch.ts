@@ -203,7 +203,7 @@ async function abortable<T>(work: T | Promise<T>, signal: AbortSignal): Promise<
 }
 
 /** Runs `act` on abort, at once if that has happened; the result takes the listener back. */
-export function onAbort(signal: AbortSignal, act: () => void): () => void {
+function onAbort(signal: AbortSignal, act: () => void): () => void {
   if (signal.aborted) {
     act();
     return () => undefined;

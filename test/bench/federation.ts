@@ -13,7 +13,7 @@ import { encodePrivateKeyPem, encodeVoprfKey } from "@whither/crypto/node";
 import { parsePrefix, type Authority, type Csi, type Node } from "@whither/protocol";
 import { createResolver, type Resolver } from "@whither/resolver";
 import { spkiSha256OfPem, type TlsIdentity } from "@whither/rpc";
-import { systemClock, systemRandom } from "@whither/runtime";
+import { systemClock, systemRandom, type VoprfEngine } from "@whither/runtime";
 import { openLevelStore } from "@whither/store";
 import {
   fillerBodyBytes,
@@ -52,7 +52,7 @@ export interface Federation extends AsyncDisposable {
   readonly certificates: Certificates;
   readonly openResolver: (options?: {
     readonly cacheBytes?: number;
-    readonly voprfThreads?: number;
+    readonly voprf?: VoprfEngine;
   }) => Promise<Resolver>;
 }
 

@@ -4,7 +4,9 @@
 import { benchBytes } from "./bench-bytes.js";
 import { benchEpoch } from "./bench-epoch.js";
 import { benchKnown } from "./bench-known.js";
+import { benchNew } from "./bench-new.js";
 import { benchVerify } from "./bench-verify.js";
+import { benchWarm } from "./bench-warm.js";
 import { commit, isReached, machine, printReport, ratioLine, writeResults } from "./report.js";
 import type { BenchReport } from "./report.js";
 
@@ -14,7 +16,9 @@ export interface BenchOptions {
 }
 
 const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchReport>>> = {
+  warm: benchWarm,
   known: benchKnown,
+  new: benchNew,
   verify: benchVerify,
   epoch: benchEpoch,
   bytes: benchBytes,

@@ -42,7 +42,8 @@ describe("whither and a whole federation", () => {
     for (const step of parseTranscript(expected)) {
       blocks.push(formatStep(step, await runStep(step, { federation, directory })));
     }
-    const got = blocks.join("\n");
+    // How many epochs pass while people register depends on how fast this machine is.
+    const got = blocks.join("\n").replace(/(serial:?) [2-9]\b/g, "$1 N");
     if (isUpdate) await writeFile(path, got);
     else expect(got).to.equal(expected);
   });

@@ -15,8 +15,8 @@ function bytesOf(digest: string): Uint8Array {
   return bytes;
 }
 
-// Several short parts are gathered here for a one-shot call; longer ones go through a hash object.
-const scratch = new Uint8Array(2048);
+// Parts are gathered here for a one-shot call, up to a whole bucket; longer ones go through a hash object.
+const scratch = new Uint8Array(32 * 1024);
 
 function digest(algorithm: string, parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1 && parts[0] !== undefined) {
@@ -54,10 +54,41 @@ export function sha512(...parts: readonly Uint8Array[]): Uint8Array {
   return digest("sha512", parts);
 }
 
-function hmac(algorithm: string, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
-  const stream = createHmac(algorithm, key);
-  for (const part of parts) stream.update(part);
-  return bytesOf(stream.digest(encoding));
+const innerPad = 0x36;
+const outerPad = 0x5c;
+const blockBytes = { sha256: 64, sha512: 128 } as const;
+const shortMessageBytes = 1024;
+
+/** RFC 2104 over two one-shot hashes: a third of what an Hmac object costs for a short message. */
+function hmac(
+  algorithm: keyof typeof blockBytes,
+  key: Uint8Array,
+  parts: readonly Uint8Array[],
+): Uint8Array {
+  const block = blockBytes[algorithm];
+  let length = block;
+  for (const part of parts) length += part.length;
+  if (key.length > block || length > shortMessageBytes) {
+    const stream = createHmac(algorithm, key);
+    for (const part of parts) stream.update(part);
+    return bytesOf(stream.digest(encoding));
+  }
+  padKey(key, block, innerPad);
+  let offset = block;
+  for (const part of parts) {
+    scratch.set(part, offset);
+    offset += part.length;
+  }
+  const inner = hash(algorithm, scratch.subarray(0, length), encoding);
+  padKey(key, block, outerPad);
+  for (let i = 0; i < inner.length; i++) scratch[block + i] = inner.charCodeAt(i);
+  const outer = hash(algorithm, scratch.subarray(0, block + inner.length), encoding);
+  scratch.fill(0, 0, Math.max(length, block + inner.length));
+  return bytesOf(outer);
+}
+
+function padKey(key: Uint8Array, block: number, pad: number): void {
+  for (let i = 0; i < block; i++) scratch[i] = (key[i] ?? 0) ^ pad;
 }
 
 /** 32-byte HMAC-SHA256 of the concatenated parts. */

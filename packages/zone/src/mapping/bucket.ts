@@ -132,8 +132,14 @@ function checkPlace(place: BucketPlace, head: Head): void {
   if (!isBucketPrefix(place.prefix, place.b)) throw new TypeError("not a prefix of b bits");
 }
 
+const zeros = new Uint8Array(limits.padBytes);
+
+/** Compared in blocks: the padding is often as long as the entries. */
 function isZeroFrom(bytes: Uint8Array, offset: number): boolean {
-  for (let i = offset; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  for (let from = offset; from < bytes.length; from += zeros.length) {
+    const block = bytes.subarray(from, from + zeros.length);
+    if (Buffer.compare(block, zeros.subarray(0, block.length)) !== 0) return false;
+  }
   return true;
 }
 

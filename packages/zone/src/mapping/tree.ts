@@ -48,9 +48,13 @@ export function rootOverPath(path: {
 }): Uint8Array {
   let hash = path.bucketHash;
   let index = path.index;
+  const input = new Uint8Array(1 + 2 * hashBytes);
+  input[0] = innerTag;
   for (let offset = 0; offset < path.siblings.length; offset += hashBytes) {
-    const sibling = path.siblings.subarray(offset, offset + hashBytes);
-    hash = (index & 1) === 0 ? innerHash(hash, sibling) : innerHash(sibling, hash);
+    const isLeft = (index & 1) === 0;
+    input.set(hash, isLeft ? 1 : 1 + hashBytes);
+    input.set(path.siblings.subarray(offset, offset + hashBytes), isLeft ? 1 + hashBytes : 1);
+    hash = sha256(input);
     index >>>= 1;
   }
   return hash;

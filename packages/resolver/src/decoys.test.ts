@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { compareBytes } from "@whither/crypto/node";
+import { compareBytes, concatBytes } from "@whither/crypto/node";
 import { createSeededRandom, fixedBytes } from "@whither/testkit";
-import type { Entry, VerifiedBucket } from "@whither/zone";
+import { encodeEntry, type Entry, type VerifiedBucket } from "@whither/zone";
 import { bodiesToAsk } from "./decoys.js";
 
 function bucketOf(count: number, seed: number): VerifiedBucket {
@@ -13,7 +13,8 @@ function bucketOf(count: number, seed: number): VerifiedBucket {
     masked: random.bytes(12),
     vhash: random.bytes(32),
   })).sort((a, b) => compareBytes(a.idx, b.idx));
-  return { count, bytes: new Uint8Array(), find: () => undefined, entryAt: (i) => entries[i]! };
+  const bytes = concatBytes(...entries.map(encodeEntry));
+  return { count, bytes, find: () => undefined, entryAt: (i) => entries[i]! };
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

@@ -3,7 +3,7 @@
 // nothing to ask for: the anonymous connection then shows a bucket request without bodies, which a compact
 // or cached lookup shows as well, and of whom it says no more than the bucket's b bits.
 
-import { compareBytes, concatBytes, hmacSha256 } from "@whither/crypto/node";
+import { compareBytes, hmacSha256 } from "@whither/crypto/node";
 import { limits } from "@whither/protocol";
 import type { Entry, VerifiedBucket } from "@whither/zone";
 
@@ -18,13 +18,16 @@ export function bodiesToAsk({
   /** 32 bytes of this resolver. */
   readonly secret: Uint8Array;
 }): readonly Uint8Array[] {
-  const others: { readonly vhash: Uint8Array; readonly rank: Uint8Array }[] = [];
+  const others: { readonly position: number; readonly rank: Uint8Array }[] = [];
   for (let position = 0; position < bucket.count; position++) {
-    const { idx, vhash } = bucket.entryAt(position);
+    const offset = position * limits.entryBytes;
+    const idx = bucket.bytes.subarray(offset, offset + wanted.idx.length);
     if (compareBytes(idx, wanted.idx) === 0) continue;
-    others.push({ vhash, rank: hmacSha256(secret, concatBytes(wanted.idx, idx)) });
+    others.push({ position, rank: hmacSha256(secret, wanted.idx, idx) });
   }
   others.sort((a, b) => compareBytes(a.rank, b.rank));
-  const vhashes = [wanted, ...others.slice(0, limits.decoyBodies - 1)].map(({ vhash }) => vhash);
+  const decoys = others.slice(0, limits.decoyBodies - 1);
+  const entries = [wanted, ...decoys.map(({ position }) => bucket.entryAt(position))];
+  const vhashes = entries.map(({ vhash }) => vhash);
   return vhashes.sort(compareBytes);
 }

@@ -5,7 +5,7 @@ import { parseCsi, type Csi } from "@whither/protocol";
 import type { Resolver } from "@whither/resolver";
 import { createSeededRandom } from "@whither/testkit";
 import { LRUCache } from "lru-cache";
-import type { AnswerCache, CachedAnswer } from "../../packages/resolver/src/answer-cache.js";
+import type * as answerCache from "../../packages/resolver/src/answer-cache.js";
 import { openFederation } from "./federation.js";
 import { interleave, peakMemoryMib, type Measured, type Work } from "./measure.js";
 import { ratioOf, type BenchReport } from "./report.js";
@@ -67,22 +67,20 @@ export async function benchWarm({ quick }: BenchOptions): Promise<BenchReport> {
 }
 
 interface Held {
-  readonly cache: AnswerCache;
-  readonly template: CachedAnswer<"verbose">;
+  readonly cache: answerCache.AnswerCache;
+  readonly template: answerCache.CachedAnswer<"verbose">;
 }
 
 /** Gets hold of the cache and the entry of the first answer that any resolver of this process keeps. */
 async function captureCache(): Promise<() => Held> {
   // The built module, so that it is the one that createResolver uses.
   const built = new URL("../../packages/resolver/dist/answer-cache.js", import.meta.url);
-  const { AnswerCache: Cache } = (await import(
-    built.href
-  )) as typeof import("../../packages/resolver/src/answer-cache.js"); // its types
+  const { AnswerCache: Cache } = (await import(built.href)) as typeof answerCache; // its types
   const set = Object.getOwnPropertyDescriptor(Cache.prototype, "set");
   let held: Held | undefined;
   Cache.prototype.set = function (form, csi, cached) {
     if (set !== undefined) Object.defineProperty(Cache.prototype, "set", set);
-    held = { cache: this, template: cached as unknown as CachedAnswer<"verbose"> }; // asked verbose
+    held = { cache: this, template: cached as unknown as answerCache.CachedAnswer<"verbose"> }; // asked verbose
     this.set(form, csi, cached);
   };
   return () => {
@@ -92,7 +90,9 @@ async function captureCache(): Promise<() => Held> {
 }
 
 /** Objects of its own: equal entries must not share cache lines. */
-function copyOf(template: CachedAnswer<"verbose">): CachedAnswer<"verbose"> {
+function copyOf(
+  template: answerCache.CachedAnswer<"verbose">,
+): answerCache.CachedAnswer<"verbose"> {
   const { answer: original } = template;
   const answer = Object.create(
     Object.getPrototypeOf(original) as object,

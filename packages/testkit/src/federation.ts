@@ -135,6 +135,8 @@ export class Federation implements AsyncDisposable {
   readonly msps: readonly Signing<MspRecord>[];
   readonly provers: readonly Signing<ProverRecord>[];
   readonly people: FederationPeople;
+  /** Certificate and key for options that demand one; the network looks at names only. */
+  readonly identity = testIdentity();
   readonly #voprf: Voprf;
   readonly #service: DirectoryService;
   readonly #registered: {
@@ -242,7 +244,7 @@ export class Federation implements AsyncDisposable {
       log = new EventLog(),
       ...given
     } = options;
-    const { certPem: cert, keyPem: key } = testIdentity();
+    const { certPem: cert, keyPem: key } = this.identity;
     const resolver = await createResolver({
       anchors: this.anchors,
       directory: this.directoryAddress,

@@ -88,7 +88,8 @@ function hmac(
 }
 
 function padKey(key: Uint8Array, block: number, pad: number): void {
-  for (let i = 0; i < block; i++) scratch[i] = (key[i] ?? 0) ^ pad;
+  scratch.fill(pad, 0, block);
+  for (let i = 0; i < key.length; i++) scratch[i] = key[i]! ^ pad;
 }
 
 /** 32-byte HMAC-SHA256 of the concatenated parts. */

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { parseCsi, type Csi } from "@whither/protocol";
-import { createFederation, type Federation } from "@whither/testkit";
+import { createFederation, rootSourceText, type Federation } from "@whither/testkit";
 import { decodeMessage } from "@whither/rpc";
 import { ExchangeRequestSchema } from "@whither/wire";
 import { bothWays, mspsOf, outcomeOf } from "./both-ways.js";
@@ -15,7 +15,6 @@ const alice = parseCsi("+4930123456");
 const ada = parseCsi("+442079460123");
 const mail = parseCsi("mailto:alice@example.org");
 const nobody = parseCsi("+4930123499");
-const dayMs = 86_400_000;
 
 async function start(): Promise<Federation> {
   const federation = await createFederation({ seed: 71 });
@@ -108,21 +107,29 @@ describe("an honest federation", () => {
 
 describe("with the root stopped", () => {
   it("lookups go on from the mirror until the directory ends, then say so", async () => {
-    await using federation = await start();
+    const hourMs = 3_600_000;
+    const prefixes = [`"tel:+49": { zones: [de@dp-a.example] }`, `"tel:+44": { unassigned: true }`];
+    await using federation = await createFederation({
+      seed: 74,
+      dps: [{ id: "dp-a.example", zones: ["de"] }],
+      rootZone: rootSourceText(prefixes, 24 * 3_600),
+    });
+    await federation.register({ csi: alice, msps: ["wire.example"] });
+    await federation.publish();
     const resolver = await federation.resolver({ mirror: true });
     await federation.stopDirectory();
-    for (const csi of [alice, ada, mail]) {
-      expect((await resolver.lookup(csi)).status).to.equal("found");
+    for (let hours = 0; hours < 24; hours += 8) {
+      expect(await outcomeOf(resolver, alice)).to.equal("found wire.example");
+      expect(await outcomeOf(resolver, nobody)).to.equal("none");
+      expect(await outcomeOf(resolver, ada)).to.equal("none");
+      await federation.clock.advance(8 * hourMs);
     }
-    await federation.clock.advance(6 * dayMs);
-    expect(await outcomeOf(resolver, alice)).to.equal("found wire.example video.example");
-    expect(await outcomeOf(resolver, nobody)).to.equal("none");
-    await federation.clock.advance(dayMs + 301_000);
-    expect(await outcomeOf(resolver, ada, { refresh: true })).to.equal("UNREACHABLE");
+    await federation.clock.advance(301_000); // what clocks may differ by
+    expect(await outcomeOf(resolver, alice, { refresh: true })).to.equal("UNREACHABLE");
     federation.startDirectory();
     federation.replaceDirectory();
     await federation.clock.advance(1_100_000);
-    expect(await outcomeOf(resolver, ada, { refresh: true })).to.equal("found video.example");
+    expect(await outcomeOf(resolver, alice, { refresh: true })).to.equal("found wire.example");
   });
 
   it("a walk goes on with what it holds, and says UNREACHABLE for the rest", async () => {

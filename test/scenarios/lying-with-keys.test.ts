@@ -24,10 +24,10 @@ import {
   type Federation,
   type FederationZone,
 } from "@whither/testkit";
+import type { decodeManifest } from "@whither/wire";
 import {
   BucketResponseSchema,
   decodeHead,
-  decodeManifest,
   decodeSignedObject,
   decodeSlotBody,
   decodeStatement,

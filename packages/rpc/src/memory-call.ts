@@ -252,7 +252,7 @@ function serve(given: MemoryCallOptions, call: IncomingCall, controller: AbortCo
   const context = contextOf({ registration, peer: seen, link, options, clock, controller });
   const { from, to } = link;
   const { metadata, method } = context;
-  record({ kind: "open", from, to, method, direction: "request", peer: seen, metadata });
+  record({ kind: "open", from, to, method, direction: "request", peer, metadata });
   const done = server.router.run(registration, call, context).finally(() => {
     server.open.delete(controller);
   });

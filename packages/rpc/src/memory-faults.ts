@@ -28,7 +28,10 @@ export interface Travel {
   readonly direction: "request" | "response";
 }
 
-/** All that one end receives: of a call's beginning the server sees peer and metadata too. */
+/**
+ * All that one end receives. Of a call's beginning: the metadata, and the certificate that the client would
+ * show to a server that asks for one, as a curious one does.
+ */
 export type TapRecord =
   | (Travel & { readonly kind: "message"; readonly bytes: Uint8Array })
   | (Travel & { readonly kind: "open"; readonly peer: Peer; readonly metadata: CallMetadata });

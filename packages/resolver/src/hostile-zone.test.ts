@@ -168,6 +168,18 @@ describe("a DP that lies with a head is caught", () => {
     expect(evidence!.objects).to.deep.equal([newest, signed].map(encodeSignedObject));
   });
 
+  it("one that has expired is EXPIRED, also when this resolver accepted it in its time", async () => {
+    for (const form of ["verbose", "compact"] as const) {
+      const zone = zoneOf();
+      const { resolver, clock } = await scriptedWorld({ zones: [zone] });
+      await resolver.lookup(csi, { form });
+      await clock.advance(2_090_000);
+      expect(await codeOf(resolver.lookup(csi, { refresh: true, form }))).to.equal("ok");
+      await clock.advance(20_000);
+      expect(await codeOf(resolver.lookup(csi, { refresh: true, form }))).to.equal("EXPIRED");
+    }
+  });
+
   it("another one with the same serial is FORKED, with evidence, and stays so", async () => {
     const zone = zoneOf();
     const { resolver } = await scriptedWorld({ zones: [zone] });

@@ -122,9 +122,12 @@ export class ZoneViews {
     query: ZoneQuery,
     asked: { readonly askedMs: number },
   ): HeldHead {
+    const { memory, verdicts, clock } = this.#options;
     const held = view.head;
-    if (held !== undefined && isSameObject(held.object, object)) return held;
-    const { memory, verdicts } = this.#options;
+    // Known to be signed, not to be in its time: what was good once can be served again for ever.
+    const isInTime = (head: Head): boolean =>
+      head.notAfter + limits.clockSkewSeconds >= clock.nowSeconds();
+    if (held !== undefined && isInTime(held.head) && isSameObject(held.object, object)) return held;
     const verified = this.#verifyWithAny(view, object, {
       nowSeconds: memory.nowSeconds(),
       verifier: verdicts.charged(query.spend),

@@ -1,6 +1,7 @@
 // Buckets over the anonymous path: fetched by prefix, verified up to the signed head, held as received
 // (protocol.md section 4). One bucket proves presence and absence for every idx with its prefix.
 
+import { equalBytes } from "@whither/crypto";
 import {
   bucketIndex,
   bucketPrefix,
@@ -77,7 +78,7 @@ export class Buckets {
   async look(view: ZoneView, idx: Uint8Array, query: ZoneQuery): Promise<Looked> {
     const { head } = view.head ?? (await this.#options.views.head(view, query));
     const key = bucketKey(view, head.b, bucketIndex(idx, head.b));
-    const held = query.refresh ? undefined : this.#fresh(key, idx);
+    const held = query.refresh ? undefined : this.#fresh(view, key, idx);
     if (held !== undefined) {
       report(query, {
         held: held.held,
@@ -106,10 +107,13 @@ export class Buckets {
     this.#held.delete(bucketKey(view, b, bucketIndex(idx, b)));
   }
 
-  /** A held bucket, if it is young enough for what it says about this idx. */
-  #fresh(key: string, idx: Uint8Array): Looked | undefined {
+  /** A held bucket, if its manifest still counts and it is young enough for what it says about this idx. */
+  #fresh(view: ZoneView, key: string, idx: Uint8Array): Looked | undefined {
     const held = this.#held.get(key);
     if (held === undefined || this.#isStale(held)) return undefined;
+    // A manifest that the directory no longer names may have lost its keys to somebody.
+    const { manifestSha256 } = held.head.head;
+    if (!view.manifests.some(({ sha256 }) => equalBytes(sha256, manifestSha256))) return undefined;
     const entry = held.bucket.find(idx);
     const ageMs = this.#options.clock.monotonicMs() - held.fetchedMs;
     if (ageMs >= lifetimeSeconds(held.head.manifest, entry !== undefined) * 1_000) return undefined;

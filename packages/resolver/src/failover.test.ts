@@ -54,6 +54,22 @@ describe("a zone with two manifests", () => {
   });
 });
 
+describe("a zone whose manifest was replaced", () => {
+  it("is asked anew: what was proven under the old manifest's keys proves nothing any more", async () => {
+    const zone = new ScriptedZone({ parties, contacts: [contactOf(parties)], fillers: 100 });
+    const successor = makeRegistrationParties({ manifest: { version: 2 } });
+    zone.successors.push(encodeManifest(successor.manifest));
+    const authorities = [zone.authority()];
+    const { resolver, clock } = await scriptedWorld({ zones: [zone], authorities });
+    await resolver.lookup(csi);
+    authorities[0] = zone.authority({ manifestSha256: [successor.manifestSha256] });
+    zone.publish(nowSeconds + 60, [], { manifestSha256: successor.manifestSha256 });
+    await clock.advance(60_000);
+    const answer = await resolver.lookup(csi, { form: "compact" });
+    expect(answer.dps[0]?.serial).to.equal(2);
+  });
+});
+
 describe("a zone with two endpoints", () => {
   it("is found although one of them lies, and says who lied only if all do", async () => {
     const { one, other, resolver } = await twoHosts();

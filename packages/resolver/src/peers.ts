@@ -2,6 +2,7 @@
 // anonymous one, another connection without client certificate, that carries buckets, bodies, heads and
 // manifests. What a connection carries is decided here and nowhere else (requirement 14).
 
+import { toHex } from "@whither/crypto";
 import type { OpenChannel } from "@whither/directory";
 import { DiscoveryError } from "@whither/protocol";
 import {
@@ -104,10 +105,11 @@ export class Peers {
         }),
       );
     }
-    let peer = this.#identified.get(server.key);
+    const key = connectionKey(server);
+    let peer = this.#identified.get(key);
     if (peer === undefined) {
       peer = this.#openIdentified(server, identity);
-      this.#identified.set(server.key, peer);
+      this.#identified.set(key, peer);
     }
     return peer.stream.request(request, options);
   }
@@ -119,10 +121,11 @@ export class Peers {
     options: { readonly signal: AbortSignal },
   ): Promise<Received<FetchAnswer>> {
     if (this.#closed) return Promise.reject(closed(server));
-    let peer = this.#anonymous.get(server.key);
+    const key = connectionKey(server);
+    let peer = this.#anonymous.get(key);
     if (peer === undefined) {
       peer = this.#openAnonymous(server);
-      this.#anonymous.set(server.key, peer);
+      this.#anonymous.set(key, peer);
     }
     return peer.stream.request(request, options);
   }
@@ -173,6 +176,11 @@ export class Peers {
     });
     return { channel, stream };
   }
+}
+
+/** With the pins: a channel keeps those it was opened with, and the directory may name others since. */
+function connectionKey({ key, pins }: Server): string {
+  return `${key} ${pins.map(toHex).join()}`;
 }
 
 function connections<Request, Response>(): LRUCache<string, Peer<Request, Response>> {

@@ -59,13 +59,44 @@ describe("correlated stream", () => {
     expect(streams).to.have.length(1);
   });
 
-  it("fails one request with its own error, and ignores answers nobody asked for", async () => {
+  it("fails one request with its own error, and ignores the answer whose caller has left", async () => {
     const { streams, request, turn } = setUp();
+    const controller = new AbortController();
+    const left = codeOf(request(6, controller.signal));
     const one = codeOf(request(7));
     await turn();
-    for (const id of [9, 0, 200]) streams[0]!.listener.onMessage(Uint8Array.of(id, 1));
-    streams[0]!.listener.onMessage(Uint8Array.of(1, 255));
-    expect(await one).to.equal("BLOCKED");
+    controller.abort();
+    streams[0]!.listener.onMessage(Uint8Array.of(1, 1));
+    streams[0]!.listener.onMessage(Uint8Array.of(2, 255));
+    expect([await left, await one]).to.deep.equal(["CANCELLED", "BLOCKED"]);
+    expect(streams[0]!.cancelled).to.equal(false);
+  });
+
+  it("gives a stream up that answers what nobody asked, or twice", async () => {
+    for (const answers of [[9], [0], [1, 1]]) {
+      const { streams, request, turn } = setUp();
+      const both = [codeOf(request(7)), codeOf(request(8))];
+      await turn();
+      for (const id of answers) streams[0]!.listener.onMessage(Uint8Array.of(id, 1));
+      expect((await Promise.all(both))[1]).to.equal("INVALID_DATA");
+      expect(streams[0]!.cancelled).to.equal(true);
+    }
+  });
+
+  it("gives a stream up on which too many answers are owed to callers who have left", async () => {
+    const { streams, request, turn } = setUp({ inFlightMax: 2, unansweredMax: 3 });
+    for (let n = 0; n < 4; n++) {
+      const controller = new AbortController();
+      const left = codeOf(request(n, controller.signal));
+      await turn();
+      controller.abort();
+      expect(await left).to.equal("CANCELLED");
+    }
+    expect(streams[0]!.cancelled).to.equal(true);
+    const next = request(9);
+    await turn();
+    streams[1]!.listener.onMessage(Uint8Array.of(5, 90));
+    expect(await next).to.equal(90);
   });
 
   it("fails all with NETWORK or the stream's error when it breaks, and opens a new one", async () => {

@@ -28,7 +28,11 @@ export interface CorrelatedStreamOptions<Request, Response> {
   readonly shuffle?: Random;
   /** Requests without answer at most; the rest waits here. */
   readonly inFlightMax?: number;
+  /** Answers still to come for callers who have left at most; beyond that the server does not answer. */
+  readonly unansweredMax?: number;
 }
+
+const unansweredMaxDefault = 1_024;
 
 interface Pending<Request, Response> {
   readonly request: Request;
@@ -41,11 +45,14 @@ interface Pending<Request, Response> {
 export class CorrelatedStream<Request, Response> {
   readonly #options: CorrelatedStreamOptions<Request, Response>;
   readonly #inFlightMax: number;
+  readonly #unansweredMax: number;
   /** Of this turn, not yet shuffled. */
   #gathered: Pending<Request, Response>[] = [];
   /** In sending order. */
   readonly #waiting = new Set<Pending<Request, Response>>();
   readonly #sent = new Map<bigint, Pending<Request, Response>>();
+  /** Sent on this stream and not answered when their callers left. */
+  readonly #left = new Set<bigint>();
   #stream: ClientDuplex<Uint8Array> | undefined;
   #nextId = 1n;
   #closed = false;
@@ -53,6 +60,7 @@ export class CorrelatedStream<Request, Response> {
   constructor(options: CorrelatedStreamOptions<Request, Response>) {
     this.#options = options;
     this.#inFlightMax = options.inFlightMax ?? limits.inFlightPerPeerMax;
+    this.#unansweredMax = options.unansweredMax ?? unansweredMaxDefault;
   }
 
   /** Asks once; fails with the server's error, with NETWORK when the stream breaks, or with the signal. */
@@ -140,13 +148,16 @@ export class CorrelatedStream<Request, Response> {
     try {
       decoded = this.#options.decode(bytes);
     } catch (cause) {
-      this.#stream = undefined;
-      this.#failAll(this.#failure("INVALID_DATA", "an answer could not be parsed", cause));
-      stream.cancel();
+      this.#giveUp(stream, this.#failure("INVALID_DATA", "an answer could not be parsed", cause));
       return;
     }
     const pending = this.#sent.get(decoded.id);
-    if (pending === undefined) return; // its caller has left
+    if (pending === undefined) {
+      if (this.#left.delete(decoded.id)) return; // its caller has left
+      // What nobody asked is charged to no budget: a server could send it without end.
+      this.#giveUp(stream, this.#failure("INVALID_DATA", "an answer that nobody asked"));
+      return;
+    }
     this.#sent.delete(decoded.id);
     const { result } = decoded;
     if (result instanceof DiscoveryError) pending.reject(result);
@@ -165,9 +176,20 @@ export class CorrelatedStream<Request, Response> {
     this.#gathered = this.#gathered.filter((one) => one !== pending);
     this.#waiting.delete(pending);
     for (const [id, one] of this.#sent) {
-      if (one === pending) this.#sent.delete(id);
+      if (one !== pending) continue;
+      this.#sent.delete(id);
+      this.#left.add(id);
+    }
+    if (this.#stream !== undefined && this.#left.size > this.#unansweredMax) {
+      this.#giveUp(this.#stream, this.#failure("NETWORK", "the server does not answer any more"));
     }
     this.#pump();
+  }
+
+  #giveUp(stream: ClientDuplex<Uint8Array>, error: DiscoveryError): void {
+    this.#stream = undefined;
+    this.#failAll(error);
+    stream.cancel();
   }
 
   #failAll(error: DiscoveryError): void {
@@ -175,6 +197,7 @@ export class CorrelatedStream<Request, Response> {
     this.#gathered = [];
     this.#waiting.clear();
     this.#sent.clear();
+    this.#left.clear();
     for (const pending of all) pending.reject(error);
   }
 

@@ -265,6 +265,21 @@ describe("lookup: what does not count is left out or warned of", () => {
     expect(answer.warnings.map(({ code }) => code)).to.deep.equal(["VANISHED"]);
   });
 
+  it("warns VANISHED when what stands there instead counts for nothing and is another key's", async () => {
+    const { zone, resolver, clock } = await worldOf({}, 0);
+    await resolver.lookup(csi);
+    const other = createSigner(fixedBytes("key of nobody"));
+    const empty = makeSlot(parties, {
+      statement: { holder: other, fields: { holderPublicKey: other.publicKey, items: [], seq: 2 } },
+      tamper: () => [],
+    });
+    zone.publish(parties.nowSeconds + 3_700, [{ csi, plaintext: empty.plaintext, bits: [] }]);
+    await clock.advance(3_700_000);
+    const answer = await resolver.lookup(csi);
+    expect(answer.status).to.equal("none");
+    expect(answer.warnings.map(({ code }) => code)).to.deep.equal(["VANISHED"]);
+  });
+
   it("does not call it VANISHED when the holder signed an empty statement", async () => {
     const { zone, resolver, clock } = await worldOf({}, 0);
     await resolver.lookup(csi);
@@ -315,6 +330,15 @@ describe("lookup: several DPs (requirement 9)", () => {
       ["dp-a.example", "present"],
       ["dp-b.example", "absent"],
     ]);
+  });
+
+  it("does not keep for others what was asked without checking", async () => {
+    const { resolver } = await scriptedWorld({ zones: [first(), second({ bits: [9] })], registry });
+    const unchecked = await resolver.lookup(csi, { checkingDisabled: true });
+    expect(unchecked.complete).to.deep.equal({ answered: 2, asked: 2 });
+    const answer = await resolver.lookup(csi);
+    expect(answer.complete).to.deep.equal({ answered: 1, asked: 2 });
+    expect(answer.errors.map(({ code }) => code)).to.deep.equal(["BOGUS"]);
   });
 
   it("joins what one holder has at both", async () => {

@@ -113,7 +113,9 @@ async function resolveAnew<F extends AnswerForm>(
   }
   const expiresMs = clock.monotonicMs() + ttlMs(asked.result);
   const answer = answerOf(parts, attempt, asked.result, { expiresMs });
-  if (asked.result.merged.content.verified) keepAnswer(parts, csi, asked, { expiresMs });
+  // Of several parts one may have been let through unchecked: others must not be given that.
+  const isChecked = options.checkingDisabled !== true && asked.result.merged.content.verified;
+  if (isChecked) keepAnswer(parts, csi, asked, { expiresMs });
   return answer;
 }
 

@@ -26,7 +26,7 @@ export function select<F extends AnswerForm>(
     count: usable.length,
     leftOut: mappings.length - usable.length,
     choice: merged.form === "compact" ? undefined : chosen(usable, options.remembered?.msp),
-    warnings: [...merged.warnings, ...warningsOf(merged, usable.length, options)],
+    warnings: [...merged.warnings, ...warningsOf({ merged, mappings }, usable.length, options)],
     mappings: () => usable,
   };
 }
@@ -63,25 +63,30 @@ function chosen<F extends AnswerForm>(
 }
 
 function warningsOf(
-  { proof, complete, content: { holderPublicKey, verified }, dps }: Merged,
+  { merged, mappings }: Result<AnswerForm>,
   count: number,
   { remembered, holder, nowSeconds }: SelectionOptions,
 ): readonly AnswerWarning[] {
+  const { proof, complete, dps } = merged;
+  const { holderPublicKey, verified } = merged.content;
   const warnings: AnswerWarning[] = [];
   const upstream = proof.zone;
   if (!verified) warnings.push({ code: "UNVALIDATED", text: "signatures do not verify", upstream });
   if (remembered === undefined) return warnings;
   const knewHolder = remembered.holder !== "";
-  if (holderPublicKey !== undefined && count > 0 && knewHolder && remembered.holder !== holder) {
+  const isOther = holderPublicKey !== undefined && knewHolder && remembered.holder !== holder;
+  if (isOther && count > 0) {
     warnings.push({
       code: "HOLDER_KEY_CHANGED",
       text: "another holder key than at the last lookup",
       upstream,
     });
   }
-  // A statement that removes is a signed reason; plain absence before its time is none.
-  const absent = complete.answered === complete.asked && dps.every((dp) => dp.outcome === "absent");
-  if (absent && remembered.until > nowSeconds) {
+  // A statement that removes is a signed reason; plain absence before its time is none, nor is what a key
+  // signed that anybody could have made.
+  const isGone = dps.every((dp) => dp.outcome === "absent") || (isOther && mappings.length === 0);
+  const isProven = complete.answered === complete.asked;
+  if (isGone && isProven && remembered.until > nowSeconds) {
     warnings.push({ code: "VANISHED", text: "gone before its time, unsigned", upstream });
   }
   return warnings;

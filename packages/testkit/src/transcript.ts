@@ -1,36 +1,9 @@
 // One complete transcript of the protocol with fixed randomness, as JSON: keys, directory, manifest,
 // registration, slot, tree, answers and messages. test/vectors/whither-v1.json is its text.
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  concatBytes,
-  hkdf,
-  joinElements,
-  lp,
-  portableVoprf,
-  toHex,
-  utf8,
-} from "@whither/crypto/node";
-import {
-  csiLabels,
-  errorRegistry,
-  parseCsi,
-  parseZoneName,
-  prefixesOfCsi,
-  suiteV1,
-  type Csi,
-  type Manifest,
-} from "@whither/protocol";
-import {
-  encodeManifest,
-  ErrorDetailSchema,
-  EvaluateRequestSchema,
-  EvaluateResponseSchema,
-  ExchangeRequestSchema,
-  ExchangeResponseSchema,
-  FetchRequestSchema,
-  FetchResponseSchema,
-} from "@whither/wire";
+import { concatBytes, hkdf, lp, toHex, utf8 } from "@whither/crypto/node";
+import { csiLabels, prefixesOfCsi, suiteV1, type Csi, type Manifest } from "@whither/protocol";
+import { encodeManifest } from "@whither/wire";
 import {
   maskMspBits,
   mspBitsOf,
@@ -38,16 +11,25 @@ import {
   sealPublicSlot,
   slotBits,
   slotIndex,
-  slotInput,
 } from "@whither/zone";
 import { makeTranscriptDirectory, type TranscriptDirectory } from "./transcript-directory.js";
+import {
+  absent,
+  evaluateBoth,
+  keyPair,
+  kid,
+  nowSeconds,
+  present,
+  streamVectors,
+  voprfInfo,
+  zone,
+} from "./transcript-evaluation.js";
 import {
   makeTranscriptRegistration,
   type TranscriptRegistration,
 } from "./transcript-registration.js";
 import {
   drawn,
-  fieldsOf,
   signedVector,
   signerOf,
   signerVectors,
@@ -67,14 +49,6 @@ import {
 } from "./transcript-zone.js";
 
 const day = 86_400;
-/** 2027-01-15T08:00:00Z. */
-const nowSeconds = 1_800_000_000;
-const zone = parseZoneName("us@dp-a.example");
-const kid = drawn("kid", 4);
-const present = parseCsi("tel:+14155550123");
-const absent = parseCsi("tel:+14155550199");
-const voprfInfo = "whither-v1 vectors";
-const keyPair = portableVoprf.deriveKeyPair(drawn("voprf seed"), utf8(voprfInfo));
 
 /** The transcript: what a client verifies, for a test of the maker, and the JSON. */
 export interface Transcript {
@@ -188,69 +162,6 @@ function makeManifest(): Manifest {
   };
 }
 
-interface Evaluation {
-  readonly y: Uint8Array;
-  readonly absentIdx: Uint8Array;
-  readonly request: Uint8Array;
-  readonly response: Uint8Array;
-  readonly vectors: JsonObject;
-}
-
-/** Both identifiers in one batch, under one proof. */
-function evaluateBoth(): Evaluation {
-  const csis = [present, absent];
-  const inputs = csis.map((csi) => slotInput(csi));
-  const blindSeeds = ["blind 0", "blind 1"];
-  const proofSeed = "proof";
-  const { blinds, blinded } = portableVoprf.blind(inputs, () =>
-    concatBytes(...blindSeeds.map((seed) => drawn(seed, 64))),
-  );
-  const { evaluated, proof } = portableVoprf.evaluateBlinded({
-    ...keyPair,
-    blinded,
-    randomBytes: (length) => drawn(proofSeed, length),
-  });
-  const outputs = portableVoprf.finalize({
-    publicKey: keyPair.publicKey,
-    inputs,
-    blinds,
-    blinded,
-    evaluated,
-    proof,
-  });
-  const [y, absentY] = outputs;
-  if (y === undefined || absentY === undefined) throw new TypeError("two were evaluated");
-  const request = toBinary(
-    EvaluateRequestSchema,
-    create(EvaluateRequestSchema, { zone, kid, blinded: joinElements(blinded) }),
-  );
-  const response = toBinary(
-    EvaluateResponseSchema,
-    create(EvaluateResponseSchema, { evaluated: joinElements(evaluated), proof }),
-  );
-  const vectors = {
-    elements: csis.map((csi, at) => ({
-      csi,
-      x: hexAt(inputs, at),
-      blind_random: toHex(drawn(blindSeeds[at] ?? "", 64)),
-      blind: hexAt(blinds, at),
-      blinded: hexAt(blinded, at),
-      evaluated: hexAt(evaluated, at),
-      y: hexAt(outputs, at),
-      idx: toHex(slotIndex({ y: outputs[at] ?? y, zone, kid })),
-    })),
-    proof_random: toHex(drawn(proofSeed, 64)),
-    proof: toHex(proof),
-    request: toHex(request),
-    response: toHex(response),
-  };
-  return { y, absentIdx: slotIndex({ y: absentY, zone, kid }), request, response, vectors };
-}
-
-function hexAt(list: readonly Uint8Array[], at: number): string {
-  return toHex(list[at] ?? new Uint8Array());
-}
-
 function sealSlot(of: {
   readonly y: Uint8Array;
   readonly registration: TranscriptRegistration;
@@ -330,47 +241,6 @@ function lookupVectors(of: {
       bodiesVector(last, { ...wanted, localSecret }),
     ],
   };
-}
-
-/** How requests and answers travel on the correlated streams. */
-function streamVectors({ request, response }: Evaluation): JsonObject {
-  const error = create(ErrorDetailSchema, {
-    number: errorRegistry.UNKNOWN_BODY.number,
-    text: "body: not in the current epoch",
-    upstream: zone,
-    retryAfterS: 1,
-  });
-  const encoded = {
-    ExchangeRequest: toBinary(
-      ExchangeRequestSchema,
-      create(ExchangeRequestSchema, {
-        id: 1n,
-        request: { case: "evaluate", value: fromBinary(EvaluateRequestSchema, request) },
-      }),
-    ),
-    ExchangeResponse: toBinary(
-      ExchangeResponseSchema,
-      create(ExchangeResponseSchema, {
-        id: 1n,
-        response: { case: "evaluate", value: fromBinary(EvaluateResponseSchema, response) },
-      }),
-    ),
-    FetchRequest: toBinary(
-      FetchRequestSchema,
-      create(FetchRequestSchema, { id: 300n, request: { case: "head", value: { zone } } }),
-    ),
-    FetchResponse: toBinary(
-      FetchResponseSchema,
-      create(FetchResponseSchema, { id: 300n, response: { case: "error", value: error } }),
-    ),
-    ErrorDetail: toBinary(ErrorDetailSchema, error),
-  };
-  return Object.fromEntries(
-    Object.entries(encoded).map(([name, bytes]) => [
-      name,
-      { bytes: toHex(bytes), fields: fieldsOf(name, bytes) },
-    ]),
-  );
 }
 
 /** The text of test/vectors/whither-v1.json. */

@@ -94,10 +94,8 @@ function copyOf(
   template: answerCache.CachedAnswer<"verbose">,
 ): answerCache.CachedAnswer<"verbose"> {
   const { answer: original } = template;
-  const answer = Object.create(
-    Object.getPrototypeOf(original) as object,
-    Object.getOwnPropertyDescriptors(original),
-  ) as typeof original; // a copy with its getters
+  const fresh = Object.create(Object.getPrototypeOf(original) as object) as typeof original; // filled next
+  const answer = Object.assign(fresh, original);
   return { ...template, answer, settled: Promise.resolve(answer) };
 }
 

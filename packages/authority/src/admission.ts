@@ -68,7 +68,7 @@ export interface AdmissionOptions {
   readonly mspOfSpki: (spkiSha256: Uint8Array) => MspId | undefined;
 }
 
-/** Every method but `identify` throws LIMITED with the seconds after which a retry makes sense. */
+/** Every method that takes something throws LIMITED with the seconds after which a retry makes sense. */
 export interface Admission {
   /** Throws UNAUTHENTICATED without a certificate. */
   identify(context: Pick<CallContext, "peer" | "address">): AdmittedClient;
@@ -85,8 +85,10 @@ export interface Admission {
     client: AdmittedClient,
     cpu: { readonly reservedMs: number; readonly spentMs: number },
   ): void;
-  /** Bytes of one public answer to an address. */
+  /** Bytes of one public request of an address that owes none for answers: before any work is done. */
   admitBytes(address: string, bytes: number): void;
+  /** Bytes of the answer, known when it has been made; if need be into debt. Never throws. */
+  chargeBytes(address: string, bytes: number): void;
   /** New limits from now on; what is spent stays spent where the limit stays. */
   setLimits(limits: AdmissionLimits): void;
   /** Refusals so far (would-be ones in a dry run), by limit. Reading resets nothing. */
@@ -157,6 +159,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
     },
     admitBytes(address, bytes) {
       take("bytes", { buckets: buckets.bytes, key: addressPrefix(address), amount: bytes });
+    },
+    chargeBytes(address, bytes) {
+      buckets.bytes.force(addressPrefix(address), bytes);
     },
     setLimits(next) {
       buckets = { ...makeBuckets(next, clock), ...unchanged(current, { next, buckets }) };

@@ -164,4 +164,45 @@ describe("zone service", () => {
     await clock.advance(60_000);
     expect(await codeOf(() => client.getHead({ zone }))).to.equal("ok");
   });
+
+  it("does no work for an address that has used its bytes up, whichever way it asks", async () => {
+    const { channel, client, served } = await serve(4_000);
+    const vhashes = Buffer.concat(
+      bodies
+        .slice(0, 128)
+        .map((body) => sha256(body))
+        .sort((a, b) => Buffer.compare(a, b)),
+    );
+    let reads = 0;
+    const { bodiesResponse } = served;
+    served.bodiesResponse = (hashes) => {
+      reads += 1;
+      return bodiesResponse.call(served, hashes);
+    };
+    await codeOf(() => client.bodies({ zone, vhashes }));
+    for (let n = 0; n < 20; n++) {
+      expect(await codeOf(() => client.bodies({ zone, vhashes }))).to.equal("LIMITED");
+    }
+    const answers: (string | undefined)[] = [];
+    await new Promise((resolve) => {
+      const stream = openDuplex(
+        { channel, method: Zone.method.fetch },
+        { onMessage: ({ response }) => void answers.push(response.case), onClose: resolve },
+      );
+      for (let n = 1n; n <= 20n; n++) {
+        stream.send({ id: n, request: { case: "bodies", value: { zone, vhashes } } });
+      }
+      stream.end();
+    });
+    expect(answers).to.deep.equal(Array.from({ length: 20 }, () => "error"));
+    expect(reads).to.equal(1);
+  });
+
+  it("charges for requests that get no answer too", async () => {
+    const { client } = await serve(4_000);
+    const ask = () => codeOf(() => client.getHead({ zone: "x@y" }));
+    const codes: string[] = [];
+    for (let n = 0; n < 20; n++) codes.push(await ask());
+    expect([codes[0], codes.at(-1)]).to.deep.equal(["NOT_AUTHORITATIVE", "LIMITED"]);
+  });
 });

@@ -25,7 +25,7 @@ import type { MappingZone } from "./mapping/mapping-zone.js";
 import { encodeCorrelated, fetchCases } from "./mapping/raw-messages.js";
 
 const hashBytes = 32;
-/** Charged beside the answer's bytes, so that small requests are not free. */
+/** Charged before a request is looked at, so that none is free, whatever its answer. */
 const requestBytes = 256;
 
 /** The mapping zones of a process by name. */
@@ -33,7 +33,7 @@ export type ServedZones = ReadonlyMap<string, MappingZone>;
 
 export interface ZoneServiceOptions {
   readonly zones: ServedZones;
-  readonly admission: Pick<Admission, "admitBytes">;
+  readonly admission: Pick<Admission, "admitBytes" | "chargeBytes">;
   readonly logger?: Logger;
 }
 
@@ -45,8 +45,9 @@ export function createZoneService(options: ZoneServiceOptions): ServiceRegistrat
   const unary =
     <Request>(answer: (request: Request) => Answer) =>
     async (request: Request, { address }: CallContext): Promise<Uint8Array> => {
+      admission.admitBytes(address, requestBytes);
       const bytes = await answer(request);
-      admission.admitBytes(address, bytes.length + requestBytes);
+      admission.chargeBytes(address, bytes.length);
       return bytes;
     };
   return implementService(Zone, {
@@ -77,7 +78,7 @@ function serveFetch(
   let waiting = 0;
   let halfClosed = false;
   const send = (id: bigint, field: number, bytes: Uint8Array): void => {
-    admission.admitBytes(address, bytes.length + requestBytes);
+    admission.chargeBytes(address, bytes.length);
     stream.send(encodeCorrelated(id, { field, bytes }));
   };
   const sendError = (id: bigint, error: unknown): void => {
@@ -99,6 +100,7 @@ function serveFetch(
   };
   stream.onMessage(({ id, request }) => {
     try {
+      admission.admitBytes(address, requestBytes);
       const { field, answer } = answerFetch(zones, request);
       if (answer instanceof Uint8Array) {
         send(id, field, answer);

@@ -273,6 +273,21 @@ describe("mapping zone", () => {
     expect(await codeOf(() => served.bodiesResponse([vhash!]))).to.equal("UNKNOWN_BODY");
   });
 
+  it("encodes a bucket's answer once an epoch, however many bodies are read meanwhile", async () => {
+    const bench = makeBench();
+    await using served = await bench.open();
+    await register(bench, served, { csi: csiOf(1), text: "first" });
+    await served.runEpoch();
+    const { vhash } = await served.lookupForRegistration(csiOf(1));
+    const query = { kid: served.head().kid, b: 0, prefix: new Uint8Array(16) };
+    const answer = served.bucketResponse(query);
+    await served.bodiesResponse([vhash!]);
+    expect(served.bucketResponse(query)).to.equal(answer);
+    await register(bench, served, { csi: csiOf(2), text: "second" });
+    await served.runEpoch();
+    expect(served.bucketResponse(query)).not.to.deep.equal(answer);
+  });
+
   it("refuses requests of another kid, depth or with bits behind the prefix", async () => {
     const bench = makeBench();
     await using served = await bench.open();

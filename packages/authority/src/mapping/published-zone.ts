@@ -147,7 +147,8 @@ export class PublishedZone {
   }
 
   async #closeIfUnread(): Promise<void> {
+    if (!this.#retired || this.#readers > 0) return;
     this.#answers?.clear();
-    if (this.#retired && this.#readers === 0) await this.#snapshot.close();
+    await this.#snapshot.close();
   }
 }

@@ -208,7 +208,7 @@ export function makeMsp(
 }
 
 /** Key of the certificate under which a client of this name connects; an MSP's is in its record. */
-export function clientSpki(name: string): Uint8Array {
+function clientSpki(name: string): Uint8Array {
   return fixedBytes(`client ${name}`);
 }
 

@@ -2,8 +2,19 @@
 // registrations they make through the real ceremony.
 
 import type { Signer } from "@whither/crypto/node";
-import { createDirectoryFollower, type DirectoryFollower } from "@whither/directory";
-import { roles, type Credential, type Csi, type SignedObject } from "@whither/protocol";
+import {
+  createDirectoryFollower,
+  type DirectoryFollower,
+  type OpenChannel,
+} from "@whither/directory";
+import {
+  roles,
+  type Credential,
+  type Csi,
+  type MspRecord,
+  type ProverRecord,
+  type SignedObject,
+} from "@whither/protocol";
 import {
   accountsOf,
   createMsp,
@@ -15,9 +26,11 @@ import {
   type RegisterOptions,
 } from "@whither/msp";
 import { encodeCredential } from "@whither/wire";
-import { csiCommit, signObject } from "@whither/zone";
+import { csiCommit, signObject, type Anchors } from "@whither/zone";
 import { EventLog } from "./event-log.js";
-import type { Federation } from "./federation.js";
+import type { SimulatedClock } from "./clock.js";
+import type { Signing } from "./federation-parties.js";
+import type { SeededRandom } from "./random.js";
 import { testIdentity } from "./federation-identity.js";
 import { fixedBytes, fixedSigner } from "./registration-fixtures.js";
 
@@ -62,13 +75,24 @@ export interface Registration extends CsiRegistration, Person {
   readonly credential: SignedObject;
 }
 
+/** What people need of the federation they live in. */
+export interface PeopleWorld {
+  readonly anchors: Anchors;
+  readonly clock: SimulatedClock;
+  readonly random: SeededRandom;
+  readonly provers: readonly Signing<ProverRecord>[];
+  msp(id: string): Signing<MspRecord>;
+  prover(id: string): Signing<ProverRecord>;
+  openChannel(client: string): OpenChannel;
+}
+
 export class FederationPeople {
-  readonly #federation: Federation;
+  readonly #federation: PeopleWorld;
   readonly #log = new EventLog();
   readonly #memories = new Map<Csi, HolderMemory>();
   #connected: { readonly follower: DirectoryFollower; readonly registrant: Registrant } | undefined;
 
-  constructor(federation: Federation) {
+  constructor(federation: PeopleWorld) {
     this.#federation = federation;
   }
 

@@ -11,6 +11,22 @@ export interface Random {
 
 const bytesMax = 65_536;
 
+// A call for four bytes costs as much as one for a page. Only numbers are drawn ahead, never bytes of a
+// key, and each is wiped when it is given.
+const numbers = new Uint32Array(1024);
+let numbersLeft = 0;
+
+function nextUint32(): number {
+  if (numbersLeft === 0) {
+    randomFillSync(numbers);
+    numbersLeft = numbers.length;
+  }
+  numbersLeft -= 1;
+  const number = numbers[numbersLeft] ?? 0;
+  numbers[numbersLeft] = 0;
+  return number;
+}
+
 /** node:crypto's generator, seeded by the operating system: fit for keys, nonces and blinds. */
 export const systemRandom: Random = {
   bytes: (n) => {
@@ -19,7 +35,7 @@ export const systemRandom: Random = {
     }
     return randomFillSync(new Uint8Array(n));
   },
-  uint32: () => randomFillSync(new Uint32Array(1))[0] ?? 0,
+  uint32: nextUint32,
 };
 
 /** Uniform integer 0..below-1, without the bias of a plain remainder. `below` is 1..2^32. */

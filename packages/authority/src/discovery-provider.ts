@@ -80,6 +80,11 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
         clock,
         random,
         logger,
+        admitUnproved: (caller) => {
+          const client = admission.identify(caller);
+          admission.admitContacts(client, 1);
+          return () => admission.refundContacts(client, 1);
+        },
         interceptors: [registrationInterceptor(admission)],
       }),
     ],

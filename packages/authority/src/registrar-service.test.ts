@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { loadSodiumVoprf, type Signer } from "@whither/crypto/node";
+import { createSigner, loadSodiumVoprf, type Signer } from "@whither/crypto/node";
 import {
   composeStatement,
   encodeRegisterRequest,
@@ -39,7 +39,11 @@ import {
 } from "@whither/zone";
 import type { MappingZone } from "./mapping/mapping-zone.js";
 import { openMappingZone } from "./mapping/open-mapping-zone.js";
-import { createRegistrarService, type RegistrarZone } from "./registrar-service.js";
+import {
+  createRegistrarService,
+  type RegistrarOptions,
+  type RegistrarZone,
+} from "./registrar-service.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
@@ -86,6 +90,7 @@ async function startDp(
     readonly delegation?: Delegation;
     readonly registry?: typeof registry;
     readonly wrap?: (zone: MappingZone) => RegistrarZone;
+    readonly admitUnproved?: RegistrarOptions["admitUnproved"];
   } = {},
 ): Promise<Bench> {
   const { store = createMemoryStore() } = options;
@@ -113,6 +118,7 @@ async function startDp(
     clock,
     random,
     logger,
+    ...(options.admitUnproved === undefined ? {} : { admitUnproved: options.admitUnproved }),
   });
   const network = createMemoryNetwork({ clock, random });
   network.serve("dpd:7354", { services: [service], clients: { kind: "required" } });
@@ -516,6 +522,31 @@ describe("Registrar: refusals", () => {
     await bench.clock.advance(10);
     expect(submissions).to.equal(1);
     expect(await slotOf(bench)).to.deep.equal(["wire.example"]);
+  });
+
+  it("charges a guess to who proves nothing, before the slot is looked at, whether one is there or not", async () => {
+    let left = 2;
+    const bench = await startDp({
+      admitUnproved: ({ peer }) => {
+        expect(peer.kind).to.equal("certificate");
+        if (left === 0) throw new DiscoveryError("LIMITED", "too many new contacts");
+        left -= 1;
+        return () => (left += 1);
+      },
+    });
+    const { statement } = await register(bench, { msp: 0 });
+    expect(left, "a mapping is proved").to.equal(2);
+    const changed = await register(bench, { previous: statement.slot, wish: { exclusive: true } });
+    expect(left, "a change by the holder is given back").to.equal(2);
+    const holder = createSigner(fixedBytes("nobody's key"));
+    const guess = async (of: Csi) => {
+      const { request } = await prepare(bench, { csi: of, holder, wish: { keep: () => [] } });
+      return await outcome(bench.client.register(request));
+    };
+    expect([await guess(csi), left]).to.deep.equal(["BAD_STATEMENT", 1]);
+    expect([await guess(otherCsi), left]).to.deep.equal(["BAD_STATEMENT", 0]);
+    expect(await guess(csi)).to.equal("LIMITED");
+    expect(await outcome(bench.client.register(changed.request))).to.equal("LIMITED");
   });
 
   it("logs outcome, zone and code, never an identifier", async () => {

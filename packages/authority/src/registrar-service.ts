@@ -51,9 +51,16 @@ export interface RegistrarOptions {
   readonly random: Random;
   readonly verifier?: SignatureVerifier;
   readonly logger?: Logger;
+  /**
+   * Charges a client that proves nothing for one guess at an identifier, before its slot is looked at: the
+   * answers are alike, the time they take is not. Throws LIMITED; the result gives the charge back.
+   */
+  readonly admitUnproved?: (client: Caller) => () => void;
   /** Admission per identity; runs around every method. */
   readonly interceptors?: readonly ServerInterceptor[];
 }
+
+type Caller = Pick<CallContext, "address" | "peer">;
 
 interface ServedZone {
   readonly zone: RegistrarZone;
@@ -119,12 +126,12 @@ class RegistrarEngine {
   }
 
   /** Resolves once the registration is durable. */
-  async register(message: RegisterRequest, { signal }: Pick<CallContext, "signal">) {
+  async register(message: RegisterRequest, caller: Caller & Pick<CallContext, "signal">) {
     const served = this.#served(message.zone);
     const { zone } = served.zone;
     try {
       const request = decodeRegisterRequest(message);
-      const settled = await this.#register(served, request, { signal });
+      const settled = await this.#register(served, request, caller);
       const { acceptance, promise } = settled;
       this.#logger.info("registration accepted", { zone });
       return {
@@ -158,9 +165,10 @@ class RegistrarEngine {
   async #register(
     served: ServedZone,
     request: RegistrationRequest,
-    { signal }: { readonly signal: AbortSignal },
+    caller: Caller & { readonly signal: AbortSignal },
   ): Promise<SettledRegistration> {
-    const { directory, dpId, clock } = this.#options;
+    const { directory, dpId, clock, admitUnproved } = this.#options;
+    const { signal } = caller;
     const { manifest } = served.zone;
     await this.#requireAuthority(request, { signal });
     const registry = await directory.registry({ signal });
@@ -171,9 +179,12 @@ class RegistrarEngine {
     const verifier = this.#verifier;
     const context = { manifest, dp, registry, nowSeconds, verifier };
     const checked = checkRegistration(request, context);
-    return await this.#queue.run(`${request.zone} ${request.csi}`, () =>
+    const giveBack = checked.added === undefined ? admitUnproved?.(caller) : undefined;
+    const settled = await this.#queue.run(`${request.zone} ${request.csi}`, () =>
       this.#decide({ served, checked, registry, signal }),
     );
+    giveBack?.(); // the holder's own change was no guess
+    return settled;
   }
 
   async #decide(input: {

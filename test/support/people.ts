@@ -14,13 +14,13 @@ export interface Person {
 }
 
 /** Paths of what a person holds. */
-export interface HolderFiles {
+interface HolderFiles {
   readonly holderKey: string;
   readonly credential: string;
 }
 
 /** A holder key, and a credential for it from the federation's prover. `name` is free in the federation. */
-export async function equipHolder(
+async function equipHolder(
   files: FederationFiles,
   { csi, name }: { readonly csi: string; readonly name: string },
 ): Promise<HolderFiles> {
@@ -36,7 +36,7 @@ export async function equipHolder(
 }
 
 /** Makes the person known to the MSPs: a provider vouches only for its own accounts. */
-export async function openAccounts(files: FederationFiles, person: Person): Promise<void> {
+async function openAccounts(files: FederationFiles, person: Person): Promise<void> {
   for (const { id } of person.msps) {
     await appendFile(files.accounts(id), `${JSON.stringify(person.csi)}\n`);
   }

@@ -30,7 +30,7 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly calls: readonly RecordedCall[];
 }
 
-export interface RecordingProxyOptions {
+interface RecordingProxyOptions {
   readonly port: number;
   readonly upstreamPort: number;
   readonly certificateFile: string;

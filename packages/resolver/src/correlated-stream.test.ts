@@ -103,6 +103,9 @@ describe("correlated stream", () => {
     for (const [error, code] of [
       [undefined, "NETWORK"],
       [new DiscoveryError("PIN_MISMATCH", "other key"), "PIN_MISMATCH"],
+      // Nobody here gave up: the server reset the stream.
+      [new DiscoveryError("CANCELLED", "the call was cancelled"), "NETWORK"],
+      [new DiscoveryError("DEADLINE", "no answer"), "NETWORK"],
     ] as const) {
       const { streams, request, turn } = setUp();
       const both = [codeOf(request(7)), codeOf(request(8))];

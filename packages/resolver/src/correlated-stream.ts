@@ -136,7 +136,11 @@ export class CorrelatedStream<Request, Response> {
       onClose: (error) => {
         if (this.#stream !== stream) return;
         this.#stream = undefined;
-        this.#failAll(error ?? this.#failure("NETWORK", "the server ended the stream"));
+        // Nobody here gave up: a reset that reads like it is the server's.
+        const isOurs = error !== undefined && !["CANCELLED", "DEADLINE"].includes(error.code);
+        this.#failAll(
+          isOurs ? error : this.#failure("NETWORK", "the server ended the stream", error),
+        );
       },
     });
     return stream;

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { DiscoveryError } from "@whither/protocol";
+import { DiscoveryError } from "@whither/protocol";
 import { fixedBytes, makeRegistrationParties } from "@whither/testkit";
 import { encodeManifest } from "@whither/wire";
 import { contactOf, ScriptedZone, scriptedWorld } from "./scripted-zone.test.js";
@@ -80,6 +80,16 @@ describe("a zone with two endpoints", () => {
     const error = await resolver.lookup(csi, { refresh: true }).catch((caught: unknown) => caught);
     expect((error as DiscoveryError).code).to.equal("BOGUS");
     expect((error as DiscoveryError).upstream).to.be.oneOf(["a.example:7364", "b.example:7364"]);
+  });
+
+  it("is found although one of them claims that the query itself has ended", async () => {
+    for (const code of ["CANCELLED", "BUDGET", "CLOCK_SKEW"] as const) {
+      const { one, resolver } = await twoHosts();
+      one.lies.fail = () => new DiscoveryError(code, "says the server");
+      for (let time = 0; time < 3; time++) {
+        expect((await resolver.lookup(csi, { refresh: true })).status).to.equal("found");
+      }
+    }
   });
 
   it("is found although one of them is not there", async () => {

@@ -348,6 +348,16 @@ describe("what one refresh mends, and what it does not", () => {
 });
 
 describe("a local clock that is wrong is named", () => {
+  it("by this resolver alone: what only it can know is no word of a server's", async () => {
+    for (const code of ["CLOCK_SKEW", "CANCELLED", "DEADLINE", "BUDGET", "CONFIG"] as const) {
+      for (const step of ["evaluate", "bucket"] as const) {
+        const fail = (kind: unknown) =>
+          kind === step ? new DiscoveryError(code, "says the server") : undefined;
+        expect((await outcome(zoneOf({ fail }))).code, code).to.equal("INTERNAL");
+      }
+    }
+  });
+
   it("a day behind: CLOCK_SKEW", async () => {
     const zone = zoneOf();
     const { resolver, clock } = await scriptedWorld({ zones: [zone] });

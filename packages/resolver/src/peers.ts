@@ -4,7 +4,7 @@
 
 import { toHex } from "@whither/crypto";
 import type { OpenChannel } from "@whither/directory";
-import { DiscoveryError } from "@whither/protocol";
+import { DiscoveryError, type ErrorCode } from "@whither/protocol";
 import {
   decodeMessage,
   encodeMessage,
@@ -21,6 +21,7 @@ import {
   FetchRequestSchema,
   FetchResponseSchema,
   Zone,
+  type ErrorDetail,
   type EvaluateResponse,
   type FetchResponse,
 } from "@whither/wire";
@@ -151,7 +152,7 @@ export class Peers {
         const { id, response } = decodeMessage(ExchangeResponseSchema, bytes);
         if (response.case === undefined) throw noContent(server.key);
         if (response.case === "evaluate") return { id, result: response.value };
-        return { id, result: fromErrorDetail(response.value, server.key) };
+        return { id, result: failureOf(response.value, server.key) };
       },
     });
     return { channel, stream };
@@ -171,7 +172,7 @@ export class Peers {
         const { id, response } = decodeMessage(FetchResponseSchema, bytes);
         if (response.case === undefined) throw noContent(server.key);
         if (response.case !== "error") return { id, result: response };
-        return { id, result: fromErrorDetail(response.value, server.key) };
+        return { id, result: failureOf(response.value, server.key) };
       },
     });
     return { channel, stream };
@@ -191,6 +192,22 @@ function connections<Request, Response>(): LRUCache<string, Peer<Request, Respon
       channel.close();
     },
   });
+}
+
+/** What only this resolver can know of its query and its clock. */
+const ownCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "CANCELLED",
+  "DEADLINE",
+  "BUDGET",
+  "CLOCK_SKEW",
+  "CONFIG",
+]);
+
+/** A server's failure; of one that claims what is not its to say only that it failed. */
+function failureOf(detail: ErrorDetail, upstream: string): DiscoveryError {
+  const told = fromErrorDetail(detail, upstream);
+  if (!ownCodes.has(told.code)) return told;
+  return new DiscoveryError("INTERNAL", "the server failed", { upstream, cause: told });
 }
 
 function closed(server: Server): DiscoveryError {

@@ -16,6 +16,7 @@ interface Field {
 }
 
 const varintTypes = new Set(["uint32", "uint64", "bool"]);
+const fixed32Type = "fixed32";
 
 /** Messages and enums of some .proto files, by name. */
 export class ProtoText {
@@ -63,6 +64,11 @@ export class ProtoText {
       const key = Number(varint());
       const field = fields.get(key >>> 3);
       if (field === undefined) throw new Error(`${name}: no field ${key >>> 3}`);
+      if (field.type === fixed32Type) {
+        if ((key & 7) !== 5) throw new Error(`${name}: wire type of ${field.name}`);
+        message[field.name] = Buffer.from(bytes.subarray(offset, (offset += 4))).readUInt32LE();
+        continue;
+      }
       const isVarint = this.#isVarint(field.type);
       if ((key & 7) !== (isVarint ? 0 : 2)) throw new Error(`${name}: wire type of ${field.name}`);
       const number = varint();
@@ -111,7 +117,7 @@ export class ProtoText {
   #zero(type: string): Value {
     if (type === "bool") return false;
     if (this.#enums.has(type)) return this.#enums.get(type)!.get(0)!;
-    return varintTypes.has(type) ? 0 : "";
+    return varintTypes.has(type) || type === fixed32Type ? 0 : "";
   }
 
   #fromVarint({ type, name }: Field, number: bigint): Value {
@@ -132,6 +138,11 @@ export class ProtoText {
     const { type } = field;
     if (this.#isVarint(type))
       return Buffer.concat([varintBytes(number * 8), this.#number(type, value)]);
+    if (type === fixed32Type) {
+      const fixed = Buffer.alloc(4);
+      fixed.writeUInt32LE(Number(value));
+      return Buffer.concat([varintBytes(number * 8 + 5), fixed]);
+    }
     const part =
       type === "bytes"
         ? Buffer.from(value as string, "hex")

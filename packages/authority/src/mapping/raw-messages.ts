@@ -1,11 +1,12 @@
 // Responses written as protobuf bytes by hand: their large parts are stored bytes that are moved and
 // never decoded. Field numbers are those of proto/whither/v1/zone.proto and discovery.proto.
 
-const wireTypes = { varint: 0, bytes: 2 } as const;
+const wireTypes = { varint: 0, bytes: 2, fixed32: 5 } as const;
 
 /** A field of a message: a number, or bytes. Zero and absent fields are not written (proto3). */
 type RawField =
   | { readonly field: number; readonly varint: number | bigint }
+  | { readonly field: number; readonly fixed32: number }
   | { readonly field: number; readonly bytes: Uint8Array }
   | {
       readonly field: number;
@@ -28,6 +29,7 @@ function lengthOf(field: RawField): number {
   if ("varint" in field) {
     return field.varint === 0 || field.varint === 0n ? 0 : 1 + varintLength(field.varint);
   }
+  if ("fixed32" in field) return field.fixed32 === 0 ? 0 : 5;
   const size = "padTo" in field ? field.padTo : field.bytes.length;
   return 1 + varintLength(size) + size;
 }
@@ -37,6 +39,12 @@ function write(out: Uint8Array, offset: number, field: RawField): number {
     if (field.varint === 0 || field.varint === 0n) return offset;
     out[offset] = (field.field << 3) | wireTypes.varint;
     return writeVarint(out, offset + 1, field.varint);
+  }
+  if ("fixed32" in field) {
+    if (field.fixed32 === 0) return offset;
+    out[offset] = (field.field << 3) | wireTypes.fixed32;
+    new DataView(out.buffer, out.byteOffset).setUint32(offset + 1, field.fixed32, true);
+    return offset + 5;
   }
   const size = "padTo" in field ? field.padTo : field.bytes.length;
   out[offset] = (field.field << 3) | wireTypes.bytes;
@@ -92,7 +100,7 @@ export function encodeBucketResponse(bucket: {
   readonly head: Uint8Array;
 }): Uint8Array {
   return encodeRaw([
-    { field: 1, varint: bucket.count },
+    { field: 1, fixed32: bucket.count },
     { field: 2, bytes: bucket.entries, padTo: bucket.padBytes },
     { field: 3, bytes: bucket.siblings },
     { field: 4, bytes: bucket.head },

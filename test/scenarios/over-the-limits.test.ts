@@ -322,8 +322,9 @@ describe("a client that reaches its limits", () => {
     using channel = federation.network.connect(publicAddress, { from: "192.0.2.1" });
     const client = createClient(Zone, channel);
     const outcomes: string[] = [];
-    for (let n = 0; n < 6; n++) outcomes.push(await codeOf(client.bucket(bucket)));
-    expect(outcomes).to.deep.equal(["ok", "ok", "ok", "ok", "LIMITED", "LIMITED"]);
+    for (let n = 0; n < 7; n++) outcomes.push(await codeOf(client.bucket(bucket)));
+    // The answer that goes over is a debt: refusing it after the work would make the work free.
+    expect(outcomes).to.deep.equal(["ok", "ok", "ok", "ok", "ok", "LIMITED", "LIMITED"]);
     using other = federation.network.connect(publicAddress, { from: "198.51.100.1" });
     expect(await codeOf(createClient(Zone, other).bucket(bucket))).to.equal("ok");
   });

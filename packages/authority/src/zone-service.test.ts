@@ -174,10 +174,10 @@ describe("zone service", () => {
         .sort((a, b) => Buffer.compare(a, b)),
     );
     let reads = 0;
-    const { bodiesResponse } = served;
+    const bodiesResponse = served.bodiesResponse.bind(served);
     served.bodiesResponse = (hashes) => {
       reads += 1;
-      return bodiesResponse.call(served, hashes);
+      return bodiesResponse(hashes);
     };
     await codeOf(() => client.bodies({ zone, vhashes }));
     for (let n = 0; n < 20; n++) {

@@ -63,7 +63,7 @@ function chosen<F extends AnswerForm>(
 }
 
 function warningsOf(
-  { merged, mappings }: Result<AnswerForm>,
+  { merged, mappings }: Result,
   count: number,
   { remembered, holder, nowSeconds }: SelectionOptions,
 ): readonly AnswerWarning[] {

@@ -90,13 +90,12 @@ export type { RecordsAnswer, ReferAnswer, TransferChunk } from "./directory-mess
 export {
   decodeDirectoryHead,
   decodeNode,
-  decodeRegistryRecord,
   decodeRootKeys,
   encodeDirectoryHead,
   encodeNode,
-  encodeRegistryRecord,
   encodeRootKeys,
 } from "./directory-records.js";
+export { decodeRegistryRecord, encodeRegistryRecord } from "./registry-records.js";
 export {
   decodeAcceptance,
   decodeCredential,

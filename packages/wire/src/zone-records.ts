@@ -14,7 +14,8 @@ import {
   ManifestSchema,
   type Policy as WirePolicy,
 } from "./gen/whither/v1/record_pb.js";
-import { federations, suite, wireKeyPeriod } from "./directory-records.js";
+import { federations, suite } from "./directory-records.js";
+import { wireKeyPeriod } from "./record-parts.js";
 import { integer, invalid, keyPeriod, list, octets, octetsUpTo, text } from "./fields.js";
 import { parseMessage } from "./signed-object.js";
 

@@ -42,7 +42,7 @@ const inlineElementsMax = 2;
 /** What an evaluation may take at the server beside its way, in milliseconds an element. */
 const workMsPerElement = 4;
 /** y, idx, key and the cache's own records. */
-const entryBytes = 480;
+const entryBytes = 560;
 
 interface Batched {
   readonly evaluated: Evaluated;
@@ -111,7 +111,7 @@ export class Evaluations {
   }
 
   #gather(view: ZoneView, waiting: Waiting, patient: boolean): void {
-    const key = `${view.zone} ${view.kidHex} ${patient}`;
+    const key = `${view.zone} ${view.kidHex} ${view.publicKeyHex} ${patient}`;
     if (this.#gathered.size === 0) setImmediate(() => this.#flush());
     const gathered = this.#gathered.get(key);
     if (gathered === undefined) this.#gathered.set(key, { view, patient, waiting: [waiting] });
@@ -203,5 +203,6 @@ export class Evaluations {
 }
 
 function heldKey(view: ZoneView, csi: Csi): string {
-  return `${view.zone} ${view.kidHex} ${csi}`;
+  // By the key itself: its id is the zone's to choose, and y and idx follow from both.
+  return `${view.zone} ${view.kidHex} ${view.publicKeyHex} ${csi}`;
 }

@@ -1,8 +1,9 @@
 import { expect } from "chai";
+import { portableVoprf } from "@whither/crypto";
 import { DiscoveryError } from "@whither/protocol";
 import { fixedBytes, makeRegistrationParties } from "@whither/testkit";
 import { encodeManifest } from "@whither/wire";
-import { contactOf, ScriptedZone, scriptedWorld } from "./scripted-zone.test.js";
+import { codeOf, contactOf, ScriptedZone, scriptedWorld } from "./scripted-zone.test.js";
 
 const parties = makeRegistrationParties();
 const { csi, nowSeconds } = parties;
@@ -67,6 +68,28 @@ describe("a zone whose manifest was replaced", () => {
     await clock.advance(60_000);
     const answer = await resolver.lookup(csi, { form: "compact" });
     expect(answer.dps[0]?.serial).to.equal(2);
+  });
+});
+
+describe("a zone that gives another VOPRF key the id of the old one", () => {
+  it("is asked to evaluate again: what the old key gave proves no absence under the new", async () => {
+    const zone = new ScriptedZone({ parties, contacts: [contactOf(parties)], fillers: 100 });
+    const [key] = parties.manifest.voprfKeys;
+    const other = portableVoprf.publicKeyOf(fixedBytes("other key", 32).fill(0, 31));
+    expect(other).not.to.deep.equal(key!.publicKey);
+    const successor = makeRegistrationParties({
+      manifest: { version: 2, voprfKeys: [{ ...key!, publicKey: other }] },
+    });
+    zone.successors.push(encodeManifest(successor.manifest));
+    const authorities = [zone.authority()];
+    const { resolver, clock } = await scriptedWorld({ zones: [zone], authorities });
+    await resolver.lookup(csi);
+    authorities[0] = zone.authority({ manifestSha256: [successor.manifestSha256] });
+    zone.publish(nowSeconds + 60, [], { manifestSha256: successor.manifestSha256 });
+    await clock.advance(60_000);
+    // The script still evaluates with the old key: its proof does not fit the new one.
+    expect(await codeOf(resolver.lookup(csi, { refresh: true }))).to.equal("BOGUS");
+    expect(zone.asked.filter(({ kind }) => kind === "evaluate")).to.have.length(2);
   });
 });
 

@@ -32,6 +32,7 @@ export interface ZoneView {
   readonly kid: Uint8Array;
   readonly kidHex: string;
   readonly publicKey: Uint8Array;
+  readonly publicKeyHex: string;
   /** Newest verified head; undefined before the first answer and after `forgetHead`. */
   head: HeldHead | undefined;
 }
@@ -51,6 +52,7 @@ export function createZoneView(
     kid: key.kid,
     kidHex: toHex(key.kid),
     publicKey: key.publicKey,
+    publicKeyHex: toHex(key.publicKey),
     head: undefined,
   };
 }

@@ -1,5 +1,5 @@
 // SHA-2, HMAC and HKDF: published answers, and node:crypto against noble on arbitrary input.
-import { createHash, hkdfSync } from "node:crypto";
+import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { expect } from "chai";
 import fc from "fast-check";
 import * as portable from "./index.js";
@@ -37,6 +37,25 @@ for (const [name, backend] of [
       expect(
         toHex(backend.hmacSha256(key, utf8("what do ya "), utf8("want for nothing?"))),
       ).to.equal(expected);
+    });
+
+    it("has the same HMAC-SHA256 of a prepared key as of the key, message after message", () => {
+      const patterned = (length: number) => new Uint8Array(length).map((_, i) => i * 7 + length);
+      // 64 bytes is the block; 192 is what the node backend has room for beside a prepared key
+      for (const keyLength of [0, 1, 32, 63, 64, 65, 200]) {
+        const key = patterned(keyLength);
+        const copy = key.slice();
+        const keyed = backend.createHmacSha256(copy);
+        copy.fill(0); // the key has been taken
+        for (const length of [192, 193, 2_000, 0, 1, 32, 64]) {
+          const message = patterned(length);
+          const expected = createHmac("sha256", key).update(message).digest("hex");
+          const cut = length >> 1;
+          expect(toHex(keyed(message)), `${keyLength} ${length}`).to.equal(expected);
+          expect(toHex(keyed(message.subarray(0, cut), message.subarray(cut)))).to.equal(expected);
+        }
+        expect(keyed()).to.deep.equal(backend.hmacSha256(key));
+      }
     });
 
     it("hashes parts as their concatenation, short and long", () => {

@@ -66,4 +66,13 @@ export { portableVoprf } from "./voprf-portable.js";
 export { openAead, sealAead } from "./aead.js";
 export { openBody, sealBody, signatureInput } from "./bound.js";
 export { createSigner, keyIdOf, publicKeyOf, verifyEd25519 } from "./ed25519.js";
-export { hkdf, hkdfExpand, hkdfExtract, hmacSha256, sha256, sha384, sha512 } from "./hashes.js";
+export {
+  createHmacSha256,
+  hkdf,
+  hkdfExpand,
+  hkdfExtract,
+  hmacSha256,
+  sha256,
+  sha384,
+  sha512,
+} from "./hashes.js";

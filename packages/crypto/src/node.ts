@@ -67,6 +67,7 @@ export { openAead, sealAead } from "./node/aead.js";
 export { openBody, sealBody, signatureInput } from "./node/bound.js";
 export { createSigner, keyIdOf, publicKeyOf, verifyEd25519 } from "./node/ed25519.js";
 export {
+  createHmacSha256,
   hkdf,
   hkdfExpand,
   hkdfExtract,

@@ -2,7 +2,7 @@
 // section 5). Held as received; opening them is slots.ts.
 
 import { toHex } from "@whither/crypto";
-import { concatBytes, equalBytes, sha256 } from "@whither/crypto/node";
+import { concatBytes, createHmacSha256, equalBytes, sha256, type Hash } from "@whither/crypto/node";
 import { DiscoveryError, limits } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import type { Entry } from "@whither/zone";
@@ -38,11 +38,13 @@ const none = new Uint8Array();
 
 export class Bodies {
   readonly #options: BodiesOptions;
+  readonly #rank: Hash;
   readonly #held: LRUCache<string, Uint8Array>;
   readonly #flights = new Coalescer<Fetched>();
 
   constructor(options: BodiesOptions) {
     this.#options = options;
+    this.#rank = createHmacSha256(options.secret);
     this.#held = new LRUCache({
       maxSize: Math.max(1, Math.floor(options.cacheBytes)),
       sizeCalculation: (body) => body.length + entryOverheadBytes,
@@ -85,8 +87,8 @@ export class Bodies {
     { held, entry }: { readonly held: HeldBucket; readonly entry: Entry },
     { patient, signal }: { readonly patient: boolean; readonly signal: AbortSignal },
   ): Promise<Fetched> {
-    const { peers, choice, clock, secret } = this.#options;
-    const vhashes = bodiesToAsk({ bucket: held.bucket, wanted: entry, secret });
+    const { peers, choice, clock } = this.#options;
+    const vhashes = bodiesToAsk({ bucket: held.bucket, wanted: entry, rank: this.#rank });
     const place = vhashes.findIndex((vhash) => equalBytes(vhash, entry.vhash));
     const value = { zone: view.zone, vhashes: concatBytes(...vhashes) };
     return await askServers({

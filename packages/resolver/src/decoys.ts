@@ -3,7 +3,7 @@
 // nothing to ask for: the anonymous connection then shows a bucket request without bodies, which a compact
 // or cached lookup shows as well, and of whom it says no more than the bucket's b bits.
 
-import { compareBytes, hmacSha256 } from "@whither/crypto/node";
+import { compareBytes, type Hash } from "@whither/crypto/node";
 import { limits } from "@whither/protocol";
 import type { Entry, VerifiedBucket } from "@whither/zone";
 
@@ -11,21 +11,21 @@ import type { Entry, VerifiedBucket } from "@whither/zone";
 export function bodiesToAsk({
   bucket,
   wanted,
-  secret,
+  rank,
 }: {
   readonly bucket: VerifiedBucket;
   readonly wanted: Entry;
-  /** 32 bytes of this resolver. */
-  readonly secret: Uint8Array;
+  /** HMAC-SHA256 under a secret of this resolver. */
+  readonly rank: Hash;
 }): readonly Uint8Array[] {
-  const others: { readonly position: number; readonly rank: Uint8Array }[] = [];
+  const others: { readonly position: number; readonly at: Uint8Array }[] = [];
   for (let position = 0; position < bucket.count; position++) {
     const offset = position * limits.entryBytes;
     const idx = bucket.bytes.subarray(offset, offset + wanted.idx.length);
     if (compareBytes(idx, wanted.idx) === 0) continue;
-    others.push({ position, rank: hmacSha256(secret, wanted.idx, idx) });
+    others.push({ position, at: rank(wanted.idx, idx) });
   }
-  others.sort((a, b) => compareBytes(a.rank, b.rank));
+  others.sort((a, b) => compareBytes(a.at, b.at));
   const decoys = others.slice(0, limits.decoyBodies - 1);
   const entries = [wanted, ...decoys.map(({ position }) => bucket.entryAt(position))];
   const vhashes = entries.map(({ vhash }) => vhash);

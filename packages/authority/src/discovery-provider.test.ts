@@ -145,6 +145,17 @@ describe("discovery provider", () => {
     await provider.close();
   });
 
+  it("counts an MSP whose accreditation has ended as any other client", async () => {
+    const ended = { ...parties.msps[0], accreditedTo: startMs / 1000 };
+    const directory = { registry: createRegistry([dp, ended], 1), manifestSha256 };
+    const { clock, provider } = await provide(directory);
+    provider.start();
+    await clock.settle();
+    const context = { peer: peerOf(mspSpki), address: "192.0.2.1" };
+    expect(provider.admission.identify(context).class).to.equal("client");
+    await provider.close();
+  });
+
   it("bounds registrations and evaluations of a client together", async () => {
     const { provider, as } = await provide({ registry, manifestSha256 });
     const channel = as(new Uint8Array(32).fill(9));

@@ -3,7 +3,13 @@
 
 import { equalBytes, type Signer } from "@whither/crypto";
 import type { DirectoryFollower } from "@whither/directory";
-import { isDiscoveryError, type Csi, type DpId, type MspId } from "@whither/protocol";
+import {
+  isDiscoveryError,
+  type Csi,
+  type DpId,
+  type MspId,
+  type MspRecord,
+} from "@whither/protocol";
 import type { ServerInterceptor, ServiceRegistration } from "@whither/rpc";
 import {
   silentLogger,
@@ -12,7 +18,7 @@ import {
   type Random,
   type Scheduled,
 } from "@whither/runtime";
-import type { Registry } from "@whither/zone";
+import { isAccredited, type Registry } from "@whither/zone";
 import { createAdmission, type Admission, type AdmissionLimits } from "./admission.js";
 import { createDiscoveryService } from "./discovery-service.js";
 import type { MappingZone } from "./mapping/mapping-zone.js";
@@ -114,7 +120,7 @@ class RegistryWatch {
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #registry: Registry | undefined;
-  #bySpki: ReadonlyMap<string, MspId> = new Map();
+  #bySpki: ReadonlyMap<string, MspRecord> = new Map();
   #timer: Scheduled | undefined;
 
   constructor(options: DiscoveryProviderOptions, logger: Logger) {
@@ -123,7 +129,9 @@ class RegistryWatch {
   }
 
   mspOfSpki(spkiSha256: Uint8Array): MspId | undefined {
-    return this.#bySpki.get(spkiText(spkiSha256));
+    const msp = this.#bySpki.get(spkiText(spkiSha256));
+    const isOne = msp !== undefined && isAccredited(msp, this.#options.clock.nowSeconds());
+    return isOne ? msp.id : undefined;
   }
 
   start(): void {
@@ -153,7 +161,7 @@ class RegistryWatch {
     if (registry === this.#registry) return;
     this.#registry = registry;
     this.#bySpki = new Map(
-      registry.msps().flatMap((msp) => msp.spkiSha256.map((spki) => [spkiText(spki), msp.id])),
+      registry.msps().flatMap((msp) => msp.spkiSha256.map((spki) => [spkiText(spki), msp])),
     );
     if (registry.dp(this.#options.dpId) === undefined) {
       this.#logger.error("dp not registered", { dp: this.#options.dpId });

@@ -4,7 +4,7 @@
 import { joinElements, splitElements, wipe } from "@whither/crypto";
 import type { Csi } from "@whither/protocol";
 import type { Clock, VoprfEngine } from "@whither/runtime";
-import { slotIndex, slotInput } from "@whither/zone";
+import { slotIndex, slotInput, slotSecret, type SlotSecret } from "@whither/zone";
 import { LRUCache } from "lru-cache";
 import { Coalescer } from "./coalescer.js";
 import { asError } from "./failure.js";
@@ -15,8 +15,8 @@ import type { ZoneView } from "./zone-view.js";
 
 /** Secret of whoever evaluated it: opens the contact's slot. */
 export interface Evaluated {
-  /** 64 bytes. */
-  readonly y: Uint8Array;
+  /** Ready for the slot's derivations; the VOPRF output itself is not kept. */
+  readonly y: SlotSecret;
   /** 16 bytes. */
   readonly idx: Uint8Array;
 }
@@ -191,7 +191,7 @@ export class Evaluations {
             bytesOut: Math.ceil(bytes.bytesOut / batch.length),
           };
           return outputs.map((output) => {
-            const y = output.slice();
+            const y = slotSecret(output);
             return { ...share, evaluated: { y, idx: slotIndex({ y, zone, kid }) } };
           });
         },

@@ -29,9 +29,10 @@ export {
   sealPublicSlot,
   slotIndex,
   slotInput,
+  slotSecret,
   unmaskMspBits,
 } from "./mapping/slot.js";
-export type { MaskPlace, SlotPlace } from "./mapping/slot.js";
+export type { MaskPlace, SlotPlace, SlotSecret } from "./mapping/slot.js";
 export { decodeEntry, encodeEntry, entryBytes, findEntry, idxBytes } from "./mapping/entry.js";
 export type { Entry } from "./mapping/entry.js";
 export {

@@ -10,6 +10,7 @@ import {
   sealPublicSlot,
   slotIndex,
   slotInput,
+  slotSecret,
   unmaskMspBits,
 } from "./slot.js";
 
@@ -53,6 +54,33 @@ describe("slot derivations", () => {
       slotIndex({ ...place, kid: Uint8Array.of(1, 2, 3, 5) }),
     ];
     for (const other of others) expect(toHex(other)).not.to.equal(toHex(idx));
+  });
+});
+
+describe("a slot's secret made ready", () => {
+  it("gives the idx, the key and the mask that the secret itself gives, and no other's", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 64, maxLength: 64 }), (secret) => {
+        const ready = slotSecret(secret);
+        const raw = { y: secret, zone, kid };
+        const prepared = { ...raw, y: ready };
+        expect(slotIndex(prepared)).to.deep.equal(slotIndex(raw));
+        const plaintext = utf8("a slot");
+        const sealed = { idx, plaintext, nonce };
+        const { body, vhash } = sealPublicSlot({ ...prepared, ...sealed });
+        expect(sealPublicSlot({ ...raw, ...sealed })).to.deep.equal({ body, vhash });
+        expect(openPublicSlot({ ...prepared, idx, body })).to.deep.equal(plaintext);
+        const bits = mspBitsOf([0, 9, 63]);
+        const masked = maskMspBits({ secret, vhash, registryVersion: 3, bits });
+        expect(unmaskMspBits({ secret: ready, vhash, masked })).to.deep.equal({
+          registryVersion: 3,
+          bits,
+        });
+        const other = slotSecret(secret.map((byte) => byte ^ 1));
+        throwsBogus(() => openPublicSlot({ ...prepared, y: other, idx, body }));
+      }),
+      { numRuns: 30 },
+    );
   });
 });
 

@@ -3,7 +3,8 @@
 
 import {
   concatBytes,
-  hkdf,
+  hkdfExpand,
+  hkdfExtract,
   lp,
   openBody,
   sealBody,
@@ -22,10 +23,32 @@ const publicTag = new Uint8Array(0);
 const keyBytes = 32;
 const bitStringBytes = maskedBytes - 4;
 
+/** A slot's secret made ready, once for everything that is derived from it; no less secret itself. */
+export interface SlotSecret {
+  /** 64 bytes, the HKDF key of y or ak. */
+  readonly prk: Uint8Array;
+}
+
+/** Half of what a derivation costs, spent once: for whoever derives several things from one secret. */
+export function slotSecret(secret: Uint8Array): SlotSecret {
+  return { prk: hkdfExtract(secret) };
+}
+
+interface Derivation {
+  readonly secret: Uint8Array | SlotSecret;
+  readonly info: Uint8Array;
+  readonly lengthBytes: number;
+}
+
+function derive({ secret, info, lengthBytes }: Derivation): Uint8Array {
+  const { prk } = secret instanceof Uint8Array ? slotSecret(secret) : secret;
+  return hkdfExpand({ prk, info, lengthBytes });
+}
+
 /** Where a slot's secret and place come from: the VOPRF output and the tree it belongs to. */
 export interface SlotPlace {
-  /** 64 bytes, VOPRF output over `slotInput`. A secret of whoever evaluated it. */
-  readonly y: Uint8Array;
+  /** 64 bytes, VOPRF output over `slotInput`, or what is ready of it. A secret of whoever evaluated it. */
+  readonly y: Uint8Array | SlotSecret;
   readonly zone: string;
   /** 4 bytes. */
   readonly kid: Uint8Array;
@@ -38,12 +61,12 @@ export function slotInput(csi: Csi, tag: Uint8Array = publicTag): Uint8Array {
 
 /** `idx`, 16 bytes: the slot's place in the zone's tree under this kid. */
 export function slotIndex({ y, zone, kid }: SlotPlace): Uint8Array {
-  return hkdf({ secret: y, info: concatBytes(idxLabel, lp(zone), kid), lengthBytes: idxBytes });
+  return derive({ secret: y, info: concatBytes(idxLabel, lp(zone), kid), lengthBytes: idxBytes });
 }
 
 function publicSlotKey({ y, zone, kid }: SlotPlace): Uint8Array {
   const info = concatBytes(entLabel, lp(zone), lp(publicTag), kid);
-  return hkdf({ secret: y, info, lengthBytes: keyBytes });
+  return derive({ secret: y, info, lengthBytes: keyBytes });
 }
 
 function publicSlotAad(place: SlotPlace & { readonly idx: Uint8Array }): Uint8Array {
@@ -76,14 +99,14 @@ export function openPublicSlot(
 
 /** Which body the mask belongs to, and the slot's secret: y of a public slot, ak of an audience's. */
 export interface MaskPlace {
-  readonly secret: Uint8Array;
+  readonly secret: Uint8Array | SlotSecret;
   /** 32 bytes. A mask serves one body only, so two versions of the bits never share it. */
   readonly vhash: Uint8Array;
 }
 
 function mask({ secret, vhash }: MaskPlace, bytes: Uint8Array): Uint8Array {
   const info = concatBytes(cmpLabel, vhash);
-  const stream = hkdf({ secret, info, lengthBytes: maskedBytes });
+  const stream = derive({ secret, info, lengthBytes: maskedBytes });
   return bytes.map((byte, i) => byte ^ stream[i]!);
 }
 

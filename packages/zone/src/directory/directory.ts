@@ -3,9 +3,12 @@
 
 import {
   compareLabels,
+  csiLabels,
+  csiScheme,
   parentPrefix,
-  prefixesOfCsi,
+  parsePrefix,
   prefixLabels,
+  prefixOf,
   type Csi,
   type DirectoryHead,
   type Node,
@@ -93,6 +96,22 @@ export class NodeIndex {
     return this.#byPrefix.get(prefix);
   }
 
+  /** Existing nodes that enclose the identifier, the root first. */
+  path(csi: Csi): readonly Node[] {
+    const found: Node[] = [];
+    const scheme = csiScheme(csi);
+    const labels = csiLabels(csi);
+    // A prefix is written out only where its parent has children: most of a number's have none.
+    for (let depth = 0; depth <= labels.length + 1; depth++) {
+      const prefix = depth === 0 ? rootPrefix : prefixOf(scheme, labels.slice(0, depth - 1));
+      const one = this.#byPrefix.get(prefix);
+      if (one === undefined) break;
+      found.push(one.node);
+      if (!this.#children.has(prefix)) break;
+    }
+    return found;
+  }
+
   /** The last child of `parent` whose label comes before the given one; by bisection. */
   lastChildBelow(parent: Prefix, label: string): SignedNode | undefined {
     const siblings = this.#children.get(parent) ?? [];
@@ -108,6 +127,8 @@ export class NodeIndex {
   }
 }
 
+const rootPrefix = parsePrefix(".");
+
 interface Child {
   readonly label: string;
   readonly child: SignedNode;
@@ -121,14 +142,15 @@ export function createDirectory(parts: {
 }): Directory {
   const { trust, index, records } = parts;
   const parties = records.map(({ record }) => record.party);
-  const path = (csi: Csi): readonly Node[] => {
-    const found: Node[] = [];
-    for (const prefix of prefixesOfCsi(csi)) {
-      const one = index.get(prefix);
-      if (one === undefined) break;
-      found.push(one.node);
-    }
-    return found;
+  // The deepest node names its whole path, and nothing in a directory changes.
+  const delegations = new Map<Node, Delegation>();
+  const delegationAt = (path: readonly Node[]): Delegation => {
+    const deepest = path.at(-1);
+    const known = deepest === undefined ? undefined : delegations.get(deepest);
+    if (known !== undefined) return known;
+    const delegation = delegationOf(path);
+    if (deepest !== undefined) delegations.set(deepest, delegation);
+    return delegation;
   };
   return {
     head: trust.head,
@@ -146,8 +168,8 @@ export function createDirectory(parts: {
         below = above;
       }
     },
-    delegation: (csi) => delegationOf(path(csi)),
-    path,
+    delegation: (csi) => delegationAt(index.path(csi)),
+    path: (csi) => index.path(csi),
     node: (prefix) => index.get(prefix),
     nodes: () => index.nodes,
     records: () => records,

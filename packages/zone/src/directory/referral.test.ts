@@ -238,6 +238,20 @@ describe("longest match", () => {
     );
   });
 
+  it("is the same, asked again and after others, as computed from the nodes on its path", () => {
+    fc.assert(
+      fc.property(prefixes, csis, (list, wanted) => {
+        const from = verify(makeDirectoryObjects({ root, prefixes: lines(list) }));
+        for (const csi of [...wanted, ...wanted].map((text) => parseCsi(text))) {
+          const path = prefixesOfCsi(csi).flatMap((prefix) => from.node(prefix)?.node ?? []);
+          expect(from.path(csi)).to.deep.equal(path);
+          expect(from.delegation(csi)).to.deep.equal(delegationOf(path));
+        }
+      }),
+      { numRuns: 25 },
+    );
+  });
+
   it("survives no tampered record, dropped node or reordered list", () => {
     fc.assert(
       fc.property(prefixes, fc.nat(), fc.nat(), fc.nat(2), (list, where, bit, how) => {

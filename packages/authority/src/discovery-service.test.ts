@@ -136,6 +136,22 @@ describe("discovery service", () => {
     expect(answers.get(101n)?.case).to.equal("error");
   });
 
+  it("ends a stream on which nothing but refused requests comes", async () => {
+    const { channel } = await serve();
+    let answers = 0;
+    const closed = await new Promise<DiscoveryError | undefined>((resolve) => {
+      const stream = openDuplex(
+        { channel, method: Discovery.method.exchange },
+        { onMessage: () => void (answers += 1), onClose: resolve },
+      );
+      for (let n = 0; n < 2_000; n++) {
+        stream.send({ id: BigInt(n), request: { case: "evaluate", value: { zone: "x@y" } } });
+      }
+    });
+    expect(closed?.code).to.equal("LIMITED");
+    expect(answers).to.be.within(1, 256);
+  });
+
   it("bounds requests and elements of a client, and does not charge what it did not do", async () => {
     const { client, admission, randomBytes } = await serve({
       clientContactsBurst: 3,

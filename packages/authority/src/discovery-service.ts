@@ -19,6 +19,11 @@ import { errorBytes, zoneOf, type ServedZones } from "./zone-service.js";
 const elementMs = 0.5;
 /** CPU time charged for an element of a batch that was found wrong: it was decoded before. */
 const refusedElementMs = 0.1;
+/**
+ * Refusals in a row after which a stream ends. Each costs a decoded message and an answer that no limit counts;
+ * a client that heeds `retry_after_s` has at most its 64 requests in flight refused.
+ */
+const refusalsInRowMax = 256;
 
 export interface DiscoveryServiceOptions {
   readonly zones: ServedZones;
@@ -48,6 +53,8 @@ function serveExchange(
   const client = admission.identify(context);
   let waiting = 0;
   let halfClosed = false;
+  let refusalsInRow = 0;
+  let ended = false;
   const answer = async (
     request: ExchangeRequest["request"],
   ): Promise<{ readonly field: number; readonly bytes: Uint8Array }> => {
@@ -56,16 +63,23 @@ function serveExchange(
         throw new DiscoveryError("INVALID_DATA", "exchange: expected a request");
       }
       const bytes = await answerEvaluate(options, { request: request.value, client, signal });
+      refusalsInRow = 0;
       return { field: exchangeCases.evaluate, bytes };
     } catch (error) {
+      refusalsInRow += 1;
       return { field: exchangeCases.error, bytes: errorBytes(error, logger) };
     }
   };
   const serve = async ({ id, request }: ExchangeRequest): Promise<void> => {
     const response = await answer(request);
     waiting -= 1;
-    if (signal.aborted) return;
+    if (signal.aborted || ended) return;
     stream.send(encodeCorrelated(id, response));
+    if (refusalsInRow >= refusalsInRowMax) {
+      ended = true;
+      stream.fail(new DiscoveryError("LIMITED", "too many refused requests in a row"));
+      return;
+    }
     if (waiting < limits.inFlightPerPeerMax) stream.resume();
     if (halfClosed && waiting === 0) stream.end();
   };

@@ -36,7 +36,7 @@ export function drawn(seed: string, length = 32): Uint8Array {
 }
 
 /** Seeds of the signing keys, by the name that the vectors give them. */
-export const signerSeeds = {
+const signerSeeds = {
   ksk_1: "ksk 1",
   ksk_2: "ksk 2",
   zsk: "zsk",

@@ -295,7 +295,10 @@ export class Federation implements AsyncDisposable {
     const progress = { over: false };
     const end = (): void => void (progress.over = true);
     work.then(end, end);
-    for (let ms = 0; !progress.over && ms < timeoutMs; ms += 100) await this.clock.advance(100);
+    for (let ms = 0; !progress.over && ms < timeoutMs; ms += 100) {
+      await this.clock.advance(100);
+      await aMomentOfRealTime();
+    }
     if (!progress.over) throw new Error(`not done after ${timeoutMs} ms of simulated time`);
     return await work;
   }
@@ -374,4 +377,14 @@ export class Federation implements AsyncDisposable {
 function found<T>(value: T | undefined, name: string): T {
   if (value === undefined) throw new TypeError(`the federation has no ${name}`);
   return value;
+}
+
+/**
+ * Files are read and modules are loaded in real time, of which simulated time knows nothing: without a pause it
+ * runs out while a slow disk still works.
+ */
+function aMomentOfRealTime(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 2);
+  });
 }

@@ -345,12 +345,19 @@ export class RunningFederation implements AsyncDisposable {
   /** Starts rootd first, then the dpds together, and waits until all serve. */
   static async start(files: FederationFiles): Promise<RunningFederation> {
     const rootd = await Daemon.start("whither-rootd", ["--config", files.rootdConfig]);
-    const dpds = await Promise.all(
+    const starting = await Promise.allSettled(
       files.dps.map(
         async (dp) =>
           [dp.plan.id, await Daemon.start("whither-dpd", ["--config", dp.config])] as const,
       ),
     );
+    const dpds = starting.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
+    const failed = starting.find((start) => start.status === "rejected");
+    if (failed !== undefined) {
+      // Nobody would stop the others.
+      await Promise.all([rootd, ...dpds.map(([, dpd]) => dpd)].map((one) => one.stop("SIGKILL")));
+      throw new Error("a dpd did not start", { cause: failed.reason });
+    }
     return new RunningFederation(files, rootd, new Map(dpds));
   }
 

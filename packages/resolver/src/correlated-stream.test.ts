@@ -99,6 +99,31 @@ describe("correlated stream", () => {
     expect(await next).to.equal(90);
   });
 
+  it("takes a stream for dead that was silent for 2 s when a caller leaves, not one that is slow", async () => {
+    const clock = createSimulatedClock();
+    const { streams, request, turn } = setUp({ clock });
+    const callers = [new AbortController(), new AbortController(), new AbortController()];
+    const codes = callers.map(({ signal }, n) => codeOf(request(n + 1, signal)));
+    await turn();
+    await clock.advance(1_999);
+    streams[0]!.listener.onMessage(Uint8Array.of(1, 10));
+    await clock.advance(1_999);
+    callers[1]!.abort();
+    expect(streams[0]!.cancelled).to.equal(false);
+    const last = codeOf(request(4));
+    await turn();
+    await clock.advance(2_000);
+    callers[2]!.abort();
+    expect(await Promise.all(codes)).to.deep.equal(["ok", "CANCELLED", "CANCELLED"]);
+    expect(await last).to.equal("NETWORK");
+    expect(streams[0]!.cancelled).to.equal(true);
+    const again = request(5);
+    await turn();
+    expect(streams).to.have.length(2);
+    streams[1]!.listener.onMessage(Uint8Array.of(Number(streams[1]!.sent[0]!.id), 50));
+    expect(await again).to.equal(50);
+  });
+
   it("fails all with NETWORK or the stream's error when it breaks, and opens a new one", async () => {
     for (const [error, code] of [
       [undefined, "NETWORK"],

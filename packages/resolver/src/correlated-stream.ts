@@ -34,6 +34,12 @@ export interface CorrelatedStreamOptions<Request, Response> {
 
 const unansweredMaxDefault = 1_024;
 
+/**
+ * Time in which a stream that owes answers says nothing at all, after which a caller who leaves takes it for
+ * dead: the connection may stand while nothing comes through it. Several times a slow evaluation.
+ */
+const silentMsMax = 2_000;
+
 interface Pending<Request, Response> {
   readonly request: Request;
   resolve(received: Received<Response>): void;
@@ -55,6 +61,7 @@ export class CorrelatedStream<Request, Response> {
   readonly #left = new Set<bigint>();
   #stream: ClientDuplex<Uint8Array> | undefined;
   #nextId = 1n;
+  #receivedMs = 0;
   #closed = false;
 
   constructor(options: CorrelatedStreamOptions<Request, Response>) {
@@ -148,6 +155,7 @@ export class CorrelatedStream<Request, Response> {
 
   #receive(stream: ClientDuplex<Uint8Array>, bytes: Uint8Array): void {
     if (this.#stream !== stream) return;
+    this.#receivedMs = this.#options.clock.monotonicMs();
     let decoded: { readonly id: bigint; readonly result: Response | DiscoveryError };
     try {
       decoded = this.#options.decode(bytes);
@@ -179,12 +187,15 @@ export class CorrelatedStream<Request, Response> {
   #drop(pending: Pending<Request, Response>): void {
     this.#gathered = this.#gathered.filter((one) => one !== pending);
     this.#waiting.delete(pending);
+    let isSilent = false;
     for (const [id, one] of this.#sent) {
       if (one !== pending) continue;
       this.#sent.delete(id);
       this.#left.add(id);
+      isSilent =
+        this.#options.clock.monotonicMs() - Math.max(one.sentMs, this.#receivedMs) >= silentMsMax;
     }
-    if (this.#stream !== undefined && this.#left.size > this.#unansweredMax) {
+    if (this.#stream !== undefined && (isSilent || this.#left.size > this.#unansweredMax)) {
       this.#giveUp(this.#stream, this.#failure("NETWORK", "the server does not answer any more"));
     }
     this.#pump();

@@ -57,6 +57,14 @@ describe("responses written by hand", () => {
     );
   });
 
+  it("are as long for a bucket of one entry as for one of thousands", () => {
+    const lengths = [1, 127, 128, 255, 70_000].map((count) => {
+      const parts = { entries: new Uint8Array(68), padBytes: 4_096, siblings: new Uint8Array(64) };
+      return encodeBucketResponse({ ...parts, count, head: new Uint8Array(300) }).length;
+    });
+    expect(new Set(lengths).size).to.equal(1);
+  });
+
   it("are the bytes the generated codec writes", () => {
     fc.assert(
       fc.property(

@@ -18,11 +18,10 @@ function capacity(spend: Spend, kind: WorkKind): number {
 describe("work budget", () => {
   const make = () => new WorkBudget({ bytesPerZoneMax: 100 });
 
-  it("is one for all zones in RPCs, referrals and ports", () => {
+  it("is one for all zones in RPCs and referrals", () => {
     const cases = [
       ["rpc", limits.queryRpcsMax],
       ["referral", limits.queryReferralsMax],
-      ["port", limits.queryPortsMax],
     ] as const;
     for (const [kind, most] of cases) {
       const budget = make();

@@ -1,10 +1,11 @@
 // The work one query may cause, however many zones, servers and referrals it touches (protocol.md
-// section 7). One budget is passed down and never reset; it counts work, not success.
+// section 7). One budget is passed down and never reset; it counts work, not success. How many servers one
+// question reaches for is bounded in servers.ts, since a question may be shared by several queries.
 
 import { DiscoveryError, limits } from "@whither/protocol";
 
 /** `bytes` are those received. */
-export type WorkKind = "rpc" | "referral" | "port" | "verification" | "bytes";
+export type WorkKind = "rpc" | "referral" | "verification" | "bytes";
 
 /** Takes `n` units (1 unless told) from a budget, before the work is done. Throws BUDGET. */
 export type Spend = (kind: WorkKind, n?: number) => void;
@@ -20,7 +21,6 @@ export class WorkBudget {
   readonly #bytesPerZoneMax: number;
   #rpcs = 0;
   #referrals = 0;
-  #ports = 0;
   /** The directory's part: verifications grow with the referrals. */
   readonly directory: Spend;
 
@@ -30,7 +30,7 @@ export class WorkBudget {
     this.directory = this.#part(limits.queryVerificationsPerZone + perReferral);
   }
 
-  /** What one zone may use: rpcs, referrals and ports come from the query, the rest is the zone's own. */
+  /** What one zone may use: rpcs and referrals come from the query, the rest is the zone's own. */
   zone(): Spend {
     // A slot's verifications follow from its mappings, and a slot has at most eight.
     const perMapping = limits.queryVerificationsPerMapping * limits.mappingsPerSlotMax;
@@ -47,9 +47,6 @@ export class WorkBudget {
           return;
         case "referral":
           this.#referrals = within(kind, this.#referrals + n, limits.queryReferralsMax);
-          return;
-        case "port":
-          this.#ports = within(kind, this.#ports + n, limits.queryPortsMax);
           return;
         case "verification":
           verifications = within(kind, verifications + n, verificationsMax);

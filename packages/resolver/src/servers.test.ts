@@ -95,6 +95,17 @@ describe("asking the servers of a zone", () => {
     }
   });
 
+  it("reaches for four servers a question, and for the others the next time", async () => {
+    const { asked, ask } = setUp();
+    const many = Array.from({ length: 13 }, (_, n) => server(`s${n}`));
+    const good = many[4]!.host;
+    const answer = (one: Server) => (one.host === good ? Promise.resolve(good) : fail("NETWORK"));
+    expect(await codeOf(ask(many, answer))).to.equal("NETWORK");
+    expect(asked).to.have.length(4);
+    expect(await ask(many, answer)).to.equal(good);
+    expect(asked.length).to.be.at.most(8);
+  });
+
   it("asks no other when the failure is the caller's", async () => {
     for (const code of ["LIMITED", "BUDGET", "CLOCK_SKEW", "TOO_LARGE"] as const) {
       const { ask, asked } = setUp();

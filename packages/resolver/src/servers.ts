@@ -101,7 +101,8 @@ export class ServerChoice {
   }
 
   #expectedMs(key: string): number {
-    return this.#records.get(key)?.srttMs ?? firstTimeoutMs;
+    const record = this.#records.get(key);
+    return (record?.srttMs ?? firstTimeoutMs) * 2 ** (record?.timeouts ?? 0);
   }
 
   #record(key: string): ServerRecord {
@@ -161,7 +162,9 @@ function secondsToWait(error: unknown): number | undefined {
 
 async function askOnce<T>(given: AskServers<T>): Promise<T> {
   const { choice, servers, signal, ask } = given;
-  const ordered = choice.order(servers);
+  // A zone may name 13 servers; one question reaches for 4 of them (protocol.md section 7). Those that fail stand
+  // behind the others the next time.
+  const ordered = choice.order(servers).slice(0, limits.queryPortsMax);
   const [only, ...others] = ordered;
   if (only === undefined) throw new DiscoveryError("UNREACHABLE", "the zone names no such server");
   if (others.length > 0) return await race(given, ordered);

@@ -49,6 +49,7 @@ const plan = (rootZone: string): FederationPlan => ({
       jurisdiction: "CH",
       zones: ["rest@dp-c.example", "mail@dp-c.example"],
     },
+    { id: "dp-d.example", operator: "Operator D", jurisdiction: "IE", zones: ["uk@dp-d.example"] },
   ],
   msps: [
     { id: "wire.example", operator: "Operator W", bit: 0 },
@@ -227,15 +228,38 @@ async function stopRoot(federation: RunningFederation): Promise<void> {
   });
 }
 
+/** Two DPs of different operators serve +44; one of them is gone. */
+async function stopOneOfTwo(federation: RunningFederation): Promise<void> {
+  title("Two providers serve +44; one of them is stopped");
+  const { files } = federation;
+  const shown = ["+noall", "+comments", "+answer"];
+  await expectStatus(files, { what: "both DPs", args: ["+447700900001", ...shown], status: 0 });
+  await federation.dpds.get("dp-b.example")?.stop();
+  say("$ kill dp-b");
+  const held = await expectStatus(files, {
+    what: "1 of 2 DPs, the other holds the person",
+    args: ["+447700900001", ...shown],
+    status: 0,
+  });
+  record("how many answered", "1 of 2 DPs", /\d of \d DPs/.exec(held.stdout)?.[0] ?? "nothing");
+  await expectStatus(files, {
+    what: "1 of 2 DPs, nobody there: incomplete",
+    args: ["+447700900002", ...shown],
+    status: 6,
+  });
+  await federation.restart("dp-b.example");
+  await expectStatus(files, { what: "both again: absent", args: ["+447700900002"], status: 1 });
+}
+
 /** A DP with its own key and certificate that flips one bit of each bucket. */
 async function catchLiar(federation: RunningFederation): Promise<void> {
   title("A discovery provider that changes its answers is caught");
   const { files } = federation;
-  const dp = files.dps.find(({ plan: { id } }) => id === "dp-b.example");
+  const dp = files.dps.find(({ plan: { id } }) => id === "dp-a.example");
   const [hidden] = await freePorts(1);
-  if (dp === undefined || hidden === undefined) throw new TypeError("no dp-b");
+  if (dp === undefined || hidden === undefined) throw new TypeError("no dp-a");
   await federation.dpds.get(dp.plan.id)?.stop();
-  const config = files.path("dp-b-hidden.yaml");
+  const config = files.path("dp-a-hidden.yaml");
   await writeFile(
     config,
     dpdYaml({ files, dp: { ...dp, publicPort: hidden }, state: `${dp.plan.id}.state` }),
@@ -249,11 +273,11 @@ async function catchLiar(federation: RunningFederation): Promise<void> {
       keyFile: files.path("pki", `${dp.plan.id}-key.pem`),
       caFile: files.path("pki", "ca.pem"),
     });
-    await expectStatus(files, { what: "tampering DP", args: ["+447700900001"], status: 3 });
+    await expectStatus(files, { what: "tampering DP", args: ["+493023125001"], status: 3 });
     say(`(it changed ${liar.tampered()} buckets)`);
   }
   await federation.restart(dp.plan.id);
-  await expectStatus(files, { what: "honest again", args: ["+447700900001", "+short"], status: 0 });
+  await expectStatus(files, { what: "honest again", args: ["+493023125001", "+short"], status: 0 });
 }
 
 /** Registrations that lack one party's signature, shown to the DP by somebody who has the other keys. */
@@ -309,6 +333,7 @@ async function tour(federation: RunningFederation, people: readonly Person[]): P
     status: 0,
   });
   await stopRoot(federation);
+  await stopOneOfTwo(federation);
   await catchLiar(federation);
   await refuseForgeries(files);
 }
@@ -336,7 +361,7 @@ async function main(): Promise<void> {
   });
   say(`made in ${directory}`);
   const federation = await RunningFederation.start(files);
-  say("rootd and three dpds of different operators listen on loopback");
+  say("rootd and four dpds of different operators listen on loopback");
   try {
     await tour(federation, people);
     printTable();

@@ -21,7 +21,8 @@ import type { Prefix } from "./brands.js";
 interface Row {
   readonly text: string;
   readonly prefixes: readonly Prefix[];
-  readonly zone: string | undefined;
+  /** None: unassigned. */
+  readonly zones: readonly string[];
   readonly regions: readonly string[];
 }
 
@@ -32,10 +33,15 @@ const rows: readonly Row[] = readFileSync(file, "utf8")
   .split("\n")
   .filter((line) => line.startsWith('  "'))
   .map((line) => {
-    const [, text, zone, regions] = entry.exec(line) ?? [];
+    const [, text, zones, regions] = entry.exec(line) ?? [];
     if (text === undefined) throw new Error(`not an entry: ${line}`);
     const prefixes = isTelRange(text) ? prefixesOfRange(text) : [parsePrefix(text)];
-    return { text, prefixes, zone, regions: regions?.split(" ") ?? [] };
+    return {
+      text,
+      prefixes,
+      zones: zones?.split(", ") ?? [],
+      regions: regions?.split(" ") ?? [],
+    };
   });
 
 function rowOf(prefix: Prefix): Row | undefined {
@@ -91,7 +97,7 @@ describe("configs/root.zone.yaml", () => {
 
   it("has a line for every assigned calling code and for no other", () => {
     for (const code of callingCodes) {
-      expect(rowOf(parsePrefix(`tel:+${code}`))?.zone, `+${code}`).not.to.equal(undefined);
+      expect(rowOf(parsePrefix(`tel:+${code}`))?.zones, `+${code}`).to.have.length.of.at.least(1);
     }
     const codes = callingCodes.map((code) => parsePrefix(`tel:+${code}`));
     for (const prefix of rows.flatMap((row) => row.prefixes)) {
@@ -101,7 +107,7 @@ describe("configs/root.zone.yaml", () => {
         prefix,
       ).to.equal(true);
     }
-    expect(rowOf(parsePrefix("tel:"))?.zone).to.equal(undefined);
+    expect(rowOf(parsePrefix("tel:"))?.zones).to.deep.equal([]);
   });
 
   for (const region of getCountries()) {
@@ -126,22 +132,24 @@ describe("configs/root.zone.yaml", () => {
     }
   });
 
-  it("gives Germany, Britain, the rest, and mail with handles a zone each", () => {
-    const zones = rows.flatMap((row) => (row.zone === undefined ? [] : [parseZoneName(row.zone)]));
+  it("gives Germany a zone, Britain two of different DPs, the rest one, and mail with handles one", () => {
+    const zones = rows.flatMap((row) => row.zones.map((zone) => parseZoneName(zone)));
     expect([...new Set(zones)].sort()).to.deep.equal([
       "de@dp-a.example",
       "gb@dp-b.example",
       "mail@dp-c.example",
       "rest@dp-c.example",
+      "uk@dp-d.example",
     ]);
-    expect(
-      rows.filter((row) => row.zone === "de@dp-a.example").map((row) => row.text),
-    ).to.deep.equal(["tel:+49"]);
-    expect(
-      rows.filter((row) => row.zone === "gb@dp-b.example").map((row) => row.text),
-    ).to.deep.equal(["tel:+44"]);
+    const prefixesOf = (zone: string): readonly string[] =>
+      rows.filter((row) => row.zones.includes(zone)).map((row) => row.text);
+    expect(prefixesOf("de@dp-a.example")).to.deep.equal(["tel:+49"]);
+    expect(prefixesOf("gb@dp-b.example")).to.deep.equal(["tel:+44"]);
+    expect(prefixesOf("uk@dp-d.example")).to.deep.equal(["tel:+44"]);
     for (const row of rows) {
-      expect(row.zone === "mail@dp-c.example", row.text).to.equal(!row.text.startsWith("tel:"));
+      expect(row.zones.includes("mail@dp-c.example"), row.text).to.equal(
+        !row.text.startsWith("tel:"),
+      );
     }
   });
 

@@ -86,7 +86,8 @@ export async function openFederation(options: FederationOptions): Promise<Federa
   const certificates = await makeCertificates();
   const [port, publicPort] = [await freePort(), await freePort()];
   const spki = spkiSha256OfPem(certificates.server.certPem);
-  const endpoint = { host, port, publicPort, spkiSha256: [spki], jurisdiction: "" };
+  const pins = { spkiSha256: [spki], jurisdiction: "", operator: "" };
+  const endpoint = { host, port, publicPort, ...pins };
   const parties = makeRegistrationParties({ nowSeconds, dp: { endpoints: [endpoint] } });
   const anchors = makeRootFixture({ nowSeconds, tlsCaPem: [certificates.caPem] });
   const real = await makeRealSlots({ parties, csis: options.csis });

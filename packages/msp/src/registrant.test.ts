@@ -177,6 +177,7 @@ function authorityOf(of: {
     publicPort: 7364,
     spkiSha256: [fixedBytes(host)],
     jurisdiction: "",
+    operator: "",
   };
   return {
     zone,

@@ -62,6 +62,8 @@ export interface Endpoint {
   readonly publicPort: number;
   readonly spkiSha256: readonly Uint8Array[];
   readonly jurisdiction: string;
+  /** Who runs this server; "": the operator of the DP. */
+  readonly operator: string;
 }
 
 export interface Authority {

@@ -13,6 +13,7 @@ const endpoint = (host: string) => ({
   publicPort: 7364,
   spkiSha256: [fixedBytes("spki")],
   jurisdiction: "",
+  operator: "",
 });
 
 /** One zone at two hosts, served by two scripts that may differ. */

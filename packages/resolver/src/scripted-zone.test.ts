@@ -213,6 +213,7 @@ export class ScriptedZone {
           publicPort: 7364,
           spkiSha256: [fixedBytes("spki")],
           jurisdiction: "",
+          operator: "",
         },
       ],
       ...changes,

@@ -97,6 +97,8 @@ function isSameEndpoint(a: Endpoint, b: Endpoint | undefined): boolean {
     a.host === b?.host &&
     a.port === b.port &&
     a.publicPort === b.publicPort &&
+    a.jurisdiction === b.jurisdiction &&
+    a.operator === b.operator &&
     a.spkiSha256.length === b.spkiSha256.length &&
     a.spkiSha256.every((pin, i) => compareBytes(pin, b.spkiSha256[i] ?? empty) === 0)
   );

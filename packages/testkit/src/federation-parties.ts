@@ -101,6 +101,7 @@ export function makeDpIdentity(spec: DpSpec, nowSeconds: number): DpIdentity {
     publicPort,
     spkiSha256: [spkiSha256],
     jurisdiction: "",
+    operator: "",
   };
   const record: DpRecord = {
     kind: "dp",
@@ -252,6 +253,7 @@ export function registrySourceOf(parties: {
         name: zone,
         line: 1,
         manifests: { kind: "hashes", sha256: [manifestSha256] },
+        replicas: [],
       })),
     })),
     msps: parties.msps,

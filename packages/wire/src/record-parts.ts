@@ -36,6 +36,7 @@ export function endpointFromWire(context: FieldContext, m: WireEndpoint): Endpoi
       hash32(context, "spki_sha256"),
     ),
     jurisdiction: text(context, "jurisdiction", m.jurisdiction, 2),
+    operator: text(context, "operator", m.operator, 255),
   };
 }
 
@@ -46,5 +47,6 @@ export function endpointToWire(value: Endpoint) {
     publicPort: value.publicPort,
     spkiSha256: [...value.spkiSha256],
     jurisdiction: value.jurisdiction,
+    operator: value.operator,
   };
 }

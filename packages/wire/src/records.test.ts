@@ -64,6 +64,7 @@ const endpoint = {
   publicPort: 7364,
   spkiSha256: [bytes(32, 2)],
   jurisdiction: "DE",
+  operator: "",
 };
 
 const rootKeys: RootKeys = {
@@ -86,7 +87,7 @@ const node: Node = {
       kind: "mappings",
       relayOnly: false,
       manifestSha256: [bytes(32, 3)],
-      endpoints: [endpoint],
+      endpoints: [endpoint, { ...endpoint, port: 0, operator: "Operator R" }],
     },
   ],
   ttlSeconds: 86_400,

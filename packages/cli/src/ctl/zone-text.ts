@@ -102,6 +102,7 @@ function describeEndpoint(endpoint: Endpoint): Readonly<Record<string, unknown>>
     public_port: endpoint.publicPort,
     spki: endpoint.spkiSha256.map(formatPin),
     jurisdiction: endpoint.jurisdiction,
+    ...(endpoint.operator === "" ? {} : { operator: endpoint.operator }),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Finding, ZoneCheck } from "./finding.js";
 const expiryMarginSeconds = 14 * 86_400;
 
 export function checkParties(check: ZoneCheck): readonly Finding[] {
-  return [...expiries(check), ...policies(check), ...bits(check)];
+  return [...expiries(check), ...policies(check), ...replicas(check), ...bits(check)];
 }
 
 /** What ends before, or soon after, the directory that is about to be signed. */
@@ -96,6 +96,22 @@ function policies({ root, registry, manifests }: ZoneCheck): readonly Finding[] 
       return wrong;
     }),
   );
+}
+
+/** Where a replica may stand is the zone's promise to its people, in its manifest. */
+function replicas({ registry, manifests }: ZoneCheck): readonly Finding[] {
+  const zones = registry.dps.flatMap((dp) => dp.zones);
+  return zones.flatMap(({ name, line, replicas: standing }): readonly Finding[] => {
+    const allowed = manifests.get(name)?.policy.replicaJurisdictions ?? [];
+    if (allowed.length === 0) return [];
+    const place = { file: registry.file, line, subject: name } as const;
+    return standing
+      .filter(({ jurisdiction }) => !allowed.includes(jurisdiction))
+      .map(({ host, jurisdiction }): Finding => {
+        const text = `the replica ${host} stands in ${jurisdiction || "no named place"}, which the manifest does not allow`;
+        return { severity: "error", rule: "replica", ...place, text };
+      });
+  });
 }
 
 /** Positions in the compact bit string are append-only (sign.ts refuses the same). */

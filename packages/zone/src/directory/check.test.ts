@@ -261,6 +261,21 @@ describe("zone check", () => {
     );
   });
 
+  it("keeps replicas where the manifest lets them stand", () => {
+    const registry = registryFixtureText.replace(
+      /endpoints: \[\{.*(spki: \[.*?\])[^]*?manifest_sha256: \[[^\]]*\]/,
+      `$&, replicas: [${["FR", "DE"].map((code) => `{ host: ${code}.example, public_port: 7, $1, jurisdiction: ${code} }`).join()}]`,
+    );
+    const { policy } = manifestOf("de@dp-a.example" as ZoneName, "");
+    const manifest = { policy: { ...policy, replicaJurisdictions: ["DE"] } };
+    const lines = found({ registry, manifest });
+    expect(lines).to.have.length(1);
+    expect(lines[0]).to.match(
+      /error replica de@dp-a\.example: the replica FR\.example stands in FR/,
+    );
+    expect(found({ registry })).to.deep.equal([]);
+  });
+
   it("compares with the artefact in service", () => {
     const many = Array.from(
       { length: 30 },

@@ -98,6 +98,25 @@ describe("compiled directory", () => {
     expect(authority?.endpoints[0]?.port).to.equal(7400);
   });
 
+  it("lists the replicas of a zone behind the DP's endpoints, for this zone alone", () => {
+    const registry = registryFixtureText.replace(
+      /endpoints: \[\{.*(spki: \[.*?\])[^]*?manifest_sha256: \[[^\]]*\]/,
+      `$&, replicas: [{ host: r.example, public_port: 7, $1, operator: R }]`,
+    );
+    const { nodes } = compile(
+      [`"tel:+4": { zones: [de@dp-a.example] }`, `"tel:+5": { zones: [gb@dp-a.example] }`],
+      { registry },
+    );
+    const [de, gb] = ["tel:+4", "tel:+5"].map(
+      (prefix) => nodes.find((node) => node.prefix === prefix)?.authorities[0]?.endpoints,
+    );
+    expect(de?.map(({ host, port, operator }) => `${host} ${port} ${operator}`)).to.deep.equal([
+      "127.0.0.1 7400 ",
+      "r.example 0 R",
+    ]);
+    expect(gb).to.have.length(1);
+  });
+
   it("hashes manifest files", () => {
     const registry = registryFixtureText.replace(
       /manifest_sha256: \[[^\]]*\]/,

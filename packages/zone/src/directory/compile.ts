@@ -96,7 +96,7 @@ function authorities(sources: {
           zone: zone.name,
           dpId: record.id,
           manifestSha256: manifestHashes({ zone, file: registry.file, manifests, issues }),
-          endpoints: record.endpoints,
+          endpoints: [...record.endpoints, ...zone.replicas],
         },
       ]),
     ),

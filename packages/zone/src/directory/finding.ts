@@ -21,6 +21,7 @@ export interface Finding {
     | "policy"
     | "manifest"
     | "registry-bit"
+    | "replica"
     | "size";
   readonly file: string;
   readonly line: number;

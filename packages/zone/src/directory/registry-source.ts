@@ -10,6 +10,7 @@ import {
   zoneDp,
   type DpId,
   type DpRecord,
+  type Endpoint,
   type KeyPeriod,
   type MspRecord,
   type ProverRecord,
@@ -41,6 +42,8 @@ export interface ZoneSource {
   readonly manifests:
     | { readonly kind: "files"; readonly paths: readonly string[] }
     | { readonly kind: "hashes"; readonly sha256: readonly Uint8Array[] };
+  /** Servers of this zone beside the DP's endpoints. */
+  readonly replicas: readonly Endpoint[];
 }
 
 export interface RegistrySource {
@@ -55,24 +58,47 @@ export interface RegistrySource {
 
 const none = new Uint8Array();
 
+const endpointFields = {
+  host: hostField,
+  port: portField.default(0),
+  public_port: portField.default(0),
+  spki: z.array(pinField).min(1).max(limits.pinsMax),
+  jurisdiction: jurisdictionField.optional(),
+};
+
 const endpointSchema = z
-  .strictObject({
-    host: hostField,
-    port: portField.default(0),
-    public_port: portField.default(0),
-    spki: z.array(pinField).min(1).max(limits.pinsMax),
-    jurisdiction: jurisdictionField.optional(),
-  })
+  .strictObject(endpointFields)
   .refine(({ port, public_port }) => port !== 0 || public_port !== 0, {
     message: "expected a port, a public_port or both",
   })
-  .transform((endpoint) => ({
-    host: endpoint.host,
-    port: endpoint.port,
-    publicPort: endpoint.public_port,
-    spkiSha256: endpoint.spki,
-    jurisdiction: endpoint.jurisdiction ?? "",
-  }));
+  .transform((endpoint) => makeEndpoint(endpoint));
+
+// Everybody reads a replica without a certificate: one without public port would serve nobody.
+const replicaSchema = z
+  .strictObject({
+    ...endpointFields,
+    public_port: portField.min(1),
+    operator: operatorField.optional(),
+  })
+  .transform((replica) => makeEndpoint(replica));
+
+function makeEndpoint(given: {
+  readonly host: string;
+  readonly port: number;
+  readonly public_port: number;
+  readonly spki: readonly Uint8Array[];
+  readonly jurisdiction?: string | undefined;
+  readonly operator?: string | undefined;
+}): Endpoint {
+  return {
+    host: given.host,
+    port: given.port,
+    publicPort: given.public_port,
+    spkiSha256: given.spki,
+    jurisdiction: given.jurisdiction ?? "",
+    operator: given.operator ?? "",
+  };
+}
 
 const manifestPath = z.string().min(1).max(1024);
 const zoneSchema = z
@@ -82,6 +108,7 @@ const zoneSchema = z
       .union([manifestPath, z.array(manifestPath).min(1).max(limits.manifestHashesMax)])
       .optional(),
     manifest_sha256: z.array(hashField).min(1).max(limits.manifestHashesMax).optional(),
+    replicas: z.array(replicaSchema).max(limits.endpointsMax).default([]),
   })
   .refine(({ manifest, manifest_sha256 }) => (manifest ?? manifest_sha256) !== undefined, {
     message: "expected manifest or manifest_sha256",
@@ -189,6 +216,7 @@ export function parseRegistrySource(source: {
         name: zone.name,
         line: yaml.lineOf(["dps", index, "zones", at]),
         manifests: manifestsOf(zone),
+        replicas: zone.replicas.map((replica) => ownedBy(replica, dp.operator)),
       })),
     })),
     msps: value.msps.map(mspRecord),
@@ -220,6 +248,11 @@ function manifestsOf(zone: z.infer<typeof zoneSchema>): ZoneSource["manifests"] 
   const { manifest, manifest_sha256: sha256 = [] } = zone;
   if (manifest === undefined) return { kind: "hashes", sha256 };
   return { kind: "files", paths: typeof manifest === "string" ? [manifest] : manifest };
+}
+
+/** The DP's own operator is written as none, so that there is one way to say it. */
+function ownedBy(replica: Endpoint, dpOperator: string): Endpoint {
+  return replica.operator === dpOperator ? { ...replica, operator: "" } : replica;
 }
 
 function mspRecord(msp: z.infer<typeof mspSchema>): MspRecord {
@@ -270,6 +303,14 @@ function mistakes(value: Value): readonly Mistake[] {
         path: ["dps", at, "zones", index, "name"],
         text: `expected a zone of ${dp.id}`,
       })),
+    ),
+    ...value.dps.flatMap((dp, at) =>
+      dp.zones.flatMap(({ replicas }, index): readonly Mistake[] => {
+        const max = limits.endpointsMax - dp.endpoints.length;
+        if (replicas.length <= max) return [];
+        const text = `expected at most ${max} beside the DP's endpoints, got ${replicas.length}`;
+        return [{ path: ["dps", at, "zones", index, "replicas"], text }];
+      }),
     ),
     ...value.msps.flatMap((msp, at): readonly Mistake[] =>
       msp.accredited_from < msp.accredited_to

@@ -100,6 +100,15 @@ describe("root.zone.yaml", () => {
   });
 });
 
+/** The registry whose first zone has these replicas; `PIN` becomes a pin. */
+function withReplicas(text: string, replicas: string): string {
+  const pin = /"sha256:[^"]*"/.exec(text)?.[0] ?? "";
+  return text.replace(
+    /(manifest_sha256: \[[^\]]*\])/,
+    `$1, replicas: [${replicas.replaceAll("PIN", pin)}]`,
+  );
+}
+
 describe("registry.yaml", () => {
   it("reads DPs with zones, MSPs, provers and relays", () => {
     const text = `${registryFixtureText}relays: []\n`;
@@ -114,7 +123,41 @@ describe("registry.yaml", () => {
     expect(source.lineOf("dp", "dp-a.example")).to.equal(2);
   });
 
+  it("reads the replicas of a zone, full and of buckets only, each with who runs it", () => {
+    const [full, own, foreign] = [
+      "{ host: r1.example, port: 1, public_port: 2, spki: [PIN], operator: R, jurisdiction: DE }",
+      "{ host: r2.example, public_port: 2, spki: [PIN], operator: Operator A }",
+      "{ host: r3.example, public_port: 2, spki: [PIN], operator: R }",
+    ];
+    const text = withReplicas(registryFixtureText, [full, own, foreign].join(", "));
+    const [dp] = parseRegistrySource({ text, file: "registry.yaml" }).dps;
+    const [first, second] = dp?.zones ?? [];
+    expect(
+      first?.replicas.map(({ host, port, publicPort, operator, jurisdiction }) =>
+        [host, port, publicPort, operator, jurisdiction].join(" "),
+      ),
+    ).to.deep.equal(["r1.example 1 2 R DE", "r2.example 0 2  ", "r3.example 0 2 R "]);
+    expect(second?.replicas).to.deep.equal([]);
+  });
+
   const wrong: readonly (readonly [string, (text: string) => string, RegExp])[] = [
+    [
+      "a replica without public port",
+      (t) => withReplicas(t, "{ host: r.example, port: 1, spki: [PIN] }"),
+      /zones\[0\]\.replicas\[0\]\.public_port/,
+    ],
+    [
+      "more servers than a delegation holds",
+      (t) =>
+        withReplicas(
+          t,
+          Array.from(
+            { length: 13 },
+            () => "{ host: r.example, public_port: 2, spki: [PIN] }",
+          ).join(),
+        ),
+      /zones\[0\]\.replicas: expected at most 12 beside the DP's endpoints, got 13/,
+    ],
     ["a bit used twice", (t) => t.replace("bit: 1", "bit: 0"), /msps\[1\]\.bit: .*0 a second time/],
     [
       "an id twice",

@@ -12,7 +12,7 @@ import { createInterface } from "node:readline";
 import { encodePrivateKeyPem, encodeVoprfKey } from "@whither/crypto/node";
 import { parsePrefix, type Authority, type Csi, type Node } from "@whither/protocol";
 import { createResolver, type Resolver } from "@whither/resolver";
-import { spkiSha256OfPem, type TlsIdentity } from "@whither/rpc";
+import { openChannel, spkiSha256OfPem, type Channel, type TlsIdentity } from "@whither/rpc";
 import { systemClock, systemRandom, type VoprfEngine } from "@whither/runtime";
 import { openLevelStore } from "@whither/store";
 import {
@@ -48,8 +48,13 @@ export interface Federation extends AsyncDisposable {
   readonly real: readonly RealSlot[];
   readonly slots: number;
   readonly depth: number;
+  /** Of the daemon that runs now. */
   readonly pid: number;
   readonly certificates: Certificates;
+  /** A connection in the client's own name. The caller closes it. */
+  readonly openChannel: () => Channel & Disposable;
+  /** Ends the daemon and starts it again on its store. Gives the seconds from exec to serving. */
+  readonly restart: () => Promise<number>;
   readonly openResolver: (options?: {
     readonly cacheBytes?: number;
     readonly voprf?: VoprfEngine;
@@ -93,16 +98,34 @@ export async function openFederation(options: FederationOptions): Promise<Federa
   const real = await makeRealSlots({ parties, csis: options.csis });
   writeFiles({ directory, parties, anchors, certificates, port, publicPort });
   await fillZone({ directory, parties, real, ...options });
-  const dpd = await startDpd(directory);
-  const { pid } = dpd;
-  if (pid === undefined) throw new TypeError("a started process has a pid");
+  let dpd = await startDpd(directory);
+  const end = async (): Promise<void> => {
+    dpd.kill("SIGTERM");
+    if (dpd.exitCode === null) await once(dpd, "exit");
+  };
   return {
     parties,
     real,
     slots: options.slots,
     depth: depthFor(options.slots),
-    pid,
+    get pid() {
+      return pidOf(dpd);
+    },
     certificates,
+    openChannel: () =>
+      openChannel({
+        host,
+        port,
+        pins: [spki],
+        caPem: certificates.caPem,
+        identity: certificates.client,
+      }),
+    restart: async () => {
+      await end();
+      const startMs = performance.now();
+      dpd = await startDpd(directory);
+      return (performance.now() - startMs) / 1e3;
+    },
     openResolver: (own = {}) =>
       createResolver({
         anchors: anchors.anchors,
@@ -111,11 +134,15 @@ export async function openFederation(options: FederationOptions): Promise<Federa
         ...own,
       }),
     async [Symbol.asyncDispose]() {
-      dpd.kill("SIGTERM");
-      if (dpd.exitCode === null) await once(dpd, "exit");
+      await end();
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function pidOf({ pid }: ChildProcess): number {
+  if (pid === undefined) throw new TypeError("a started process has a pid");
+  return pid;
 }
 
 function writeFiles(of: {

@@ -5,9 +5,12 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { benchBytes } from "./bench-bytes.js";
+import { benchDpCpu } from "./bench-dp-cpu.js";
 import { benchEpoch } from "./bench-epoch.js";
 import { benchKnown } from "./bench-known.js";
 import { benchNew } from "./bench-new.js";
+import { benchScale } from "./bench-scale.js";
+import { benchStart } from "./bench-start.js";
 import { benchVerify } from "./bench-verify.js";
 import { benchWarm } from "./bench-warm.js";
 import { commit, isReached, machine, printReport, ratioLine, writeResults } from "./report.js";
@@ -22,9 +25,12 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   warm: benchWarm,
   known: benchKnown,
   new: benchNew,
+  "dp-cpu": benchDpCpu,
   verify: benchVerify,
   epoch: benchEpoch,
+  scale: benchScale,
   bytes: benchBytes,
+  start: benchStart,
 };
 
 const onlyArgument = "--only";

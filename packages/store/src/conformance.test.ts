@@ -7,6 +7,8 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { compareKeys, keyText } from "./keys.js";
 import { openLevelStore } from "./level-store.js";
+import { systemClock } from "@whither/runtime";
+import { createMemoryDisk } from "./memory-disk.js";
 import { createMemoryStore } from "./memory-store.js";
 import type { Range, Row, Store } from "./store.js";
 
@@ -39,6 +41,7 @@ interface Backend {
 const backends: readonly Backend[] = [
   { name: "LevelDB", open: (directory) => openLevelStore({ path: join(directory, "db") }) },
   { name: "memory", open: () => Promise.resolve(createMemoryStore()) },
+  { name: "disk in memory", open: () => createMemoryDisk({ clock: systemClock }).open() },
 ];
 
 for (const backend of backends) {

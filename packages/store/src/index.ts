@@ -11,6 +11,8 @@ export type {
 export { openLevelStore } from "./level-store.js";
 export type { LevelStoreOptions } from "./level-store.js";
 export { createMemoryStore } from "./memory-store.js";
+export { createMemoryDisk } from "./memory-disk.js";
+export type { Damage, DiskFaults, MemoryDisk } from "./memory-disk.js";
 export { openJournal } from "./journal.js";
 export type { Journal, JournalPart, JournalReadOptions, JournalRow } from "./journal.js";
 export {

@@ -1,13 +1,41 @@
 // The store in memory: the same contract without durability, for tests and throw-away zones. Rows lie
-// in a sorted array that is copied on the first write after a snapshot or iteration began.
+// in a sorted array that is copied on the first write after a snapshot or iteration began. Durability,
+// where a test needs it, is what lies behind: memory-disk.ts.
 import { DiscoveryError } from "@whither/protocol";
 import { createCommitQueue } from "./commit-queue.js";
-import { compareKeys, keyText } from "./keys.js";
+import {
+  emptyRows,
+  findValue,
+  lowerBound,
+  mergeRows,
+  sortedChanges,
+  type Rows,
+} from "./memory-rows.js";
 import type { Batch, CommitOptions, Range, ReadOptions, Row, Snapshot, Store } from "./store.js";
 
 /** `sync` means nothing here: a committed batch lives as long as the process. */
 export function createMemoryStore(): Store {
-  return new MemoryStore();
+  return new MemoryStore({ rows: emptyRows, backing: undefined });
+}
+
+/** What lies behind a store: decides when a write is done and what a row reads as. */
+export interface MemoryBacking {
+  /** Writes: calls `apply` when the rows change for readers. Throws STORE. */
+  write(
+    batches: readonly Batch[],
+    how: { readonly sync: boolean; readonly apply: () => Rows },
+  ): Promise<void>;
+  /** The value as it is read now. Throws STORE_CORRUPT. */
+  read(key: Uint8Array, value: Uint8Array | undefined): Uint8Array | undefined;
+  closed(store: MemoryStore): void;
+}
+
+/** A store over rows that a backing has kept. */
+export function openMemoryStore(options: {
+  readonly rows: Rows;
+  readonly backing: MemoryBacking;
+}): MemoryStore {
+  return new MemoryStore(options);
 }
 
 /** Rows in key order; never changed once a reader holds it. */
@@ -40,19 +68,23 @@ class MemorySnapshot implements Snapshot {
   }
 }
 
-class MemoryStore implements Store {
-  #version: Version = { rows: [], shared: false };
+/** Made by `createMemoryStore`, or by a disk in memory. */
+export class MemoryStore implements Store {
+  readonly #backing: MemoryBacking | undefined;
   readonly #queue = createCommitQueue({
-    get: (key) => find(this.#version.rows, key),
-    write: (batches) => {
-      for (const batch of batches) this.#apply(batch);
-      return Promise.resolve();
-    },
+    get: (key) => this.#read(key, findValue(this.#version.rows, key)),
+    write: (batches, { sync }) => this.#write(batches, sync),
   });
+  #version: Version;
   #closed = false;
 
+  constructor(options: { readonly rows: Rows; readonly backing: MemoryBacking | undefined }) {
+    this.#version = { rows: [...options.rows], shared: false };
+    this.#backing = options.backing;
+  }
+
   get(key: Uint8Array, options: ReadOptions = {}): Uint8Array | undefined {
-    const value = find(this.#rows(options), key);
+    const value = this.#read(key, findValue(this.#rows(options), key));
     return value === undefined ? undefined : new Uint8Array(value);
   }
 
@@ -70,14 +102,18 @@ class MemoryStore implements Store {
     if (range.snapshot === undefined) this.#version.shared = true;
     const from = range.gte === undefined ? 0 : lowerBound(rows, range.gte);
     const to = range.lt === undefined ? rows.length : lowerBound(rows, range.lt);
-    const count = Math.min(Math.max(to - from, 0), range.limit ?? Infinity);
-    for (let step = 0; step < count; step += 1) {
+    const { limit = Infinity } = range;
+    let given = 0;
+    for (let step = 0; step < to - from && given < limit; step += 1) {
       const row = rows[range.reverse === true ? to - 1 - step : from + step];
       // A turn of the event loop a row, so that other work interleaves as it does on disk.
       await Promise.resolve();
       if (this.#closed) throw closedError();
       if (range.snapshot instanceof MemorySnapshot) range.snapshot.read();
-      if (row !== undefined) yield [new Uint8Array(row[0]), new Uint8Array(row[1])];
+      const value = row === undefined ? undefined : this.#read(row[0], row[1]);
+      if (row === undefined || value === undefined) continue;
+      given += 1;
+      yield [new Uint8Array(row[0]), new Uint8Array(value)];
     }
   }
 
@@ -95,6 +131,12 @@ class MemoryStore implements Store {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#queue.idle();
+    this.#backing?.closed(this);
+  }
+
+  /** The process is gone: whatever it still does finds the store closed. */
+  lose(): void {
+    this.#closed = true;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -110,81 +152,40 @@ class MemoryStore implements Store {
     return snapshot.read();
   }
 
+  #read(key: Uint8Array, value: Uint8Array | undefined): Uint8Array | undefined {
+    return this.#backing === undefined ? value : this.#backing.read(key, value);
+  }
+
+  async #write(batches: readonly Batch[], sync: boolean): Promise<void> {
+    const apply = (): Rows => {
+      for (const batch of batches) this.#apply(batch);
+      // A disk keeps the rows of the last synced write.
+      this.#version.shared ||= sync;
+      return this.#version.rows;
+    };
+    if (this.#backing === undefined) apply();
+    else await this.#backing.write(batches, { sync, apply });
+  }
+
   #apply(batch: Batch): void {
     const changes = sortedChanges(batch);
-    const version = this.#version;
-    if (version.shared || changes.length > splicesMax) {
-      this.#version = { rows: merge(version.rows, changes), shared: false };
+    if (this.#version.shared || changes.length > splicesMax) {
+      this.#version = { rows: mergeRows(this.#version.rows, changes), shared: false };
       return;
     }
+    const { rows } = this.#version;
     for (const { key, value } of changes) {
-      const at = lowerBound(version.rows, key);
-      const found = find(version.rows, key) === undefined ? 0 : 1;
-      if (value === undefined) version.rows.splice(at, found);
-      else version.rows.splice(at, found, [key, value]);
+      const at = lowerBound(rows, key);
+      const found = findValue(rows, key) === undefined ? 0 : 1;
+      if (value === undefined) rows.splice(at, found);
+      else rows.splice(at, found, [key, value]);
     }
   }
-}
-
-interface Change {
-  readonly key: Uint8Array;
-  /** Undefined: deleted. */
-  readonly value: Uint8Array | undefined;
 }
 
 /** Changes made one by one in place; more are merged in one pass. */
 const splicesMax = 64;
 
-/** The last change to each key, with bytes of its own, in key order. */
-function sortedChanges({ deletes, puts }: Batch): Change[] {
-  const changes = new Map<string, Change>();
-  for (const key of deletes) {
-    changes.set(keyText(key), { key: new Uint8Array(key), value: undefined });
-  }
-  for (const [key, value] of puts) {
-    changes.set(keyText(key), { key: new Uint8Array(key), value: new Uint8Array(value) });
-  }
-  return [...changes.values()].sort((a, b) => compareKeys(a.key, b.key));
-}
-
-function merge(rows: readonly Row[], changes: readonly Change[]): Row[] {
-  const merged: Row[] = [];
-  let at = 0;
-  for (const { key, value } of changes) {
-    for (; at < rows.length; at += 1) {
-      const row = rows[at];
-      if (row === undefined || compareKeys(row[0], key) >= 0) break;
-      merged.push(row);
-    }
-    const there = rows[at];
-    if (there !== undefined && compareKeys(there[0], key) === 0) at += 1;
-    if (value !== undefined) merged.push([key, value]);
-  }
-  for (; at < rows.length; at += 1) {
-    const row = rows[at];
-    if (row !== undefined) merged.push(row);
-  }
-  return merged;
-}
-
 function closedError(): DiscoveryError {
   return new DiscoveryError("STORE", "the store is closed");
-}
-
-function find(rows: readonly Row[], key: Uint8Array): Uint8Array | undefined {
-  const row = rows[lowerBound(rows, key)];
-  return row !== undefined && compareKeys(row[0], key) === 0 ? row[1] : undefined;
-}
-
-/** Index of the first row whose key is not below `key`. */
-function lowerBound(rows: readonly Row[], key: Uint8Array): number {
-  let low = 0;
-  let high = rows.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const row = rows[middle];
-    if (row !== undefined && compareKeys(row[0], key) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,6 +1,6 @@
 // One call over the simulated network: two pipes, a status at the end, and whatever the link does to them.
 import { DiscoveryError } from "@whither/protocol";
-import type { Clock, Random } from "@whither/runtime";
+import type { Clock, Random, Scheduled } from "@whither/runtime";
 import type {
   IncomingCall,
   IncomingListener,
@@ -29,9 +29,14 @@ export interface MemoryServed {
 }
 
 export interface MemoryCall extends OutgoingCall {
-  /** Looks at the link again: a partition ends calls that are open. */
+  /** Looks at the link again: a refused one ends the call, a silent one that heals delivers what it held. */
   onFaultsChanged(): void;
+  /** The server's process is gone: it sends nothing more, and the client learns it when the link lets it. */
+  onServerGone(): void;
 }
+
+/** Silence after which a connection counts as lost: the keep-alive of grpc-channel.ts and its time-out. */
+export const silenceMsMax = 80_000;
 
 export interface MemoryCallOptions {
   readonly server: MemoryServed | undefined;
@@ -44,7 +49,8 @@ export interface MemoryCallOptions {
   readonly faults: FaultTable;
   readonly clock: Clock;
   readonly random: Random;
-  readonly record: (entry: TapRecord) => void;
+  /** Undefined while nobody listens. */
+  readonly record: () => ((entry: TapRecord) => void) | undefined;
   readonly onOver: () => void;
 }
 
@@ -57,6 +63,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     if (over) return;
     over = true;
     timer?.cancel();
+    silence.end();
     responses.cut();
     // Never inside the caller's own `start` or `send`.
     queueMicrotask(() => {
@@ -64,7 +71,13 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
       listener.onClose(error);
     });
   };
-  const crossToServer = crossing(given);
+  const silence = silenceOf(given, () => {
+    lost();
+    controller.abort(new DiscoveryError("CANCELLED", "the client left"));
+  });
+  const lost = (): void => fail(refused(link.to));
+  let gone = false;
+  const crossToServer = crossing(given, silence);
   const requests: Pipe = createPipe({
     cross: crossToServer,
     onMessage: (message) => {
@@ -77,7 +90,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     },
   });
   const responses: Pipe = createPipe({
-    cross: crossing(given),
+    cross: crossing(given, silence),
     onMessage: (message) => {
       const bytes = arrive(given, "response", message);
       if (bytes === undefined) responses.cut();
@@ -131,9 +144,21 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     pause: () => responses.pause(),
     resume: () => responses.resume(),
     onFaultsChanged() {
-      if (given.faults.of(link.from, link.to).partition !== "refused") return;
-      fail(refused(link.to));
+      const { partition } = given.faults.of(link.from, link.to);
+      if (partition === "silent") {
+        silence.begin();
+        return;
+      }
+      silence.end();
+      if (gone || partition === "refused") lost();
+      if (partition !== "refused") return;
       controller.abort(new DiscoveryError("CANCELLED", "the client left"));
+    },
+    onServerGone() {
+      gone = true;
+      requests.cut();
+      responses.cut();
+      if (given.faults.of(link.from, link.to).partition === undefined) lost();
     },
   };
 }
@@ -170,23 +195,51 @@ function refused(upstream: string): DiscoveryError {
   return new DiscoveryError("NETWORK", "the connection failed", { upstream });
 }
 
+/** What a silent link holds back until it heals, as a sender's retransmissions do. */
+interface Silence {
+  begin(): void;
+  /** Delivers what was held, in the order of arrival. */
+  end(): void;
+  hold(deliver: () => void): void;
+}
+
+function silenceOf({ link, faults, clock }: MemoryCallOptions, onLost: () => void): Silence {
+  let held: (() => void)[] = [];
+  let timer: Scheduled | undefined;
+  const silence: Silence = {
+    begin() {
+      timer ??= clock.schedule(silenceMsMax, onLost);
+    },
+    end() {
+      timer?.cancel();
+      timer = undefined;
+      const waiting = held;
+      held = [];
+      for (const deliver of waiting) queueMicrotask(deliver);
+    },
+    hold: (deliver) => void held.push(deliver),
+  };
+  if (faults.of(link.from, link.to).partition === "silent") silence.begin();
+  return silence;
+}
+
 /** Carries the items of one direction over the link: after its delay, in order, or never. */
-function crossing({
-  link,
-  faults,
-  clock,
-  random,
-}: MemoryCallOptions): (deliver: () => void) => void {
+function crossing(
+  { link, faults, clock, random }: MemoryCallOptions,
+  silence: Silence,
+): (deliver: () => void) => void {
   let lastAtMs = 0;
   return (deliver) => {
     const fault = faults.of(link.from, link.to);
     const nowMs = clock.monotonicMs();
     lastAtMs = Math.max(lastAtMs, nowMs + delayOf(fault, random));
-    const arriveUnlessCut = (): void => {
-      if (faults.of(link.from, link.to).partition === undefined) deliver();
+    const arrive = (): void => {
+      const { partition } = faults.of(link.from, link.to);
+      if (partition === undefined) deliver();
+      else if (partition === "silent") silence.hold(deliver);
     };
-    if (lastAtMs <= nowMs) queueMicrotask(arriveUnlessCut);
-    else clock.schedule(lastAtMs - nowMs, arriveUnlessCut);
+    if (lastAtMs <= nowMs) queueMicrotask(arrive);
+    else clock.schedule(lastAtMs - nowMs, arrive);
   };
 }
 
@@ -200,7 +253,7 @@ function arrive(
   if (isDropped(fault, random)) return undefined;
   const travel: Travel = { ...link, method, direction };
   const bytes = fault.tamper?.(Uint8Array.from(message), travel) ?? message;
-  record({ ...travel, kind: "message", bytes: Uint8Array.from(bytes) });
+  record()?.({ ...travel, kind: "message", bytes: Uint8Array.from(bytes) });
   return bytes;
 }
 
@@ -252,7 +305,7 @@ function serve(given: MemoryCallOptions, call: IncomingCall, controller: AbortCo
   const context = contextOf({ registration, peer: seen, link, options, clock, controller });
   const { from, to } = link;
   const { metadata, method } = context;
-  record({ kind: "open", from, to, method, direction: "request", peer, metadata });
+  record()?.({ kind: "open", from, to, method, direction: "request", peer, metadata });
   const done = server.router.run(registration, call, context).finally(() => {
     server.open.delete(controller);
   });

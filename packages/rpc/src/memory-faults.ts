@@ -10,11 +10,19 @@ export interface LinkEnds {
 }
 
 export interface LinkFaults {
-  /** One-way delay of every message, fixed or uniform between two bounds. Order is kept. */
+  /**
+   * One-way delay of every message, fixed or uniform between two bounds. Order is kept within a call, as on a
+   * stream; calls overtake one another.
+   */
   readonly delayMs?: number | { readonly min: number; readonly max: number };
   /** Share of messages that vanish, 0..1; as on a byte stream nothing follows, and the call waits for its deadline. */
   readonly dropRate?: number;
-  /** `refused`: calls fail with NETWORK at once, open ones too. `silent`: nothing arrives any more. */
+  /** Share of unary calls that arrive twice, 0..1, as through a proxy that tries again. */
+  readonly duplicateRate?: number;
+  /**
+   * `refused`: calls fail with NETWORK at once, open ones too. `silent`: nothing arrives until the link heals;
+   * calls that it has kept waiting for 80 s fail with NETWORK.
+   */
   readonly partition?: "refused" | "silent";
   /** Changes a message on its way. Gets a copy; what it returns arrives. */
   readonly tamper?: (message: Uint8Array, travel: Travel) => Uint8Array;
@@ -67,6 +75,10 @@ export function delayOf({ delayMs = 0 }: LinkFaults, random: Random): number {
 
 export function isDropped({ dropRate = 0 }: LinkFaults, random: Random): boolean {
   return dropRate > 0 && fraction(random) < dropRate;
+}
+
+export function isDuplicated({ duplicateRate = 0 }: LinkFaults, random: Random): boolean {
+  return duplicateRate > 0 && fraction(random) < duplicateRate;
 }
 
 function fraction(random: Random): number {

@@ -368,6 +368,54 @@ describe("faults of the simulated network", () => {
     });
   }
 
+  it("delivers what a silent link has held when it heals, and gives the connection up after 80 s", async () => {
+    const { client, clock, network } = setUp();
+    network.setFaults({}, { partition: "silent" });
+    const held = client.unary({ id: 1n });
+    await clock.advance(79_000);
+    network.setFaults({}, undefined);
+    expect((await held).id).to.equal(1n);
+    network.setFaults({}, { partition: "silent" });
+    const lost = failure(client.unary({ id: 2n }));
+    await clock.advance(80_000);
+    expect(await lost).to.include({ code: "NETWORK" });
+  });
+
+  it("delivers a unary call twice where told, and gives one answer", async () => {
+    const { client, clock, network, probe } = setUp();
+    network.setFaults({}, { duplicateRate: 1 });
+    expect((await client.unary({ id: 1n })).id).to.equal(1n);
+    expect(probe.contexts).to.have.length(1);
+    await clock.advance(5_000);
+    expect(probe.contexts).to.have.length(2);
+  });
+
+  it("ends the calls of a server that is killed, and another takes its address", async () => {
+    const { client, network, server } = setUp();
+    const open = failure(client.unary({ command: "hang" }));
+    await settle();
+    server.kill();
+    expect(await open).to.include({ code: "NETWORK", upstream: address });
+    expect(await failure(client.unary({}))).to.include({ code: "NETWORK" });
+    const { service } = createEchoService();
+    network.serve(address, { services: [service], clients: { kind: "required" } });
+    expect((await client.unary({ id: 3n })).id).to.equal(3n);
+  });
+
+  it("tells of a server killed behind a silent link only when the link heals", async () => {
+    const { client, clock, network, server } = setUp();
+    const outcome: string[] = [];
+    const open = failure(client.unary({ command: "hang" })).then(({ code }) => outcome.push(code));
+    await settle();
+    network.setFaults({}, { partition: "silent" });
+    server.kill();
+    await clock.advance(10_000);
+    expect(outcome).to.deep.equal([]);
+    network.setFaults({}, undefined);
+    await open;
+    expect(outcome).to.deep.equal(["NETWORK"]);
+  });
+
   it("lets a test change what arrives, without touching what was sent", async () => {
     const { client, network } = setUp();
     network.setFaults(

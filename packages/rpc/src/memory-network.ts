@@ -2,15 +2,15 @@
 // given clock and randomness, faults per link and taps. Messages cross it as bytes. Not for production.
 import { X509Certificate } from "node:crypto";
 import { DiscoveryError, limits as protocolLimits } from "@whither/protocol";
-import { silentLogger } from "@whither/runtime";
+import { randomBelow, silentLogger } from "@whither/runtime";
 import type { Clock, Logger, Random } from "@whither/runtime";
-import type { Channel } from "./calls.js";
+import type { Channel, OutgoingListener } from "./calls.js";
 import type { Peer } from "./context.js";
 import { inFlightInterceptor } from "./interceptors.js";
 import type { ServerInterceptor } from "./interceptors.js";
 import { startMemoryCall } from "./memory-call.js";
 import type { MemoryCall, MemoryServed } from "./memory-call.js";
-import { createFaultTable } from "./memory-faults.js";
+import { createFaultTable, isDuplicated } from "./memory-faults.js";
 import type { LinkEnds, LinkFaults, TapRecord } from "./memory-faults.js";
 import { createRouter } from "./router.js";
 import type { ServiceRegistration } from "./service.js";
@@ -36,6 +36,11 @@ export interface MemoryServerOptions {
 export interface MemoryServer extends AsyncDisposable {
   /** Ends all calls with OVERLOADED and frees the address; resolves when their handlers have ended. */
   close(): Promise<void>;
+  /**
+   * As a process that is killed: the address is free at once, its calls fail with NETWORK as soon as the link
+   * lets the client know, and nobody waits for handlers.
+   */
+  kill(): void;
 }
 
 type CertificatePeer = Extract<Peer, { kind: "certificate" }>;
@@ -63,13 +68,14 @@ export interface MemoryNetwork {
 export function createMemoryNetwork({ clock, random }: MemoryNetworkOptions): MemoryNetwork {
   const servers = new Map<string, MemoryServed>();
   const taps = new Set<(record: TapRecord) => void>();
-  const calls = new Set<MemoryCall>();
+  const calls = new Map<MemoryCall, MemoryServed | undefined>();
   const faults = createFaultTable(() => {
-    for (const call of calls) call.onFaultsChanged();
+    for (const call of calls.keys()) call.onFaultsChanged();
   });
-  const record = (entry: TapRecord): void => {
+  const tell = (entry: TapRecord): void => {
     for (const tap of taps) tap(entry);
   };
+  const record = (): ((entry: TapRecord) => void) | undefined => (taps.size > 0 ? tell : undefined);
   const connect = (address: string, options: MemoryConnectOptions = {}): Channel & Disposable => {
     const { from = "client", pins } = options;
     if (pins?.length === 0) throw new TypeError("an empty list of pins accepts nobody");
@@ -83,26 +89,33 @@ export function createMemoryNetwork({ clock, random }: MemoryNetworkOptions): Me
     return {
       upstream: address,
       start(method, callOptions, listener) {
-        const call = startMemoryCall({
-          server: closed ? undefined : servers.get(address),
-          link: { from, to: address },
-          method,
-          peer,
-          pins,
-          options: callOptions,
-          listener,
-          faults,
-          clock,
-          random,
-          record,
-          onOver: () => {
-            own.delete(call);
-            calls.delete(call);
-          },
-        });
-        own.add(call);
-        calls.add(call);
-        return call;
+        const start = (heard: OutgoingListener): MemoryCall => {
+          const server = closed ? undefined : servers.get(address);
+          const call = startMemoryCall({
+            server,
+            link: { from, to: address },
+            method,
+            peer,
+            pins,
+            options: callOptions,
+            listener: heard,
+            faults,
+            clock,
+            random,
+            record,
+            onOver: () => {
+              own.delete(call);
+              calls.delete(call);
+            },
+          });
+          own.add(call);
+          calls.set(call, server);
+          return call;
+        };
+        const call = start(listener);
+        const isUnary = servers.get(address)?.router.methods.get(method)?.kind === "unary";
+        if (!isUnary || !isDuplicated(faults.of(from, address), random)) return call;
+        return twice(call, { again: () => start(deaf), clock, random });
       },
       close,
       [Symbol.dispose]: close,
@@ -114,11 +127,15 @@ export function createMemoryNetwork({ clock, random }: MemoryNetworkOptions): Me
       const served = serveMemory(options);
       servers.set(address, served);
       const close = async (): Promise<void> => {
-        servers.delete(address);
+        if (servers.get(address) === served) servers.delete(address);
         served.abortAll(new DiscoveryError("OVERLOADED", "the server is shutting down"));
         await Promise.all(served.open.values());
       };
-      return { close, [Symbol.asyncDispose]: close };
+      const kill = (): void => {
+        if (servers.get(address) === served) servers.delete(address);
+        for (const [call, server] of calls) if (server === served) call.onServerGone();
+      };
+      return { close, kill, [Symbol.asyncDispose]: close };
     },
     connect,
     transport: (given) => ({
@@ -139,6 +156,38 @@ export function createMemoryNetwork({ clock, random }: MemoryNetworkOptions): Me
     tap(listener) {
       taps.add(listener);
       return () => void taps.delete(listener);
+    },
+  };
+}
+
+/** Longest time between the two arrivals of a call that comes twice. */
+const againMsMax = 5_000;
+
+const deaf: OutgoingListener = {
+  onMessage: () => undefined,
+  onDrain: () => undefined,
+  onClose: () => undefined,
+};
+
+/** A unary call whose request is sent once more, later; what comes back to that goes nowhere. */
+function twice(
+  call: MemoryCall,
+  {
+    again,
+    clock,
+    random,
+  }: { readonly again: () => MemoryCall } & Pick<MemoryNetworkOptions, "clock" | "random">,
+): MemoryCall {
+  return {
+    ...call,
+    send(message) {
+      const copy = Uint8Array.from(message);
+      clock.schedule(randomBelow(random, againMsMax), () => {
+        const second = again();
+        second.send(copy);
+        second.halfClose();
+      });
+      return call.send(message);
     },
   };
 }

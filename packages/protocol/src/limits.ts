@@ -65,6 +65,8 @@ export const limits = {
   queryRpcsMax: 24,
   queryReferralsMax: 8,
   queryPortsMax: 4,
+  /** Servers that one question reaches for, of the 13 that a zone may name. */
+  serversPerQuestionMax: 4,
   queryVerificationsPerZone: 12,
   queryVerificationsPerMapping: 4,
   queryBytesCompactMax: 64 * 1024,

@@ -13,7 +13,7 @@ import type { EvidenceFile } from "./evidence.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { Peers } from "./peers.js";
 import { createResolverOf, type Resolver } from "./resolver.js";
-import { ServerChoice } from "./servers.js";
+import { ServerChoice } from "./server-choice.js";
 import { Verdicts } from "./verdicts.js";
 import { ZoneViews } from "./zone-views.js";
 
@@ -70,6 +70,7 @@ export function assembleResolver(options: AssembleOptions): Resolver {
     evidence,
     choices,
     clock,
+    choice,
     ownMsp: options.ownMsp,
     cache: options.cache ?? new AnswerCache({ clock, bytes: cacheBytes * shares.answers }),
     evaluations: new Evaluations({

@@ -11,8 +11,9 @@ import type { HeldBucket } from "./buckets.js";
 import { Coalescer } from "./coalescer.js";
 import { bodiesToAsk } from "./decoys.js";
 import type { Peers, Server } from "./peers.js";
-import { tracingFailure, type ZoneQuery } from "./query.js";
-import { askServers, type ServerChoice } from "./servers.js";
+import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import type { ServerChoice } from "./server-choice.js";
+import { askServers } from "./servers.js";
 import { crossed } from "./zone-views.js";
 import type { ZoneView } from "./zone-view.js";
 
@@ -64,7 +65,7 @@ export class Bodies {
     const asked = Math.min(held.bucket.count, limits.decoyBodies);
     const told = `${asked} body ${asked === 1 ? "hash" : "hashes"}, no identity`;
     const fetch = (signal: AbortSignal): Promise<Fetched> =>
-      this.#fetch(view, { held, entry }, { patient: query.patient, signal });
+      this.#fetch(view, { held, entry }, { ...query, signal });
     const flight = this.#flights.run(`${view.zone} ${key}`, fetch, query);
     const fetched = await tracingFailure(query, told, flight);
     query.spend("bytes", fetched.bytesIn);
@@ -85,7 +86,7 @@ export class Bodies {
   async #fetch(
     view: ZoneView,
     { held, entry }: { readonly held: HeldBucket; readonly entry: Entry },
-    { patient, signal }: { readonly patient: boolean; readonly signal: AbortSignal },
+    query: ZoneQuery,
   ): Promise<Fetched> {
     const { peers, choice, clock } = this.#options;
     const vhashes = bodiesToAsk({ bucket: held.bucket, wanted: entry, rank: this.#rank });
@@ -94,9 +95,11 @@ export class Bodies {
     return await askServers({
       choice,
       clock,
+      zone: view.zone,
       servers: view.anonymous,
-      signal,
-      patient,
+      signal: query.signal,
+      patient: query.patient,
+      more: moreRpcs(query),
       ask: async (server, options) => {
         const received = await peers.fetch(server, { case: "bodies", value }, options);
         const { response, ...cost } = received;

@@ -15,8 +15,9 @@ import { signedObjectFromWire } from "@whither/wire";
 import { LRUCache } from "lru-cache";
 import { Coalescer } from "./coalescer.js";
 import type { Peers, Server } from "./peers.js";
-import { tracingFailure, type ZoneQuery } from "./query.js";
-import { askServers, type ServerChoice } from "./servers.js";
+import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import type { ServerChoice } from "./server-choice.js";
+import { askServers } from "./servers.js";
 import { crossed, type ZoneViews } from "./zone-views.js";
 import type { HeldHead, ZoneView } from "./zone-view.js";
 
@@ -172,9 +173,11 @@ export class Buckets {
     return askServers({
       choice,
       clock,
+      zone,
       servers,
       signal,
       patient: query.patient,
+      more: moreRpcs(query),
       ask: async (server, options) => {
         const askedMs = clock.monotonicMs();
         const received = await peers.fetch(server, request, options);

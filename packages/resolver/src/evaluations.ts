@@ -9,8 +9,9 @@ import { LRUCache } from "lru-cache";
 import { Coalescer } from "./coalescer.js";
 import { asError } from "./failure.js";
 import type { Peers, Server } from "./peers.js";
-import { tracingFailure, type ZoneQuery } from "./query.js";
-import { askServers, type ServerChoice } from "./servers.js";
+import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import type { ServerChoice } from "./server-choice.js";
+import { askServers } from "./servers.js";
 import type { ZoneView } from "./zone-view.js";
 
 /** Secret of whoever evaluated it: opens the contact's slot. */
@@ -56,6 +57,8 @@ interface Batched {
 interface Waiting {
   readonly csi: Csi;
   readonly signal: AbortSignal;
+  /** Takes an RPC more from this contact's budget. */
+  more(): boolean;
   resolve(batched: Batched): void;
   reject(error: Error): void;
 }
@@ -89,7 +92,7 @@ export class Evaluations {
     const key = heldKey(view, csi);
     const enter = (signal: AbortSignal): Promise<Batched> =>
       new Promise((resolve, reject) => {
-        this.#gather(view, { csi, signal, resolve, reject }, patient);
+        this.#gather(view, { csi, signal, more: moreRpcs(query), resolve, reject }, patient);
       });
     const flight = this.#flights.run(key, enter, query);
     const batched = await tracingFailure(query, "blinded elements, who asks", flight);
@@ -169,9 +172,11 @@ export class Evaluations {
       return await askServers({
         choice,
         clock,
+        zone,
         servers: view.identified,
         signal,
         patient,
+        more: () => batch.some((waiting) => waiting.more()),
         workMs: batch.length * workMsPerElement,
         ask: async (server, options) => {
           const request = { zone, kid, blinded: joinElements(blinded) };

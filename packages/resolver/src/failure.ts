@@ -65,10 +65,8 @@ export function worstFailure(
 
 /** Whether another server of the same zone may do better. */
 export function isServersOwn(error: DiscoveryError): boolean {
-  if (error.code === "CANCELLED" || error.code === "DEADLINE") return false;
-  if (error.code === "BUDGET" || error.code === "LIMITED" || error.code === "CLOCK_SKEW")
-    return false;
-  return error.code !== "TOO_LARGE";
+  const { code } = error;
+  return code !== "CANCELLED" && code !== "DEADLINE" && code !== "BUDGET" && code !== "CLOCK_SKEW";
 }
 
 /** `upstream` added where the failure names none. */

@@ -29,3 +29,4 @@ export { failureStatus } from "./failure.js";
 export type { FailureStatus } from "./failure.js";
 export type { LookupOptions } from "./options.js";
 export type { Resolver } from "./resolver.js";
+export type { InfraRow, LameZone, ServerState } from "./server-choice.js";

@@ -35,6 +35,8 @@ export interface Server {
   readonly host: string;
   readonly port: number;
   readonly pins: readonly Uint8Array[];
+  /** Servers of a lower rank are asked first, 0..15; 0 unless told. */
+  readonly rank?: number;
 }
 
 export interface EvaluateFields {

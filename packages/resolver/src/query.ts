@@ -59,6 +59,19 @@ export class Trace {
   }
 }
 
+/** For `askServers`: a further RPC of this query; false when its budget holds none. */
+export function moreRpcs({ spend }: { readonly spend: Spend }): () => boolean {
+  return () => {
+    try {
+      spend("rpc");
+      return true;
+    } catch (error) {
+      if (isDiscoveryError(error, "BUDGET")) return false;
+      throw error;
+    }
+  };
+}
+
 /** The step's result; its failure is a hop too, with what the server was told all the same. */
 export async function tracingFailure<T>(
   query: ZoneQuery,

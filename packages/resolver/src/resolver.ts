@@ -10,6 +10,7 @@ import { lookupAll } from "./lookup-all.js";
 import { checkLookupOptions, type LookupOptions } from "./options.js";
 import { Trace } from "./query.js";
 import { resolve, type Attempt, type ResolutionParts } from "./resolution.js";
+import type { InfraRow, ServerChoice } from "./server-choice.js";
 
 export interface Resolver extends AsyncDisposable {
   /**
@@ -35,17 +36,20 @@ export interface Resolver extends AsyncDisposable {
   choose(csi: Csi, msp: MspId | undefined, options?: { readonly account?: string }): void;
   /** What zones signed or served that they must not have, oldest first. */
   evidence(): readonly Evidence[];
+  /** What is known of the servers asked so far: round trips, silence, limits, probes to come. */
+  infra(): readonly InfraRow[];
   /** Ends connections and background work and writes the state files. Throws STORE, STORE_LOCKED. */
   close(): Promise<void>;
 }
 
 export interface ResolverParts extends ResolutionParts {
+  readonly choice: ServerChoice;
   readonly close: () => Promise<void>;
 }
 
 /** Puts the public face on assembled parts. */
 export function createResolverOf(parts: ResolverParts): Resolver {
-  const { cache, choices, evidence } = parts;
+  const { cache, choices, evidence, choice } = parts;
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= parts.close());
   const closed = (): DiscoveryError => new DiscoveryError("CANCELLED", "the resolver is closed");
@@ -84,6 +88,7 @@ export function createResolverOf(parts: ResolverParts): Resolver {
       cache.forget(csi);
     },
     evidence: () => evidence.records,
+    infra: () => choice.rows(),
     close,
     [Symbol.asyncDispose]: close,
   };

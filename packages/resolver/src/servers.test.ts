@@ -3,7 +3,8 @@ import { DiscoveryError, type ErrorCode } from "@whither/protocol";
 import { createSeededRandom, createSimulatedClock, fixedBytes } from "@whither/testkit";
 import type { Server } from "./peers.js";
 import { codeOf } from "./scripted-zone.test.js";
-import { askServers, ServerChoice, type AskServers } from "./servers.js";
+import { ServerChoice } from "./server-choice.js";
+import { askServers, type AskServers } from "./servers.js";
 
 const server = (name: string): Server => ({
   key: `${name}:1`,
@@ -16,7 +17,10 @@ const [a, b, c] = [server("a"), server("b"), server("c")] as const;
 function setUp(seed = 4) {
   const clock = createSimulatedClock();
   const choice = new ServerChoice({ clock, random: createSeededRandom(seed) });
+  // The order of the tests below: a answers faster than b, b faster than c.
+  [a, b, c].forEach(({ key }, n) => choice.answered(key, 100 + 20 * n));
   const asked: string[] = [];
+  const budget = { left: Infinity };
   const ask = (
     servers: readonly Server[],
     answer: (server: Server, signal: AbortSignal) => Promise<string>,
@@ -25,7 +29,9 @@ function setUp(seed = 4) {
     askServers({
       choice,
       clock,
+      zone: "de@dp-a.example",
       servers,
+      more: () => (budget.left -= 1) >= 0,
       signal: new AbortController().signal,
       ...more,
       ask: (one, { signal }) => {
@@ -33,52 +39,11 @@ function setUp(seed = 4) {
         return answer(one, signal);
       },
     });
-  return { clock, choice, asked, ask };
+  return { clock, choice, asked, ask, budget };
 }
 
 const fail = (code: ErrorCode) => Promise.reject(new DiscoveryError(code, "scripted"));
 const never = () => new Promise<string>(() => undefined);
-
-describe("choice of a server", () => {
-  it("prefers the smaller smoothed round trip, and explores one time in twenty", () => {
-    const { choice } = setUp();
-    choice.answered(a.key, 80);
-    choice.answered(b.key, 20);
-    let explored = 0;
-    for (let i = 0; i < 2_000; i++) if (choice.order([a, b])[0] === a) explored += 1;
-    expect(explored).to.be.within(60, 140);
-  });
-
-  it("smooths with 1/8 and 1/4, and bounds the time to wait", () => {
-    const { choice } = setUp();
-    expect(choice.timeoutMs(a.key)).to.equal(400);
-    choice.answered(a.key, 100);
-    expect(choice.timeoutMs(a.key)).to.equal(100 + 4 * 50);
-    choice.answered(a.key, 180);
-    // variation 50 + (80 - 50) / 4, mean 100 + 80 / 8
-    expect(choice.timeoutMs(a.key)).to.equal(110 + 4 * 57.5);
-    for (let i = 0; i < 200; i++) choice.answered(a.key, 1);
-    expect(choice.timeoutMs(a.key)).to.equal(50);
-    for (let i = 0; i < 200; i++) choice.answered(a.key, 60_000);
-    expect(choice.timeoutMs(a.key)).to.equal(10_000);
-  });
-
-  it("takes four failures in a row for down, probes once a second, and believes one answer", async () => {
-    const { choice, clock } = setUp();
-    choice.answered(a.key, 10);
-    for (let i = 0; i < 3; i++) choice.failed(a.key);
-    expect(choice.isDown(a.key)).to.equal(false);
-    choice.failed(a.key);
-    expect(choice.isDown(a.key)).to.equal(true);
-    expect(choice.order([a, b]).at(-1)).to.equal(a);
-    for (let i = 0; i < 4; i++) choice.failed(b.key);
-    await clock.advance(1_000);
-    const firsts = [choice.order([a, b])[0], choice.order([a, b])[0]];
-    expect(firsts).to.deep.equal([a, b]);
-    choice.answered(a.key, 10);
-    expect(choice.isDown(a.key)).to.equal(false);
-  });
-});
 
 describe("asking the servers of a zone", () => {
   it("asks the next when one fails in a way that is its own", async () => {
@@ -87,6 +52,8 @@ describe("asking the servers of a zone", () => {
       "BOGUS",
       "NOT_AUTHORITATIVE",
       "OVERLOADED",
+      "LIMITED",
+      "TOO_LARGE",
       "PIN_MISMATCH",
     ] as const) {
       const { ask, asked } = setUp();
@@ -107,7 +74,7 @@ describe("asking the servers of a zone", () => {
   });
 
   it("asks no other when the failure is the caller's", async () => {
-    for (const code of ["LIMITED", "BUDGET", "CLOCK_SKEW", "TOO_LARGE"] as const) {
+    for (const code of ["BUDGET", "CLOCK_SKEW"] as const) {
       const { ask, asked } = setUp();
       expect(await codeOf(ask([a, b], () => fail(code)))).to.equal(code);
       expect(asked).to.deep.equal(["a"]);
@@ -135,7 +102,8 @@ describe("asking the servers of a zone", () => {
         [a, b],
         (one) => new Promise((resolve) => release.set(one.host, resolve)),
       );
-      await clock.advance(399);
+      // 100 ms and 4 × 50 ms of variation
+      await clock.advance(299);
       expect(asked).to.deep.equal(["a"]);
       await clock.advance(2);
       expect(asked).to.deep.equal(["a", "b"]);
@@ -172,6 +140,55 @@ describe("asking the servers of a zone", () => {
       expect(await codeOf(ask([a], () => fail(code)))).to.equal(code);
       expect(asked).to.have.length(times);
     }
+  });
+
+  it("takes a limit of one for no limit of the others, and names it only when all limit", async () => {
+    const { ask, asked, choice } = setUp();
+    const answer = (one: Server) => (one === c ? Promise.resolve("good") : fail("LIMITED"));
+    expect(await ask([a, b, c], answer)).to.equal("good");
+    expect(asked).to.deep.equal(["a", "b", "c"]);
+    expect(choice.rows().map(({ state }) => state)).to.have.members(["limited", "limited", "up"]);
+    expect(await codeOf(ask([a, b, c], () => fail("LIMITED")))).to.equal("LIMITED");
+  });
+
+  it("reaches no further than the budget of who asks", async () => {
+    const { ask, asked, budget } = setUp();
+    budget.left = 1;
+    expect(await codeOf(ask([a, b, c], () => fail("NETWORK")))).to.equal("NETWORK");
+    expect(asked).to.deep.equal(["a", "b"]);
+  });
+
+  it("finds out beside the others whether one that was down is back, and waits for it at no cost", async () => {
+    const { ask, asked, choice, clock } = setUp();
+    for (let n = 0; n < 4; n++) choice.timedOut(choice.begin(b));
+    await clock.advance(1_500);
+    const signals: AbortSignal[] = [];
+    const answer = (one: Server, signal: AbortSignal) => {
+      if (one === a) return Promise.resolve("good");
+      signals.push(signal);
+      return new Promise<string>((_, reject) => {
+        signal.addEventListener("abort", () => reject(new DiscoveryError("DEADLINE", "late")));
+      });
+    };
+    expect(await ask([a, b], answer)).to.equal("good");
+    expect(asked).to.have.members(["a", "b"]);
+    expect(signals[0]?.aborted).to.equal(false);
+    await clock.advance(2_000);
+    expect(signals[0]?.aborted).to.equal(true);
+    expect(await ask([a, b], answer)).to.equal("good");
+    expect(asked).to.have.length(3);
+  });
+
+  it("fails at once while all are down; a batch waits for the probe", async () => {
+    const { ask, asked, choice, clock } = setUp();
+    for (let n = 0; n < 4; n++) choice.timedOut(choice.begin(a));
+    const good = () => Promise.resolve("good");
+    const error = await ask([a], good).catch((caught: unknown) => caught);
+    expect(error).to.include({ code: "UNREACHABLE", retryAfterSeconds: 2 });
+    expect(asked).to.deep.equal([]);
+    const waiting = ask([a], good, { patient: true });
+    await clock.advance(2_500);
+    expect(await waiting).to.equal("good");
   });
 
   it("is UNREACHABLE without servers, and passes a defect on as it is", async () => {

@@ -12,8 +12,9 @@ import { Coalescer } from "./coalescer.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { Received } from "./correlated-stream.js";
 import type { FetchAnswer, FetchAsk, Peers, Server } from "./peers.js";
-import { tracingFailure, type ZoneQuery } from "./query.js";
-import { askServers, type ServerChoice } from "./servers.js";
+import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import type { ServerChoice } from "./server-choice.js";
+import { askServers } from "./servers.js";
 import type { Verdicts } from "./verdicts.js";
 import { createZoneView, isSameAuthority, serversOf } from "./zone-view.js";
 import type { HeldHead, HeldManifest, ZoneView } from "./zone-view.js";
@@ -95,14 +96,18 @@ export class ZoneViews {
       this.#heads.run(
         view.zone,
         (signal) =>
-          this.#fetch(view.anonymous, signal, {
-            ask: { case: "head", value: { zone: view.zone } },
-            read: (answer, askedMs) => {
-              if (answer.case !== "head") throw crossed();
-              const object = signedObjectFromWire(answer.value.head);
-              return this.accept(view, object, query, { askedMs });
+          this.#fetch(
+            view.anonymous,
+            { ...query, signal },
+            {
+              ask: { case: "head", value: { zone: view.zone } },
+              read: (answer, askedMs) => {
+                if (answer.case !== "head") throw crossed();
+                const object = signedObjectFromWire(answer.value.head);
+                return this.accept(view, object, query, { askedMs });
+              },
             },
-          }),
+          ),
         query,
       ),
     );
@@ -192,19 +197,23 @@ export class ZoneViews {
       this.#manifests.run(
         `${zone} ${toHex(sha256)}`,
         (signal) =>
-          this.#fetch(serversOf(authority).anonymous, signal, {
-            ask: { case: "manifest", value: { zone, manifestSha256: sha256 } },
-            read: (answer) => {
-              if (answer.case !== "manifest") throw crossed();
-              return verifyManifest({
-                object: signedObjectFromWire(answer.value.manifest),
-                zone,
-                manifestSha256: [sha256],
-                nowSeconds: memory.nowSeconds(),
-                verifier: verdicts.charged(query.spend),
-              });
+          this.#fetch(
+            serversOf(authority).anonymous,
+            { ...query, signal },
+            {
+              ask: { case: "manifest", value: { zone, manifestSha256: sha256 } },
+              read: (answer) => {
+                if (answer.case !== "manifest") throw crossed();
+                return verifyManifest({
+                  object: signedObjectFromWire(answer.value.manifest),
+                  zone,
+                  manifestSha256: [sha256],
+                  nowSeconds: memory.nowSeconds(),
+                  verifier: verdicts.charged(query.spend),
+                });
+              },
             },
-          }),
+          ),
         query,
       ),
     );
@@ -215,7 +224,7 @@ export class ZoneViews {
 
   async #fetch<T>(
     servers: readonly Server[],
-    signal: AbortSignal,
+    query: ZoneQuery,
     {
       ask,
       read,
@@ -228,8 +237,10 @@ export class ZoneViews {
     return await askServers({
       choice,
       clock,
+      zone: query.zone,
       servers,
-      signal,
+      signal: query.signal,
+      more: moreRpcs(query),
       ask: async (server, options) => {
         const askedMs = clock.monotonicMs();
         const received = await peers.fetch(server, ask, options);

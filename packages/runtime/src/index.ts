@@ -63,6 +63,7 @@ export type {
   LabelBounds,
   MetricOptions,
   Metrics,
+  MetricSample,
   NoLabels,
 } from "./metrics.js";
 export { serveMetrics } from "./metrics-server.js";

@@ -149,11 +149,39 @@ describe("runDaemon", () => {
       });
       await Promise.resolve();
     });
+    signals.emit("SIGHUP");
+    await Promise.resolve();
     for (let n = 0; n < 5; n += 1) signals.emit("SIGHUP");
     signals.emit("SIGTERM");
     await done;
     expect([most, count]).to.deep.equal([1, 2]);
     expect(events.filter((event) => event === "reloaded")).to.have.length(2);
+  });
+
+  it("tells who asks for a reload what came of it", async () => {
+    const { signals, events, run } = makeProcess();
+    let ask: () => Promise<string> = () => Promise.reject(new TypeError("not started"));
+    const outcomes = [
+      () => Promise.resolve("first"),
+      () => Promise.reject(new DiscoveryError("CONFIG", "bad file")),
+      () => Promise.resolve("third"),
+    ];
+    const done = run(async (scope) => {
+      ask = scope.onReload(() => outcomes.shift()?.() ?? Promise.reject(new TypeError("too many")));
+      await Promise.resolve();
+    });
+    const first = await ask();
+    const second = await ask().catch((error: unknown) => String(error));
+    const third = await Promise.all([ask(), ask()]);
+    expect([first, second, ...third]).to.deep.equal([
+      "first",
+      "DiscoveryError: CONFIG: bad file",
+      "third",
+      "third",
+    ]);
+    expect(events).to.deep.equal(["reloaded", "reload failed", "reloaded"]);
+    signals.emit("SIGTERM");
+    await done;
   });
 
   it("stays up when a reload fails", async () => {

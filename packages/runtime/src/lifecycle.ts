@@ -11,8 +11,11 @@ export interface DaemonScope extends Scope {
   readonly logger: Logger;
   /** Aborts when the daemon begins to drain; hand it to background work. */
   readonly signal: AbortSignal;
-  /** What SIGHUP does. A failure is logged, and the last good state stays. Reloads never overlap. */
-  onReload(fn: () => Promise<void>): void;
+  /**
+   * What SIGHUP does. A failure is logged, and the last good state stays. Reloads never overlap. Gives a
+   * function that reloads as SIGHUP does and resolves, or rejects, with the outcome (`whitherctl reload`).
+   */
+  onReload<T>(fn: () => Promise<T>): () => Promise<T>;
   /** Prints `{"event":"listening",…}`; call it once, when every port accepts. */
   listening(fields: LogFields): void;
   /** Starts the drain as SIGTERM would (`whitherctl stop`). */
@@ -115,43 +118,46 @@ async function closeWithin(parts: {
 }
 
 interface Reload {
-  set(fn: () => Promise<void>): void;
-  /** Asks for a reload; while one runs, any number of requests make one more. */
+  set<T>(fn: () => Promise<T>): () => Promise<T>;
   readonly request: () => void;
   settled(): Promise<void>;
 }
 
+/** Requests that come before a reload has begun share it: it will see what they mean. */
 function createReload(logger: Logger): Reload {
-  let fn: (() => Promise<void>) | undefined;
-  let running: Promise<void> | undefined;
-  let wanted = 0;
-  const run = async (): Promise<void> => {
-    for (let done = 0; done !== wanted;) {
-      done = wanted;
+  let ask: (() => Promise<unknown>) | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+  const set = <T>(fn: () => Promise<T>): (() => Promise<T>) => {
+    let waiting: Promise<T> | undefined;
+    const once = async (): Promise<T> => {
+      waiting = undefined;
       try {
-        await fn?.();
+        const outcome = await fn();
         logger.info("reloaded");
+        return outcome;
       } catch (error) {
         logger.error("reload failed", { error, detail: formatConfigError(error) });
+        throw error;
       }
-    }
-    wanted = 0;
-    running = undefined;
+    };
+    const reload = (): Promise<T> => {
+      if (waiting !== undefined) return waiting;
+      const next = last.then(once);
+      waiting = next;
+      last = next.catch(() => undefined);
+      return next;
+    };
+    ask = reload;
+    return reload;
   };
   return {
-    set: (next) => {
-      fn = next;
-    },
+    set,
     request: () => {
-      if (fn === undefined) {
-        logger.warn("reload ignored");
-        return;
-      }
-      wanted += 1;
-      running ??= run();
+      if (ask === undefined) logger.warn("reload ignored");
+      else ask().catch(() => undefined); // it has been logged
     },
     settled: async () => {
-      await running;
+      await last;
     },
   };
 }

@@ -39,6 +39,7 @@ const redactedPaths = neverLogged.flatMap((name) => [name, `*.${name}`]);
 /** A logger that can be given another level while it runs (`whitherctl log-level`, SIGHUP). */
 export interface RootLogger extends Logger {
   setLevel(level: LogLevel): void;
+  level(): LogLevel;
 }
 
 export function createLogger(options: LoggerOptions = {}): RootLogger {
@@ -76,6 +77,7 @@ export function createLogger(options: LoggerOptions = {}): RootLogger {
     setLevel: (level) => {
       lines.level = level;
     },
+    level: () => logLevels.find((level) => level === lines.level) ?? "info",
   };
 }
 

@@ -51,6 +51,34 @@ describe("metrics", () => {
     ]);
   });
 
+  it("takes over totals that somebody else counts, and never lowers them", async () => {
+    const metrics = createMetrics();
+    const refused = metrics.counter({ name: "x_total", help: "x", labels: { limit: ["cpu"] } });
+    const totals = [3, 5, 5, 2, 6];
+    metrics.beforeRead(() => refused.raiseTo({ limit: "cpu" }, totals.shift() ?? 6));
+    const seen: string[] = [];
+    for (let n = 0; n < 5; n += 1) {
+      seen.push(/x_total\{limit="cpu"\} (\d+)/.exec(await metrics.text())?.[1] ?? "");
+    }
+    expect(seen).to.deep.equal(["3", "5", "5", "5", "6"]);
+  });
+
+  it("gives the same as numbers, without the buckets of histograms", async () => {
+    const metrics = createMetrics();
+    const up = metrics.gauge({ name: "zone_up", help: "x", labels: { zone: 4 } });
+    const time = metrics.histogram({ name: "x_seconds", help: "x", buckets: [0.1] });
+    up.set({ zone: "gone@dp" }, 1);
+    up.clear();
+    up.set({ zone: "de@dp" }, 1);
+    time.observe({}, 0.5);
+    time.observe({}, 0.25);
+    expect(await metrics.samples()).to.deep.equal([
+      { name: "zone_up", labels: { zone: "de@dp" }, value: 1 },
+      { name: "x_seconds_sum", labels: {}, value: 0.75 },
+      { name: "x_seconds_count", labels: {}, value: 2 },
+    ]);
+  });
+
   for (const name of [
     "whither_latency",
     "Whither_rpcs_total",

@@ -6,6 +6,7 @@ import {
   Histogram as PromHistogram,
   Registry,
 } from "prom-client";
+import type { MetricObjectWithValues, MetricValue } from "prom-client";
 
 /** For each label its closed list of values, or how many different ones are kept; the rest is `other`. */
 export type LabelBounds = Readonly<Record<string, readonly string[] | number>>;
@@ -28,10 +29,21 @@ export interface HistogramOptions<L extends LabelBounds> extends MetricOptions<L
 export interface Counter<L extends LabelBounds> {
   /** Adds 1, or `amount` ≥ 0. */
   add(labels: LabelsOf<L>, amount?: number): void;
+  /** Takes over a total that somebody else counts. A lower one than before changes nothing. */
+  raiseTo(labels: LabelsOf<L>, total: number): void;
 }
 
 export interface Gauge<L extends LabelBounds> {
   set(labels: LabelsOf<L>, value: number): void;
+  /** Forgets all values: what is not set again is not shown any more. */
+  clear(): void;
+}
+
+/** One number of a metric; of a histogram its `_count` and `_sum`. */
+export interface MetricSample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
 }
 
 export interface Histogram<L extends LabelBounds> {
@@ -42,13 +54,17 @@ export interface Metrics {
   counter<const L extends LabelBounds = NoLabels>(options: MetricOptions<L>): Counter<L>;
   gauge<const L extends LabelBounds = NoLabels>(options: MetricOptions<L>): Gauge<L>;
   histogram<const L extends LabelBounds = NoLabels>(options: HistogramOptions<L>): Histogram<L>;
+  /** Runs before every reading, to set what is only known by looking. */
+  beforeRead(fn: () => void): void;
   /** Everything in the text exposition format. Reading resets nothing. */
   text(): Promise<string>;
+  /** The same as numbers, histograms without their buckets. */
+  samples(): Promise<readonly MetricSample[]>;
   readonly contentType: string;
 }
 
 const namePattern =
-  /^[a-z][a-z0-9_]*_(total|seconds|bytes|ratio|slots|serial|entries|connections|elements|info)$/;
+  /^[a-z][a-z0-9_]*_(total|seconds|bytes|ratio|slots|serial|entries|connections|elements|zones|up|info)$/;
 
 /** A fresh registry. A name twice, without unit, or a label value list that is empty: TypeError. */
 export function createMetrics(): Metrics {
@@ -61,25 +77,63 @@ export function createMetrics(): Metrics {
     }
     return { name, help, labelNames: Object.keys(labels), registers: [registry] };
   };
+  const readers: (() => void)[] = [];
+  const look = (): void => {
+    for (const reader of readers) reader();
+  };
   return {
     counter: (options) => {
       const metric = new PromCounter(common(options));
       const bound = boundLabels(options.labels ?? {});
-      return { add: (labels, amount = 1) => metric.inc(bound(labels), amount) };
+      const totals = new Map<string, number>(); // as many as there are label values
+      return {
+        add: (labels, amount = 1) => metric.inc(bound(labels), amount),
+        raiseTo: (labels, total) => {
+          const values = bound(labels);
+          const key = JSON.stringify(values);
+          const before = totals.get(key) ?? 0;
+          if (total < before) return;
+          totals.set(key, total);
+          metric.inc(values, total - before);
+        },
+      };
     },
     gauge: (options) => {
       const metric = new PromGauge(common(options));
       const bound = boundLabels(options.labels ?? {});
-      return { set: (labels, value) => metric.set(bound(labels), value) };
+      return {
+        set: (labels, value) => metric.set(bound(labels), value),
+        clear: () => metric.reset(),
+      };
     },
     histogram: (options) => {
       const metric = new PromHistogram({ ...common(options), buckets: [...options.buckets] });
       const bound = boundLabels(options.labels ?? {});
       return { observe: (labels, value) => metric.observe(bound(labels), value) };
     },
-    text: () => registry.metrics(),
+    beforeRead: (fn) => void readers.push(fn),
+    text: () => {
+      look();
+      return registry.metrics();
+    },
+    samples: async () => {
+      look();
+      return (await registry.getMetricsAsJSON()).flatMap(samplesOf);
+    },
     contentType: registry.contentType,
   };
+}
+
+function samplesOf({ name, values }: MetricObjectWithValues<MetricValue<string>>): MetricSample[] {
+  return values.flatMap((one) => {
+    const own = "metricName" in one && typeof one.metricName === "string" ? one.metricName : name;
+    if (own.endsWith("_bucket")) return [];
+    const labels = Object.entries(one.labels).map(([label, value]): readonly [string, string] => [
+      label,
+      String(value),
+    ]);
+    return [{ name: own, labels: Object.fromEntries(labels), value: one.value }];
+  });
 }
 
 function boundLabels(

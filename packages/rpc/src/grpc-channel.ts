@@ -1,6 +1,11 @@
 // A Channel over grpc-js. Calls go to grpc-js's call objects directly, below its stream classes and
 // its own interceptors, which this system does not use: that saves a stream per call and a hop per message.
-import { Channel as GrpcChannel, Metadata, status as grpcStatus } from "@grpc/grpc-js";
+import {
+  Channel as GrpcChannel,
+  ChannelCredentials,
+  Metadata,
+  status as grpcStatus,
+} from "@grpc/grpc-js";
 import type { StatusObject } from "@grpc/grpc-js";
 import { DiscoveryError, limits } from "@whither/protocol";
 import { systemClock } from "@whither/runtime";
@@ -45,7 +50,7 @@ const reconnectBackoffMs = { first: 200, longest: 10_000 } as const;
  * @throws TypeError for an empty list of pins or no CA, DiscoveryError CONFIG for a broken identity.
  */
 export function openChannel(options: ChannelOptions): Channel & Disposable {
-  const { host, port, pins, clock = systemClock } = options;
+  const { host, port, pins } = options;
   if (pins?.length === 0) throw new TypeError("an empty list of pins accepts nobody");
   const upstream = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   let tlsFailure: DiscoveryError | undefined;
@@ -57,8 +62,46 @@ export function openChannel(options: ChannelOptions): Channel & Disposable {
     upstream,
     onHandshake: (failure) => (tlsFailure = failure),
   });
+  return channelOver({
+    ...options,
+    target: targetOf(host, port),
+    credentials,
+    upstream,
+    failure: (status) => failureOf(status, upstream, tlsFailure),
+  });
+}
+
+/**
+ * Opens a channel to a unix socket of this machine, without TLS: the file system says who may connect.
+ *
+ * Failures of its calls: NETWORK (nobody listens there, or not for this user), DEADLINE, CANCELLED, and
+ * what the server says; their upstream is the path.
+ */
+export function openLocalChannel(options: {
+  readonly path: string;
+  readonly clock?: Clock;
+}): Channel & Disposable {
+  const upstream = options.path;
+  return channelOver({
+    ...options,
+    target: `unix:${upstream}`,
+    credentials: ChannelCredentials.createInsecure(),
+    upstream,
+    failure: (status) => failureOf(status, upstream, undefined),
+  });
+}
+
+function channelOver(options: {
+  readonly target: string;
+  readonly credentials: ChannelCredentials;
+  readonly upstream: string;
+  readonly failure: (status: StatusObject) => DiscoveryError | undefined;
+  readonly messageBytesMax?: number;
+  readonly clock?: Clock;
+}): Channel & Disposable {
+  const { target, credentials, upstream, failure, clock = systemClock } = options;
   const messageBytesMax = options.messageBytesMax ?? limits.messageBytesMax;
-  const channel = new GrpcChannel(targetOf(host, port), credentials, {
+  const channel = new GrpcChannel(target, credentials, {
     "grpc.service_config_disable_resolution": 1,
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_http_proxy": 0,
@@ -84,8 +127,6 @@ export function openChannel(options: ChannelOptions): Channel & Disposable {
       const { timeoutMs } = callOptions;
       const deadline = timeoutMs === undefined ? Infinity : clock.nowMs() + timeoutMs;
       const grpcCall = channel.createCall(path, deadline, undefined, null, undefined);
-      const failure = (status: StatusObject): DiscoveryError | undefined =>
-        failureOf(status, upstream, tlsFailure);
       const call = startCall(grpcCall, {
         options: callOptions,
         listener,

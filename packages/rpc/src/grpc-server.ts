@@ -1,6 +1,7 @@
 // Serves a router over grpc-js: TLS listener, limits, drain. A server interceptor takes every call over
 // before grpc-js makes a stream object of it, so that handlers work on its messages directly.
 import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
+import type { ServerCredentials } from "@grpc/grpc-js";
 import { DiscoveryError, limits as protocolLimits } from "@whither/protocol";
 import { silentLogger, systemClock } from "@whither/runtime";
 import type { Clock, Logger } from "@whither/runtime";
@@ -38,9 +39,8 @@ export const defaultServerLimits: RpcServerLimits = {
   connectionIdleMs: 5 * 60_000,
 };
 
-export interface RpcServerOptions {
-  readonly identity: TlsIdentity;
-  readonly clients: ClientPolicy;
+/** What a server serves and how, wherever it listens. */
+export interface ServedOptions {
   readonly services: readonly ServiceRegistration[];
   /** Outermost first; the limit of calls in flight is always there, innermost of these. */
   readonly interceptors?: readonly ServerInterceptor[];
@@ -49,31 +49,71 @@ export interface RpcServerOptions {
   readonly logger?: Logger;
 }
 
+export interface RpcServerOptions extends ServedOptions {
+  readonly identity: TlsIdentity;
+  readonly clients: ClientPolicy;
+}
+
 export interface ListenAddress {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
 }
 
-export interface RpcServer extends AsyncDisposable {
-  /** @throws DiscoveryError CONFIG if the address cannot be bound. */
-  listen(address: ListenAddress): Promise<{ readonly port: number }>;
-  /** What grpc.health.v1 says of a service (`whither.v1.Zone`), or of all with "". */
+/** A server by what it may be told while it runs. */
+export interface Serving extends AsyncDisposable {
+  /**
+   * What grpc.health.v1 says of a service (`whither.v1.Zone`), of a zone by its name, or of all with "".
+   * Services and "" begin as SERVING.
+   */
   setStatus(service: string, status: ServingStatus): void;
-  /** Certificate for new connections. @throws DiscoveryError CONFIG */
-  replaceIdentity(identity: TlsIdentity): void;
   /** Takes no new call, waits for those open, and ends what is left after `timeoutMs` with OVERLOADED. */
   drain(options: { readonly timeoutMs: number }): Promise<void>;
   /** Ends everything now. */
   close(): Promise<void>;
 }
 
+export interface RpcServer extends Serving {
+  /** @throws DiscoveryError CONFIG if the address cannot be bound. */
+  listen(address: ListenAddress): Promise<{ readonly port: number }>;
+  /** Certificate for new connections. @throws DiscoveryError CONFIG */
+  replaceIdentity(identity: TlsIdentity): void;
+}
+
 const keepaliveTimeMs = 60_000;
 const keepaliveTimeoutMs = 20_000;
 
 export function createRpcServer(options: RpcServerOptions): RpcServer {
+  const { clients } = options;
   const limits = { ...defaultServerLimits, ...options.limits };
-  const { clock = systemClock, logger = silentLogger, clients } = options;
+  const credentials = new ServerTls({
+    identity: options.identity,
+    clientCaPem: clients.kind === "required" ? clients.caPem : undefined,
+    streamsMax: limits.inFlightPerPeerMax,
+  });
+  const wantsCertificates = clients.kind === "required";
+  const { bind, ...serving } = startServing(options, { credentials, wantsCertificates });
+  return {
+    ...serving,
+    async listen({ host, port }) {
+      return { port: await bind(host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`) };
+    },
+    replaceIdentity: (identity) => credentials.replaceIdentity(identity),
+  };
+}
+
+export interface Door {
+  readonly credentials: ServerCredentials;
+  readonly wantsCertificates: boolean;
+}
+
+/** A grpc-js server with our router in it, not yet bound to any address. */
+export function startServing(
+  options: ServedOptions,
+  { credentials, wantsCertificates }: Door,
+): Serving & { readonly bind: (target: string) => Promise<number> } {
+  const limits = { ...defaultServerLimits, ...options.limits };
+  const { clock = systemClock, logger = silentLogger } = options;
   // A server's stderr is its log, one JSON object a line; every failure reaches it through our own errors.
   setLogVerbosity(logVerbosity.NONE);
   const router = createRouter({
@@ -85,27 +125,14 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     messageBytesMax: limits.messageBytesMax,
     logger,
   });
-  const incoming = takeOver({ router, wantsCertificates: clients.kind === "required", clock });
+  const incoming = takeOver({ router, wantsCertificates, clock });
   const server = new Server({
     interceptors: [incoming.interceptor],
-    "grpc.enable_channelz": 0,
-    "grpc.max_receive_message_length": limits.messageBytesMax,
-    "grpc.max_send_message_length": limits.messageBytesMax,
-    "grpc.max_concurrent_streams": limits.inFlightPerPeerMax,
-    "grpc.max_connection_age_ms": limits.connectionAgeMs,
-    "grpc.max_connection_age_grace_ms": limits.connectionAgeGraceMs,
-    "grpc.max_connection_idle_ms": limits.connectionIdleMs,
-    "grpc.keepalive_time_ms": keepaliveTimeMs,
-    "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
+    ...serverOptions(limits),
   });
   for (const path of router.methods.keys()) incoming.register(server, path);
   const health = createHealth(options.services.map((service) => service.typeName));
   health.addTo(server);
-  const credentials = new ServerTls({
-    identity: options.identity,
-    clientCaPem: clients.kind === "required" ? clients.caPem : undefined,
-    streamsMax: limits.inFlightPerPeerMax,
-  });
   const shutDown = (): Promise<void> =>
     new Promise((resolve) => {
       server.tryShutdown(() => resolve());
@@ -118,9 +145,8 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     server.forceShutdown();
   };
   return {
-    listen: (address) => listen(server, credentials, address),
+    bind: (target) => bind(server, credentials, target),
     setStatus: (service, status) => health.setStatus(service, status),
-    replaceIdentity: (identity) => credentials.replaceIdentity(identity),
     async drain({ timeoutMs }) {
       health.stop();
       const timer = clock.schedule(timeoutMs, () => void close());
@@ -133,15 +159,24 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   };
 }
 
-function listen(
-  server: Server,
-  credentials: ServerTls,
-  { host, port }: ListenAddress,
-): Promise<{ readonly port: number }> {
+function serverOptions(limits: RpcServerLimits) {
+  return {
+    "grpc.enable_channelz": 0,
+    "grpc.max_receive_message_length": limits.messageBytesMax,
+    "grpc.max_send_message_length": limits.messageBytesMax,
+    "grpc.max_concurrent_streams": limits.inFlightPerPeerMax,
+    "grpc.max_connection_age_ms": limits.connectionAgeMs,
+    "grpc.max_connection_age_grace_ms": limits.connectionAgeGraceMs,
+    "grpc.max_connection_idle_ms": limits.connectionIdleMs,
+    "grpc.keepalive_time_ms": keepaliveTimeMs,
+    "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
+  };
+}
+
+function bind(server: Server, credentials: ServerCredentials, target: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    server.bindAsync(address, credentials, (cause, bound) => {
-      if (cause === null) resolve({ port: bound });
+    server.bindAsync(target, credentials, (cause, port) => {
+      if (cause === null) resolve(port);
       else reject(new DiscoveryError("CONFIG", "the address cannot be listened on", { cause }));
     });
   });

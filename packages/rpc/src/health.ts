@@ -6,10 +6,12 @@ import { HealthImplementation } from "grpc-health-check";
 /** Longest service name asked for: the library quotes it in a header of its answer. */
 const serviceNameMax = 256;
 
-export type ServingStatus = "SERVING" | "NOT_SERVING";
+/** UNKNOWN: of something that was served once and is not any more. */
+export type ServingStatus = "SERVING" | "NOT_SERVING" | "UNKNOWN";
 
 export interface Health {
   addTo(server: Server): void;
+  /** A name that is new becomes known: zones come and go. */
   setStatus(service: string, status: ServingStatus): void;
   /** All services NOT_SERVING, for good. */
   stop(): void;
@@ -17,15 +19,15 @@ export interface Health {
 
 /** All `services`, and the server as a whole (""), begin as SERVING. */
 export function createHealth(services: readonly string[]): Health {
-  const names = ["", ...services];
+  const names = new Set(["", ...services]);
   const implementation = new HealthImplementation(
-    Object.fromEntries(names.map((name) => [name, "SERVING" as const])),
+    Object.fromEntries([...names].map((name) => [name, "SERVING" as const])),
   );
   let stopped = false;
   return {
     addTo: (server) => implementation.addToServer(server),
     setStatus(service, status) {
-      if (!names.includes(service)) throw new TypeError(`no such service: ${service}`);
+      names.add(service);
       if (!stopped) implementation.setStatus(service, status);
     },
     stop() {

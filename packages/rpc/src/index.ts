@@ -12,7 +12,7 @@ export { decodeMessage, encodeMessage } from "./codec.js";
 export { addressPrefix, peerKey } from "./context.js";
 export type { CallContext, CallMetadata, MethodKind, Peer } from "./context.js";
 export { fromErrorDetail, furtherErrors, joinErrors, toErrorDetail } from "./errors.js";
-export { openChannel } from "./grpc-channel.js";
+export { openChannel, openLocalChannel } from "./grpc-channel.js";
 export type { ChannelOptions } from "./grpc-channel.js";
 export { createRpcServer, defaultServerLimits } from "./grpc-server.js";
 export type {
@@ -21,6 +21,8 @@ export type {
   RpcServer,
   RpcServerLimits,
   RpcServerOptions,
+  ServedOptions,
+  Serving,
 } from "./grpc-server.js";
 export { notAvailable } from "./handlers.js";
 export type { MethodImpl, RequestOf, ResponseOf, ServerDuplex, ServiceImpl } from "./handlers.js";
@@ -33,6 +35,8 @@ export {
   metricsInterceptor,
 } from "./interceptors.js";
 export type { CallSample, NextHandler, ServerInterceptor } from "./interceptors.js";
+export { createLocalServer } from "./local-server.js";
+export type { LocalServer } from "./local-server.js";
 export type { LinkEnds, LinkFaults, TapRecord, Travel } from "./memory-faults.js";
 export { createMemoryNetwork } from "./memory-network.js";
 export type {
@@ -44,7 +48,12 @@ export type {
 export { sendQueueBytesMax, sendQueueMessagesMax } from "./send-meter.js";
 export { implementService } from "./service.js";
 export type { MethodRegistration, ServiceOptions, ServiceRegistration } from "./service.js";
-export { checkIdentity, spkiSha256OfPem, tlsIdentityFromFiles } from "./tls-identity.js";
+export {
+  certificateNotAfter,
+  checkIdentity,
+  spkiSha256OfPem,
+  tlsIdentityFromFiles,
+} from "./tls-identity.js";
 export type { TlsIdentity, TlsIdentityFiles } from "./tls-identity.js";
 export { createGrpcTransport } from "./transport.js";
 export type { ConnectOptions, Endpoint, GrpcTransportOptions, Transport } from "./transport.js";

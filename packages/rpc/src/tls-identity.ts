@@ -54,6 +54,16 @@ export function spkiSha256OfPem(certPem: string): Uint8Array {
   }
 }
 
+/** End of a certificate (the first of a chain), Unix seconds. @throws DiscoveryError CONFIG */
+export function certificateNotAfter(certPem: string): number {
+  try {
+    // eslint-disable-next-line no-restricted-globals -- conversion of a given instant, not a reading
+    return Math.floor(Date.parse(new X509Certificate(certPem).validTo) / 1000);
+  } catch (cause) {
+    throw new DiscoveryError("CONFIG", "a certificate cannot be read", { cause });
+  }
+}
+
 export function spkiSha256(certificate: X509Certificate): Uint8Array {
   const spki = certificate.publicKey.export({ type: "spki", format: "der" });
   return new Uint8Array(createHash("sha256").update(spki).digest());

@@ -1,3 +1,10 @@
+export { Control, Switch } from "./gen/whither/v1/control_pb.js";
+export type {
+  ControlStatusResponse,
+  Expiry,
+  ReloadedZone,
+  ZoneState,
+} from "./gen/whither/v1/control_pb.js";
 export {
   Directory,
   GetRecordsRequestSchema,

@@ -10,6 +10,8 @@ export interface SimulatedClockOptions {
 export interface SimulatedClock extends Clock {
   /** Moves time on by `ms`, running every timer due on the way at its time, in order. */
   advance(ms: number): Promise<void>;
+  /** Moves time on from timer to timer until the work is done. Throws when nothing is left to happen. */
+  runUntil<T>(work: Promise<T>): Promise<T>;
   /** Lets what is under way settle without moving time. */
   settle(): Promise<void>;
   /** Moves the wall clock alone, forwards or back, as a wrong clock or a leap does. */
@@ -63,22 +65,7 @@ export function createSimulatedClock(options: SimulatedClockOptions = {}): Simul
     nowSeconds: () => Math.floor(wallMs / 1000),
     monotonicMs: () => elapsedMs,
     schedule,
-    sleep: (ms, { signal } = {}) =>
-      new Promise((resolve, reject) => {
-        if (signal?.aborted === true) {
-          reject(abortError(signal));
-          return;
-        }
-        const onAbort = (): void => {
-          timer.cancel();
-          if (signal !== undefined) reject(abortError(signal));
-        };
-        const timer = schedule(ms, () => {
-          signal?.removeEventListener("abort", onAbort);
-          resolve();
-        });
-        signal?.addEventListener("abort", onAbort, { once: true });
-      }),
+    sleep: (ms, { signal } = {}) => sleepOn(schedule, ms, signal),
     advance: async (ms) => {
       if (!(ms >= 0)) throw new TypeError(`clock: expected to advance by 0 or more, got ${ms}`);
       const endMs = elapsedMs + ms;
@@ -91,12 +78,97 @@ export function createSimulatedClock(options: SimulatedClockOptions = {}): Simul
       }
       moveTo(endMs);
     },
+    runUntil: async (work) => {
+      const progress = { over: false };
+      const end = (): void => void (progress.over = true);
+      work.then(end, end);
+      await settle();
+      while (!progress.over) {
+        const timer = nextDue(Infinity);
+        if (timer === undefined) throw new Error("nothing is left to happen, and work is not done");
+        timers.delete(timer);
+        moveTo(Math.max(elapsedMs, timer.dueMs));
+        timer.fn();
+        await settle();
+      }
+      return await work;
+    },
     settle,
     shiftWall: (ms) => {
       wallMs += ms;
     },
     pending: () => timers.size,
   };
+}
+
+/** A process's own clock: its wall may be wrong, and nothing it has planned happens once it is dead. */
+export interface NodeClock extends Clock {
+  /** By how much the wall clock is ahead of the true one; negative: behind. Milliseconds. */
+  setOffset(ms: number): void;
+  /** Every timer and sleep of the process is gone; later ones never come. */
+  kill(): void;
+}
+
+/** A clock of one process on the simulated time. */
+export function createNodeClock(
+  time: SimulatedClock,
+  options: { readonly offsetMs?: number } = {},
+) {
+  let offsetMs = options.offsetMs ?? 0;
+  let dead = false;
+  const own = new Set<Scheduled>();
+  const schedule = (ms: number, fn: () => void): Scheduled => {
+    if (dead) return { cancel: () => undefined };
+    const timer = time.schedule(ms, () => {
+      own.delete(timer);
+      fn();
+    });
+    own.add(timer);
+    return {
+      cancel: () => {
+        own.delete(timer);
+        timer.cancel();
+      },
+    };
+  };
+  const clock: NodeClock = {
+    nowMs: () => time.nowMs() + offsetMs,
+    nowSeconds: () => Math.floor((time.nowMs() + offsetMs) / 1000),
+    monotonicMs: () => time.monotonicMs(),
+    schedule,
+    sleep: (ms, { signal } = {}) => sleepOn(schedule, ms, signal),
+    setOffset: (ms) => {
+      offsetMs = ms;
+    },
+    kill: () => {
+      dead = true;
+      for (const timer of own) timer.cancel();
+      own.clear();
+    },
+  };
+  return clock;
+}
+
+function sleepOn(
+  schedule: Clock["schedule"],
+  ms: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(abortError(signal));
+      return;
+    }
+    const onAbort = (): void => {
+      timer.cancel();
+      if (signal !== undefined) reject(abortError(signal));
+    };
+    const timer = schedule(ms, () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
 }
 
 /** Turns of the event loop given to work under way: enough for promises that pass through setImmediate. */

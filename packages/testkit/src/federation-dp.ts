@@ -15,11 +15,11 @@ import {
   type OpenChannel,
 } from "@whither/directory";
 import type { DpRecord } from "@whither/protocol";
-import type { MemoryNetwork, MemoryServer } from "@whither/rpc";
+import type { Channel, MemoryNetwork, MemoryServer } from "@whither/rpc";
 import { createInlineVoprf, type Random, type VoprfEngine } from "@whither/runtime";
-import { createMemoryStore, type Store } from "@whither/store";
+import { createMemoryDisk, type MemoryDisk, type Store } from "@whither/store";
 import type { Anchors } from "@whither/zone";
-import type { SimulatedClock } from "./clock.js";
+import { createNodeClock, type NodeClock, type SimulatedClock } from "./clock.js";
 import { EventLog } from "./event-log.js";
 import type { DpIdentity, ZoneIdentity } from "./federation-parties.js";
 import { fillerBodyBytes, generateFillers } from "./generator.js";
@@ -45,7 +45,10 @@ export interface FederationZone extends ZoneIdentity {
   readonly mapping: MappingZone;
 }
 
+/** What a process holds and loses when it is killed. */
 interface Running {
+  readonly clock: NodeClock;
+  readonly channels: Set<Channel>;
   readonly provider: DiscoveryProvider;
   readonly follower: DirectoryFollower;
   readonly engine: VoprfEngine;
@@ -58,13 +61,17 @@ export class FederationDp {
   /** Events that the DP has logged, over restarts. */
   readonly log = new EventLog();
   readonly #parts: FederationDpParts;
-  readonly #stores: ReadonlyMap<string, Store>;
+  /** By zone; they outlast every process. */
+  readonly disks: ReadonlyMap<string, MemoryDisk>;
+  #offsetMs = 0;
   #running: Running | undefined;
 
   constructor(parts: FederationDpParts) {
     this.identity = parts.identity;
     this.#parts = parts;
-    this.#stores = new Map(parts.identity.zones.map(({ zone }) => [zone, createMemoryStore()]));
+    this.disks = new Map(
+      parts.identity.zones.map(({ zone }) => [zone, createMemoryDisk({ clock: parts.clock })]),
+    );
   }
 
   get record(): DpRecord {
@@ -84,22 +91,24 @@ export class FederationDp {
     return this.#need().provider;
   }
 
-  /** Opens the zones on their stores and serves them; resolves when the DP holds the directory. */
-  async start(): Promise<void> {
+  /** The machine's wall clock from now on: ahead of the true time, or behind it. */
+  shiftClock(offsetMs: number): void {
+    this.#offsetMs = offsetMs;
+    this.#running?.clock.setOffset(offsetMs);
+  }
+
+  /**
+   * Opens the zones on their stores and serves them; resolves when the DP holds the directory, or with `wait`
+   * false as soon as it serves. Throws what opening throws: then nothing runs.
+   */
+  async start({ wait = true }: { readonly wait?: boolean } = {}): Promise<void> {
     if (this.#running !== undefined) throw new TypeError(`${this.record.id} is running`);
-    const { anchors, directory, network, openChannel, clock, random, identity } = this.#parts;
-    const follower = createDirectoryFollower({
-      anchors,
-      source: { kind: "server", ...directory },
-      openChannel,
-      clock,
-      random,
-      mirror: true,
-      logger: this.log,
-    });
+    const { network, random, identity } = this.#parts;
+    const clock = createNodeClock(this.#parts.clock, { offsetMs: this.#offsetMs });
+    const channels = new Set<Channel>();
     const engine = this.#engine();
-    const zones: FederationZone[] = [];
-    for (const zone of identity.zones) zones.push(await this.#openZone(zone, engine));
+    const zones = await this.#openZones(engine, clock);
+    const follower = this.#follow(clock, channels);
     const provider = createDiscoveryProvider({
       dpId: this.record.id,
       zones: zones.map(({ mapping, signer }) => ({ zone: mapping, signer })),
@@ -110,24 +119,26 @@ export class FederationDp {
       logger: this.log,
     });
     const { spkiSha256, clientAddress, publicAddress } = identity;
+    const common = { spkiSha256, logger: this.log };
     const servers = [
       network.serve(clientAddress, {
+        ...common,
         services: provider.clientServices,
         clients: { kind: "required" },
-        spkiSha256,
-        logger: this.log,
       }),
       network.serve(publicAddress, {
+        ...common,
         services: provider.publicServices,
         clients: { kind: "none" },
-        spkiSha256,
-        logger: this.log,
       }),
     ];
-    await this.log.settled(clock, ["directory mirrored", "directory refresh failed"]);
+    if (wait) {
+      const events = ["directory mirrored", "directory refresh failed"];
+      await this.log.settled(this.#parts.clock, events);
+    }
     provider.start();
-    await clock.settle();
-    this.#running = { provider, follower, engine, zones, servers };
+    this.#running = { clock, channels, provider, follower, engine, zones, servers };
+    if (wait) await this.#parts.clock.settle();
   }
 
   async stop(): Promise<void> {
@@ -137,12 +148,61 @@ export class FederationDp {
     await running.provider.close();
     await running.follower.close();
     await running.engine.close();
+    await Promise.all(running.zones.map(({ store }) => store.close()));
   }
 
-  async #openZone(identity: ZoneIdentity, engine: VoprfEngine): Promise<FederationZone> {
+  /**
+   * Ends the process between two instructions: calls break off, timers never come, and of what its stores had
+   * not synced the first `kept` commits of each are found at the next start.
+   */
+  crash(options: { readonly kept?: (unsynced: number) => number } = {}): void {
+    const { clock, channels, servers } = this.#need();
+    this.#running = undefined;
+    clock.kill();
+    for (const server of servers) server.kill();
+    for (const channel of channels) channel.close();
+    for (const disk of this.disks.values()) disk.cut(options.kept?.(disk.unsynced()) ?? 0);
+  }
+
+  #follow(clock: NodeClock, channels: Set<Channel>): DirectoryFollower {
+    const { anchors, directory, openChannel, random } = this.#parts;
+    return createDirectoryFollower({
+      anchors,
+      source: { kind: "server", ...directory },
+      openChannel: (endpoint) => {
+        const channel = openChannel(endpoint);
+        channels.add(channel);
+        return channel;
+      },
+      clock,
+      random,
+      mirror: true,
+      logger: this.log,
+    });
+  }
+
+  async #openZones(engine: VoprfEngine, clock: NodeClock): Promise<readonly FederationZone[]> {
+    const zones: FederationZone[] = [];
+    try {
+      for (const zone of this.identity.zones) {
+        zones.push(await this.#openZone(zone, { engine, clock }));
+      }
+    } catch (error) {
+      // As a process that ends: its locks are free.
+      clock.kill();
+      for (const disk of this.disks.values()) disk.cut(disk.unsynced());
+      throw error;
+    }
+    return zones;
+  }
+
+  async #openZone(
+    identity: ZoneIdentity,
+    { engine, clock }: { readonly engine: VoprfEngine; readonly clock: NodeClock },
+  ): Promise<FederationZone> {
     const { zone, manifestObject, signer, voprfKeys, fillers } = identity;
-    const { clock, random } = this.#parts;
-    const store = this.#stores.get(zone) ?? createMemoryStore();
+    const { random } = this.#parts;
+    const store = await this.#disk(zone).open();
     const mapping = await openMappingZone({
       store,
       zone,
@@ -160,6 +220,12 @@ export class FederationDp {
       );
     }
     return { ...identity, store, mapping };
+  }
+
+  #disk(zone: string): MemoryDisk {
+    const disk = this.disks.get(zone);
+    if (disk === undefined) throw new TypeError(`${this.record.id} has no ${zone}`);
+    return disk;
   }
 
   #engine(): VoprfEngine {

@@ -15,7 +15,7 @@ import {
   type TapRecord,
 } from "@whither/rpc";
 import { createResolver, type Resolver, type ResolverOptions } from "@whither/resolver";
-import { createInlineVoprf } from "@whither/runtime";
+import { createInlineVoprf, type Clock } from "@whither/runtime";
 import type { Anchors, Directory, DirectoryObjects } from "@whither/zone";
 import { createSimulatedClock, type SimulatedClock } from "./clock.js";
 import { makeRootFixture, rootSourceText, type RootFixture } from "./directory-fixtures.js";
@@ -95,6 +95,8 @@ export interface FederationResolverOptions extends Pick<
   /** Whether to wait for the mirror, or for its failure. Default: true. */
   readonly wait?: boolean;
   readonly log?: EventLog;
+  /** Its machine's clock; the federation's unless told. */
+  readonly clock?: Clock;
 }
 
 /**
@@ -250,8 +252,8 @@ export class Federation implements AsyncDisposable {
       directory: this.directoryAddress,
       mirror,
       ...(certificate ? { identity: { cert, key } } : {}),
-      ...given,
       clock: this.clock,
+      ...given,
       random: this.random,
       voprf: createInlineVoprf(this.#voprf, this.random),
       openChannel: this.openChannel(client),

@@ -302,6 +302,9 @@ const directories: readonly (readonly [string, Change, string, string])[] = [
   ],
 ];
 
+/** Lies about order and number, which what has changed since does not carry: laid over the truth, it is true. */
+const onlyInAWhole = ["puts a node twice", "sends nodes in another order"];
+
 describe("a root that lies", () => {
   for (const [title, change, mirrored, walked] of directories) {
     it(`${title}: ${mirrored} to a mirror, ${walked} to a walk, and then the truth`, async () => {
@@ -334,7 +337,7 @@ describe("a root that lies", () => {
       expect(await outcomeOf(resolver, alice)).to.equal(found);
       federation.replaceDirectory(change(signedAgain(federation), federation));
       await polled(federation, log);
-      expect(refusalOf(log)).to.equal(mirrored);
+      expect(refusalOf(log)).to.equal(onlyInAWhole.includes(title) ? undefined : mirrored);
       expect(await outcomeOf(resolver, alice, { refresh: true })).to.equal(found);
     });
   }

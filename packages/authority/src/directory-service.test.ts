@@ -7,6 +7,7 @@ import {
   directoryFixtureSeconds as now,
   makeDirectoryObjects,
   makeRootFixture,
+  prefixesFixture,
 } from "@whither/testkit";
 import {
   decodeNode,
@@ -93,9 +94,10 @@ describe("Directory service", () => {
 
   it("transfers everything, or keys and head alone to whoever is current", async () => {
     const { client, service } = makeServed();
-    const collect = async (fromEpoch: number, fromSerial: number) => {
+    const collect = async (fromEpoch: number, fromSerial: number, incremental = false) => {
       const chunks = [];
-      const request = { fromEpoch: BigInt(fromEpoch), fromSerial: BigInt(fromSerial) };
+      const from = { fromEpoch: BigInt(fromEpoch), fromSerial: BigInt(fromSerial) };
+      const request = { ...from, incremental };
       for await (const message of client.transfer(request))
         chunks.push(transferChunkFromWire(message));
       return {
@@ -113,6 +115,68 @@ describe("Directory service", () => {
     expect((await collect(epoch, serial + 1)).nodes).to.have.length(nodes.length);
     service.replace(artefactOf(first.directory));
     expect((await collect(epoch, serial)).nodes).to.have.length(nodes.length);
+    // Whoever takes differences gets what has changed: nothing, here.
+    expect((await collect(epoch, serial, true)).nodes).to.deep.equal([]);
+    for (const [from, since] of [
+      [epoch, 0],
+      [epoch - 1, serial],
+      [epoch, serial + 7],
+      [epoch, Number.MAX_SAFE_INTEGER],
+    ] as const) {
+      expect((await collect(from, since, true)).nodes).to.have.length(nodes.length);
+    }
+  });
+
+  it("sends what has changed over several steps, and the whole when that is most of it", async () => {
+    const { client, service } = makeServed();
+    const { epoch, serial } = first.directory.head;
+    const next = (prefixes: readonly string[], previous: Directory): VerifiedArtefact => {
+      const bytes = encodeArtefact(makeDirectoryObjects({ root, prefixes, previous }));
+      return openArtefact({
+        bytes,
+        anchors: root.anchors,
+        nowSeconds: now,
+        verifier: nodeVerifier,
+      });
+    };
+    const changedSince = async (from: number) => {
+      const request = { fromEpoch: BigInt(epoch), fromSerial: BigInt(from), incremental: true };
+      const all = [];
+      for await (const message of client.transfer(request))
+        all.push(transferChunkFromWire(message));
+      return {
+        isDifference: all[0]?.incremental === true,
+        removed: all.flatMap(({ removedPrefixes = [] }) => removedPrefixes),
+        nodes: all.flatMap(({ nodes }) => nodes.map((o) => decodeNode(o.payload).prefix as string)),
+      };
+    };
+    const without = (text: string) => prefixesFixture.filter((line) => !line.includes(text));
+    const second = next(without("+999"), first.directory);
+    service.replace(second);
+    service.replace(next(without("example.org"), second.directory));
+    expect(await changedSince(serial)).to.deep.equal({
+      isDifference: true,
+      removed: ["mailto:org", "mailto:example.org"],
+      nodes: ["mailto:", "tel:+4", "tel:+9", "tel:+99", "tel:+999"],
+    });
+    service.replace(next([], service.directory));
+    expect(await changedSince(serial)).to.deep.include({ isDifference: false, removed: [] });
+  });
+
+  it("tells watchers of each new head", async () => {
+    const { client, service } = makeServed();
+    const stream = client.watch({});
+    const taken = async () => {
+      const next = await stream.next();
+      return next.done === true ? undefined : signedObjectFromWire(next.value.head);
+    };
+    expect(await taken()).to.deep.equal(first.directory.trust.headObject);
+    expect(service.watchers).to.equal(1);
+    service.replace(artefactOf(first.directory));
+    expect(await taken()).to.deep.equal(service.directory.trust.headObject);
+    service[Symbol.dispose]();
+    expect(await taken()).to.equal(undefined);
+    expect(service.watchers).to.equal(0);
   });
 
   it("ends a transfer with the directory it began", async () => {

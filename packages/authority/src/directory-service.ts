@@ -1,5 +1,5 @@
-// The Directory service over a verified artefact: Refer, Transfer, GetRecords. Everything it sends was
-// encoded before or is kept once it has been; it holds no key and signs nothing.
+// The Directory service over a verified artefact: Refer, Transfer, Watch, GetRecords. Everything it sends
+// was encoded before or is kept once it has been; it holds no key and signs nothing.
 
 import { DiscoveryError, parsePrefix, type Prefix } from "@whither/protocol";
 import { implementService, type ServiceRegistration } from "@whither/rpc";
@@ -8,30 +8,58 @@ import {
   encodeRecordsAnswer,
   encodeReferAnswer,
   encodeTransferChunk,
+  encodeWatchAnswer,
   PartyKind,
   type GetRecordsRequest,
   type TransferRequest,
 } from "@whither/wire";
-import type { Directory, SignedRecord, VerifiedArtefact } from "@whither/zone";
+import {
+  differenceMessages,
+  differenceOf,
+  DirectoryHistory,
+  type Directory,
+  type SignedRecord,
+  type VerifiedArtefact,
+} from "@whither/zone";
+import { HeadWatchers } from "./head-watchers.js";
 
-export interface DirectoryService {
+export interface DirectoryService extends Disposable {
   readonly service: ServiceRegistration;
   /** What is served now. */
   readonly directory: Directory;
+  /** What led to it. */
+  readonly history: DirectoryHistory;
   /** Serves another directory from the next call on; transfers under way end with the one they began. */
-  replace(artefact: VerifiedArtefact): void;
+  replace(artefact: VerifiedArtefact, options?: DirectoryServiceOptions): void;
+  /** Streams of Watch that are open. */
+  readonly watchers: number;
+  /** Ends the streams of Watch. */
+  [Symbol.dispose](): void;
 }
 
 /** Ids of one GetRecords (directory.proto). */
 const recordIdsMax = 512;
 /** Encoded answers kept: of a directory with 30,000 nodes all of them, about 60 MB at the most. */
 const answersKeptMax = 65_536;
+/** Differences kept encoded, each to one past serial. */
+const differencesKeptMax = 32;
 
-export function createDirectoryService(artefact: VerifiedArtefact): DirectoryService {
-  let served = new ServedDirectory(artefact);
+export interface DirectoryServiceOptions {
+  /** What led to the artefact. Default: at first nothing, then what was served before. */
+  readonly history?: DirectoryHistory;
+}
+
+export function createDirectoryService(
+  artefact: VerifiedArtefact,
+  options: DirectoryServiceOptions = {},
+): DirectoryService {
+  let history = options.history ?? new DirectoryHistory();
+  let served = new ServedDirectory(artefact, history);
+  const watchers = new HeadWatchers();
   const service = implementService(DirectoryDescriptor, {
     refer: (request) => served.refer(parsePrefix(request.prefix)),
     transfer: (request) => served.transfer(request),
+    watch: (_request, context) => watchers.watch(served.pushed, context),
     getRecords: (request) => served.records(request),
   });
   return {
@@ -39,25 +67,40 @@ export function createDirectoryService(artefact: VerifiedArtefact): DirectorySer
     get directory() {
       return served.directory;
     },
-    replace: (next) => {
-      served = new ServedDirectory(next);
+    get history() {
+      return history;
     },
+    replace: (next, given = {}) => {
+      history = given.history ?? history.followedBy(served.directory, next.directory);
+      served = new ServedDirectory(next, history);
+      watchers.push(served.pushed);
+    },
+    get watchers() {
+      return watchers.size;
+    },
+    [Symbol.dispose]: () => watchers.close(),
   };
 }
 
 class ServedDirectory {
   readonly directory: Directory;
   readonly #messages: readonly Uint8Array[];
+  /** What watchers are told. */
+  readonly pushed: Uint8Array;
   /** Root keys and head alone: the answer to whoever is current. */
   readonly #current: Uint8Array;
+  readonly #history: DirectoryHistory;
+  readonly #differences = new Map<number, readonly Uint8Array[] | undefined>();
   readonly #referrals = new Map<string, Uint8Array>();
   readonly #kinds = new Map<PartyKind, Uint8Array>();
 
-  constructor({ directory, messages }: VerifiedArtefact) {
+  constructor({ directory, messages }: VerifiedArtefact, history: DirectoryHistory) {
     this.directory = directory;
     this.#messages = messages;
+    this.#history = history;
     const { rootKeysObject: rootKeys, headObject: head } = directory.trust;
     this.#current = encodeTransferChunk({ rootKeys, head, nodes: [], records: [] });
+    this.pushed = encodeWatchAnswer({ rootKeys, head });
   }
 
   refer(prefix: Prefix): Uint8Array {
@@ -77,11 +120,33 @@ class ServedDirectory {
     return encoded;
   }
 
-  async *transfer({ fromEpoch, fromSerial }: TransferRequest): AsyncGenerator<Uint8Array> {
+  async *transfer(request: TransferRequest): AsyncGenerator<Uint8Array> {
     const { epoch, serial } = this.directory.head;
+    const { fromEpoch, fromSerial, incremental } = request;
     const isCurrent = fromEpoch === BigInt(epoch) && fromSerial === BigInt(serial);
-    yield* isCurrent ? [this.#current] : this.#messages;
+    const since = Number(fromSerial);
+    const isKnown = incremental && fromEpoch === BigInt(epoch) && Number.isSafeInteger(since);
+    if (isCurrent) yield this.#current;
+    else yield* (isKnown ? this.#difference(since) : undefined) ?? this.#messages;
     await Promise.resolve();
+  }
+
+  /** Undefined when it is not known, or is too much for a difference. */
+  #difference(since: number): readonly Uint8Array[] | undefined {
+    if (this.#differences.has(since)) return this.#differences.get(since);
+    const { epoch, nodeCount, recordCount } = this.directory.head;
+    const touched = this.#history.touchedSince({ epoch, serial: since });
+    const count = (touched?.prefixes.length ?? 0) + (touched?.parties.length ?? 0);
+    const { rootKeysObject: rootKeys, headObject: head } = this.directory.trust;
+    const messages =
+      touched === undefined || count > (nodeCount + recordCount) / 2
+        ? undefined
+        : [...differenceMessages({ rootKeys, head }, differenceOf(touched, this.directory))];
+    // Only serials that were served are kept: nobody fills this with made-up ones.
+    if (touched !== undefined && this.#differences.size < differencesKeptMax) {
+      this.#differences.set(since, messages);
+    }
+    return messages;
   }
 
   records({ kind, ids }: GetRecordsRequest): Uint8Array {

@@ -32,4 +32,4 @@ export { createRegistrarService } from "./registrar-service.js";
 export type { RegistrarOptions, RegistrarZone } from "./registrar-service.js";
 
 export { createDirectoryService } from "./directory-service.js";
-export type { DirectoryService } from "./directory-service.js";
+export type { DirectoryService, DirectoryServiceOptions } from "./directory-service.js";

@@ -73,7 +73,7 @@ export class DirectoryServer implements Disposable {
     return { answer: this.#named(() => decodeRecordsAnswer(bytes)), bytes: bytes.length };
   }
 
-  /** The messages of a Transfer. */
+  /** The messages of a Transfer: a difference to what is held, if the server has it, else the whole. */
   async *transfer(
     held: DirectoryMark | undefined,
     { signal }: CallBounds,
@@ -82,6 +82,7 @@ export class DirectoryServer implements Disposable {
     const request = {
       fromEpoch: BigInt(held?.epoch ?? 0),
       fromSerial: BigInt(held?.serial ?? 0),
+      incremental: held !== undefined,
     };
     const options = { signal, timeoutMs: transferTimeoutMs };
     const messages = client.transfer(request, options);
@@ -91,6 +92,21 @@ export class DirectoryServer implements Disposable {
         if (next.done === true) return;
         const message = next.value;
         yield this.#named(() => transferChunkFromWire(message));
+      }
+    } finally {
+      await messages.return?.(); // leaving early ends the call
+    }
+  }
+
+  /** Payloads of the heads that the server tells of, unverified. */
+  async *watch({ signal }: CallBounds): AsyncGenerator<Uint8Array, void, undefined> {
+    const client = createClient(Directory, this.#connect());
+    const messages = client.watch({}, { signal });
+    try {
+      for (;;) {
+        const next = await this.#reached(messages.next(), signal);
+        if (next.done === true) return;
+        yield next.value.head?.payload ?? new Uint8Array();
       }
     } finally {
       await messages.return?.(); // leaving early ends the call

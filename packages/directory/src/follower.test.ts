@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
 import { DiscoveryError, parseCsi } from "@whither/protocol";
-import { implementService } from "@whither/rpc";
+import { implementService, notAvailable } from "@whither/rpc";
 import {
   directoryFixtureSeconds,
   makeArtefact,
@@ -82,6 +82,7 @@ describe("directory follower", () => {
         const service = implementService(DirectoryDescriptor, {
           refer: unused,
           transfer: unused,
+          watch: notAvailable,
           getRecords: ({ kind }) => {
             const records = genuine
               .filter(({ record }) => record.party.kind === kinds[kind])

@@ -3,18 +3,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { DiscoveryError, parseCsi } from "@whither/protocol";
-import { implementService } from "@whither/rpc";
+import { implementService, notAvailable } from "@whither/rpc";
 import {
   directoryFixtureSeconds,
+  EventLog,
   makeArtefact,
   makeDirectoryObjects,
   makeDirectoryWorld,
   makeRootFixture,
   outcomeOfLater,
+  prefixesFixture,
   type DirectoryWorld,
   type DirectoryWorldOptions,
 } from "@whither/testkit";
-import { Directory as DirectoryDescriptor } from "@whither/wire";
+import {
+  decodeTransferChunk,
+  Directory as DirectoryDescriptor,
+  encodeTransferChunk,
+} from "@whither/wire";
 import { encodeTransfer } from "@whither/zone";
 import type { Hop } from "./follower.js";
 
@@ -118,6 +124,84 @@ describe("directory follower, mirroring", () => {
       await world.mirrored(2);
     });
 
+    it("fetches within seconds when the server tells of a new head, and only what has changed", async () => {
+      const world = makeWorld({ mirror: true });
+      await world.mirrored();
+      await world.clock.advance(30_000);
+      const sizes: number[] = [];
+      world.network.tap((record) => {
+        const isAnswer = record.kind === "message" && record.direction === "response";
+        if (isAnswer && record.method.endsWith("/Transfer")) sizes.push(record.bytes.length);
+      });
+      const prefixes = prefixesFixture.filter((line) => !line.includes("441481"));
+      const third = makeArtefact({ previous: first.directory, prefixes });
+      world.service.replace(third);
+      await world.clock.advance(5_000);
+      await world.mirrored(2);
+      const sent = sizes.reduce((sum, size) => sum + size, 0);
+      const whole = encodeTransfer(third.directory.objects()).reduce((sum, m) => sum + m.length, 0);
+      expect(sent).to.be.lessThan(whole / 2);
+      expect((await world.follower.delegation(parseCsi("+441481960194"))).prefix).to.equal(
+        "tel:+44",
+      );
+    });
+
+    it("goes on where it was after a watch that broke off, and polls where there is none", async () => {
+      const world = makeWorld({ mirror: true });
+      await world.mirrored();
+      const watches = (): number => world.calls.filter((call) => call === "Watch").length;
+      expect(watches()).to.equal(1);
+      world.network.setFaults({}, { partition: "refused" });
+      world.network.setFaults({}, undefined);
+      world.service[Symbol.dispose]();
+      await world.clock.advance(6_000);
+      expect(watches()).to.equal(2);
+      world.service.replace(second);
+      await world.clock.advance(991_000);
+      await world.mirrored(2);
+    });
+
+    it("asks for the whole, once, when a difference does not fit", async () => {
+      const prefixes = prefixesFixture.filter((line) => !line.includes("441481"));
+      const third = makeArtefact({ previous: first.directory, prefixes });
+      const log = new EventLog();
+      const world = makeWorld({ mirror: true, logger: log });
+      await world.mirrored();
+      world.service.replace(third);
+      const asked: boolean[] = [];
+      world.network.setFaults(
+        {},
+        {
+          tamper: (bytes, { direction, method }) => {
+            if (!method.endsWith("/Transfer") || direction === "request") return bytes;
+            const chunk = decodeTransferChunk(bytes);
+            if (chunk.head !== undefined) asked.push(chunk.incremental === true);
+            const { removedPrefixes: _, ...kept } = chunk;
+            return encodeTransferChunk(kept);
+          },
+        },
+      );
+      await world.follower.refresh();
+      expect(asked).to.deep.equal([true, false]);
+      expect(world.follower.current()?.head.serial).to.equal(2);
+      expect(log.last("directory difference does not fit")).to.not.equal(undefined);
+    });
+
+    it("survives a restart on a directory that came in parts", async () => {
+      const statePath = join(folder, "directory");
+      const before = makeWorld({ mirror: true, statePath });
+      await before.mirrored();
+      await before.follower.refresh(); // the first fetch may not be saved yet
+      before.service.replace(
+        makeArtefact({ previous: first.directory, prefixes: prefixesFixture.slice(0, 6) }),
+      );
+      await before.follower.refresh();
+      await before.follower.close();
+      const after = makeWorld({ mirror: true, statePath, down: true });
+      expect((await after.follower.delegation(mail)).prefix).to.equal("mailto:");
+      expect(after.follower.current()).to.deep.include({ source: "mirror" });
+    });
+
     it("never goes back, and keeps the last good one", async () => {
       const world = makeWorld({ mirror: true, artefact: second });
       await world.mirrored(2);
@@ -129,7 +213,7 @@ describe("directory follower, mirroring", () => {
         makeDirectoryObjects({
           root,
           previous: first.directory,
-          nowSeconds: directoryFixtureSeconds + 30,
+          prefixes: [],
         }),
       );
       world.service.replace(fork);
@@ -256,6 +340,7 @@ describe("directory follower, mirroring", () => {
           refer: unused,
           getRecords: unused,
           transfer,
+          watch: notAvailable,
         });
         const world = makeWorld({ mirror: true, services: [service] });
         expect(await outcomeOfLater(world.follower.refresh())).to.equal(code);

@@ -9,17 +9,14 @@ import {
   type Random,
   type Scheduled,
 } from "@whither/runtime";
+import { equalBytes } from "@whither/crypto/node";
 import { encodeTransferChunk } from "@whither/wire";
 import {
-  checkFurther,
   compareMarks,
-  DirectoryVerifier,
   isEarly,
   isLate,
   markOf,
-  transferHead,
   verifyArtefact,
-  verifyTrust,
   type Anchors,
   type Directory,
   type DirectoryTrust,
@@ -27,11 +24,13 @@ import {
   type VerifiedArtefact,
 } from "@whither/zone";
 import type { DirectoryMemory } from "./directory-memory.js";
-import { namingUpstream, namingUpstreamLater, type DirectoryServer } from "./directory-server.js";
+import type { DirectoryServer } from "./directory-server.js";
 import type { SignalOption } from "./follower.js";
+import { HeadWatch } from "./head-watch.js";
 import { SingleFlight } from "./single-flight.js";
 import { runSliced } from "./sliced.js";
 import type { StateFile } from "./state-file.js";
+import { transferDirectory } from "./transfer.js";
 
 export type MirrorSource =
   | { readonly kind: "server"; readonly server: DirectoryServer }
@@ -55,19 +54,31 @@ const longestRetrySeconds = limits.failureTtlSecondsMax;
 
 /** Time that queries under way get before a fetch that one of them set off. */
 const hurryMs = 1_000;
+/** Mirrors that hear of a new head together fetch it within this, and none twice within the other. */
+const pushSpreadMs = 4_000;
+const pushIntervalMs = 10_000;
 
 export class Mirror {
   readonly #options: MirrorOptions;
   readonly #flights = new SingleFlight<void>();
   readonly #closing = new AbortController();
   #directory: Directory | undefined;
+  readonly #watch: HeadWatch | undefined;
   #timer: Scheduled | undefined;
+  /** When the next fetch is due, by the monotonic clock: no reason for one puts it off. */
+  #dueMs = Infinity;
+  #fetchedMs = -Infinity;
   #failures = 0;
   #background: Promise<void> | undefined;
   #fetching: Promise<void> | undefined;
 
   constructor(options: MirrorOptions) {
     this.#options = options;
+    const { source } = options;
+    if (source.kind === "server") {
+      const onPush = (payload: Uint8Array): void => this.#onPush(payload);
+      this.#watch = new HeadWatch({ ...options, server: source.server, onPush });
+    }
   }
 
   /** What is held, whether it is in its time or not. */
@@ -104,9 +115,10 @@ export class Mirror {
     }
   }
 
-  /** Fetches at once and from then on by the head's `refresh_s` and `retry_s`. */
+  /** Fetches at once, then by the head's `refresh_s` and `retry_s`, and when the server tells of a new head. */
   start(): void {
     this.#schedule(0);
+    this.#watch?.start();
   }
 
   /** Fetches now, or waits for the fetch under way. The last good directory stays when it fails. */
@@ -121,12 +133,28 @@ export class Mirror {
 
   /** Something newer than the mirror was seen elsewhere: fetch it soon instead of at the next turn. */
   hurry(): void {
-    if (this.#directory !== undefined) this.#schedule(hurryMs);
+    this.#hurry(hurryMs);
+  }
+
+  /** The head that is held is no news; another one is a reason to ask, whatever it says. */
+  #onPush(payload: Uint8Array): void {
+    const held = this.#directory?.trust.headObject.payload;
+    if (held === undefined || equalBytes(held, payload)) return;
+    const { clock, random } = this.#options;
+    const spreadMs = hurryMs + (pushSpreadMs * random.uint32()) / 2 ** 32;
+    const soonestMs = this.#fetchedMs + pushIntervalMs - clock.monotonicMs();
+    this.#hurry(Math.round(Math.max(spreadMs, soonestMs)));
+  }
+
+  #hurry(ms: number): void {
+    const isSooner = this.#options.clock.monotonicMs() + ms < this.#dueMs;
+    if (this.#directory !== undefined && isSooner) this.#schedule(ms);
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new DiscoveryError("CANCELLED", "the directory follower is closed"));
     this.#timer?.cancel();
+    await this.#watch?.close();
     await this.#background;
     // A save that has begun ends; everything else has been told to.
     await this.#fetching;
@@ -135,7 +163,10 @@ export class Mirror {
   #schedule(ms: number): void {
     this.#timer?.cancel();
     if (this.#closing.signal.aborted) return;
-    this.#timer = this.#options.clock.schedule(ms, () => {
+    const { clock } = this.#options;
+    this.#dueMs = clock.monotonicMs() + ms;
+    this.#timer = clock.schedule(ms, () => {
+      this.#dueMs = Infinity;
       this.#background = this.#refreshInBackground();
     });
   }
@@ -165,10 +196,16 @@ export class Mirror {
   }
 
   async #fetch(signal: AbortSignal): Promise<void> {
-    const { source, memory, state, logger } = this.#options;
+    const { source, memory, state, clock, logger } = this.#options;
+    this.#fetchedMs = clock.monotonicMs();
     const fetched =
       source.kind === "server"
-        ? await this.#transfer(source.server, signal)
+        ? await transferDirectory({
+            ...this.#options,
+            server: source.server,
+            held: this.#directory,
+            signal,
+          })
         : await this.#readFile(source.path, signal);
     if (fetched === undefined) return;
     const { directory, messages } = fetched;
@@ -182,57 +219,6 @@ export class Mirror {
       // The directory in memory is good; the next one will be saved again.
       logger.warn("mirror not saved", { error });
     }
-  }
-
-  /** Undefined when the server has nothing newer. */
-  async #transfer(
-    server: DirectoryServer,
-    signal: AbortSignal,
-  ): Promise<VerifiedArtefact | undefined> {
-    const { anchors, memory, clock, verifier } = this.#options;
-    const held = this.#directory === undefined ? undefined : markOf(this.#directory.trust);
-    const nowSeconds = clock.nowSeconds();
-    let verification: DirectoryVerifier | undefined;
-    const messages: Uint8Array[] = [];
-    let bytes = 0;
-    for await (const chunk of server.transfer(held, { signal })) {
-      if (verification === undefined) {
-        const trust = namingUpstream(server.name, () => {
-          const { previous, known } = memory;
-          return verifyTrust({
-            ...transferHead(chunk),
-            anchors,
-            nowSeconds,
-            verifier,
-            previous,
-            known,
-          });
-        });
-        if (held !== undefined && compareMarks(markOf(trust), held) === 0) return undefined;
-        verification = new DirectoryVerifier({ trust, nowSeconds, verifier });
-      } else {
-        namingUpstream(server.name, () => {
-          checkFurther(chunk);
-          if (chunk.nodes.length + chunk.records.length > 0) return;
-          throw new DiscoveryError("INVALID_DATA", "transfer: an empty message");
-        });
-      }
-      const adding = runSliced(verification.add(chunk), { signal });
-      await namingUpstreamLater(server.name, adding);
-      const message = encodeTransferChunk(chunk);
-      bytes += message.length;
-      if (bytes > limits.directoryBytesMax) {
-        throw new DiscoveryError("TOO_LARGE", "transfer: over the size of a directory", {
-          upstream: server.name,
-        });
-      }
-      messages.push(message);
-    }
-    if (verification === undefined) {
-      throw new DiscoveryError("INVALID_DATA", "transfer: empty", { upstream: server.name });
-    }
-    const whole = verification;
-    return { directory: namingUpstream(server.name, () => whole.finish()), messages };
   }
 
   /** Undefined when the file holds what is held. */

@@ -25,6 +25,9 @@ const firstObjects = makeDirectoryObjects({ root });
 const first = makeArtefact(firstObjects);
 const second = makeArtefact({
   previous: first.directory,
+  prefixes: prefixesFixture.map((line) =>
+    line.replace(`"tel:": { unassigned: true }`, `"tel:": { unassigned: true, ttl_s: 3000 }`),
+  ),
   nowSeconds: directoryFixtureSeconds + 60,
 });
 const phone = parseCsi("+4930123456");

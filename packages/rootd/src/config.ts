@@ -17,6 +17,7 @@ import { z } from "zod";
 export interface RootdConfig {
   readonly anchorsFile: string;
   readonly artefactFile: string;
+  readonly stateDirectory: string | undefined;
   readonly logLevel: LogLevel;
   readonly listen: { readonly public: HostPort };
   readonly metrics: HostPort | undefined;
@@ -44,6 +45,7 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
     .strictObject({
       anchors_file: path,
       artefact_file: path,
+      state_directory: path.optional(),
       log_level: z.enum(logLevels).default("info"),
       listen: z
         .strictObject({
@@ -57,6 +59,7 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
     .transform((value): RootdConfig => ({
       anchorsFile: value.anchors_file,
       artefactFile: value.artefact_file,
+      stateDirectory: value.state_directory,
       logLevel: value.log_level,
       listen: value.listen,
       metrics: value.metrics,

@@ -46,7 +46,10 @@ export function createListener(options: {
     clock,
     logger,
   });
-  const close = (): Promise<void> => server.drain({ timeoutMs: drainMs });
+  const close = (): Promise<void> => {
+    service[Symbol.dispose](); // watchers would stay for ever
+    return server.drain({ timeoutMs: drainMs });
+  };
   return {
     server,
     setServing: (isServing) => {

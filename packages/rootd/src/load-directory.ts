@@ -9,6 +9,7 @@ import {
   nodeVerifier,
   parseAnchors,
   verifyArtefact,
+  type Anchors,
   type DirectoryMark,
   type VerifiedArtefact,
 } from "@whither/zone";
@@ -28,8 +29,7 @@ export async function loadDirectory(options: {
   readonly previous?: DirectoryMark | undefined;
 }): Promise<VerifiedArtefact> {
   const { clock, previous } = options;
-  const text = await readFileBounded(options.anchorsFile, { bytesMax: anchorsBytesMax });
-  const anchors = within(options.anchorsFile, () => parseAnchors(new TextDecoder().decode(text)));
+  const anchors = await readAnchors(options.anchorsFile);
   const bytes = await readFileBounded(options.artefactFile, { bytesMax: limits.directoryBytesMax });
   const nowSeconds = clock.nowSeconds();
   const work = verifyArtefact({ bytes, anchors, nowSeconds, verifier: nodeVerifier, previous });
@@ -38,6 +38,12 @@ export async function loadDirectory(options: {
   } catch (error) {
     throw named(options.artefactFile, error);
   }
+}
+
+/** Whom to believe. Throws CONFIG. */
+export async function readAnchors(path: string): Promise<Anchors> {
+  const text = await readFileBounded(path, { bytesMax: anchorsBytesMax });
+  return within(path, () => parseAnchors(new TextDecoder().decode(text)));
 }
 
 /** The server's certificate and key. Throws CONFIG. */

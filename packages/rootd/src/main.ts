@@ -3,10 +3,10 @@
 // verified from the anchors before a byte of it is served.
 
 import { createDirectoryService } from "@whither/authority";
-
 import {
   createLogger,
   formatStartFailure,
+  makeStateDirectory,
   runDaemon,
   serveMetrics,
   systemClock as clock,
@@ -17,18 +17,23 @@ import { Command, CommanderError } from "commander";
 import { loadRootdConfig } from "./config.js";
 import { createExpiryWatch } from "./expiry-watch.js";
 import { createListener } from "./listener.js";
-import { loadDirectory, readIdentity } from "./load-directory.js";
+import { loadDirectory, readAnchors, readIdentity } from "./load-directory.js";
 import { createMeasurements } from "./measurements.js";
 import { createRateLimit } from "./rate-limit.js";
 import { reload } from "./reload.js";
+import { createServedFiles } from "./served-state.js";
 
 async function serve(scope: DaemonScope, configPath: string, logger: RootLogger): Promise<void> {
   const config = await loadRootdConfig(configPath);
   logger.setLevel(config.logLevel);
   const identity = await readIdentity(config);
-  const artefact = await loadDirectory({ ...config, clock });
+  const { stateDirectory } = config;
+  if (stateDirectory !== undefined) await makeStateDirectory(stateDirectory);
+  const files = createServedFiles({ stateDirectory, logger });
+  const given = await loadDirectory({ ...config, clock });
+  const { artefact, history } = await files.open(given, await readAnchors(config.anchorsFile));
 
-  const service = createDirectoryService(artefact);
+  const service = createDirectoryService(artefact, { history });
   const rateLimit = createRateLimit(config.limits, clock);
   const { metrics, onCall, onDirectory } = createMeasurements();
   const listener = scope.use(
@@ -46,7 +51,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   expiry.watch(service.directory);
   onDirectory(service.directory);
   scope.onReload(async () => {
-    await reload(configPath, { config, service, listener, rateLimit, clock, logger });
+    await reload(configPath, { config, service, files, listener, rateLimit, clock, logger });
     expiry.watch(service.directory);
     onDirectory(service.directory);
   });

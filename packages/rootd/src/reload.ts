@@ -8,8 +8,13 @@ import { loadRootdConfig, type RootdConfig } from "./config.js";
 import type { Listener } from "./listener.js";
 import { loadDirectory, readIdentity } from "./load-directory.js";
 import type { RateLimit } from "./rate-limit.js";
+import type { ServedFiles } from "./served-state.js";
 
-const fixedKeys = ["listen", "metrics"] as const satisfies readonly (keyof RootdConfig)[];
+const fixedKeys = [
+  "listen",
+  "metrics",
+  "stateDirectory",
+] as const satisfies readonly (keyof RootdConfig)[];
 
 /** Reads everything again and applies it whole or not at all. Throws what loading throws. */
 export async function reload(
@@ -17,13 +22,14 @@ export async function reload(
   running: {
     readonly config: RootdConfig;
     readonly service: DirectoryService;
+    readonly files: Pick<ServedFiles, "save">;
     readonly listener: Pick<Listener, "server">;
     readonly rateLimit: RateLimit;
     readonly clock: Clock;
     readonly logger: RootLogger;
   },
 ): Promise<void> {
-  const { config, service, listener, rateLimit, clock, logger } = running;
+  const { config, service, files, listener, rateLimit, clock, logger } = running;
   const served = markOf(service.directory.trust);
   try {
     const next = await loadRootdConfig(path);
@@ -33,11 +39,16 @@ export async function reload(
       (key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]),
     );
     if (waiting.length > 0) logger.warn("restart needed", { keys: waiting });
+    const isNewer = compareMarks(markOf(artefact.directory.trust), served) > 0;
+    const history = isNewer
+      ? service.history.followedBy(service.directory, artefact.directory)
+      : service.history;
+    if (isNewer) await files.save(artefact, history); // persisted before it is published
     listener.server.replaceIdentity(identity);
     rateLimit.set(next.limits);
     logger.setLevel(next.logLevel);
-    if (compareMarks(markOf(artefact.directory.trust), served) === 0) return;
-    service.replace(artefact);
+    if (!isNewer) return;
+    service.replace(artefact, { history });
     logger.info("directory replaced", { from: served.serial, serial: artefact.directory.serial });
   } catch (error) {
     logger.warn("directory kept", { serial: served.serial });

@@ -10,8 +10,10 @@ import { createLogger, formatConfigError, parseYaml } from "@whither/runtime";
 import {
   createSimulatedClock,
   directoryFixtureSeconds as now,
+  EventLog,
   makeDirectoryObjects,
   makeRootFixture,
+  prefixesFixture,
   testIdentity,
 } from "@whither/testkit";
 import { encodeArtefact, formatAnchors, nodeVerifier, verifyDirectory } from "@whither/zone";
@@ -20,6 +22,7 @@ import { createExpiryWatch } from "./expiry-watch.js";
 import { loadDirectory, readIdentity } from "./load-directory.js";
 import { createRateLimit } from "./rate-limit.js";
 import { reload } from "./reload.js";
+import { createServedFiles } from "./served-state.js";
 
 const day = 86_400;
 const root = makeRootFixture();
@@ -59,6 +62,7 @@ describe("rootd configuration", () => {
     expect(parse(minimal)).to.deep.equal({
       anchorsFile: "/etc/whither/anchors.json",
       artefactFile: "/etc/whither/root.directory",
+      stateDirectory: undefined,
       logLevel: "info",
       listen: { public: { host: "127.0.0.1", port: 7363 } },
       metrics: undefined,
@@ -181,6 +185,7 @@ describe("rootd with files", () => {
       reload(file("rootd.yaml"), {
         config,
         service,
+        files: createServedFiles({ stateDirectory: undefined, logger }),
         listener: { server: server as never },
         rateLimit,
         clock,
@@ -190,6 +195,34 @@ describe("rootd with files", () => {
       lines.map((line) => (JSON.parse(line) as { readonly event: string }).event);
     return { service, identities, again, events };
   }
+
+  it("keeps what it served and what led to it over restarts, and goes on from the newer one", async () => {
+    const log = new EventLog();
+    const files = createServedFiles({ stateDirectory: folder, logger: log });
+    const open = async () =>
+      files.open(
+        await loadDirectory({ ...(await loadRootdConfig(file("rootd.yaml"))), clock }),
+        root.anchors,
+      );
+    const since = ({ history }: Awaited<ReturnType<typeof open>>) =>
+      history.touchedSince(first.head)?.prefixes;
+    expect(since(await open())).to.equal(undefined);
+    await put(
+      makeDirectoryObjects({ root, previous: first, prefixes: prefixesFixture.slice(0, 3) }),
+    );
+    const touched = since(await open());
+    expect(touched).to.include("tel:+441481").and.not.include("tel:+49");
+    const again = await open();
+    expect(again.artefact.directory.serial).to.equal(2);
+    expect(since(again)).to.deep.equal(touched);
+    await put(firstObjects);
+    expect((await open()).artefact.directory.serial, "never back").to.equal(2);
+    expect(log.last("artefact older than served")?.fields).to.include({ serial: 1, served: 2 });
+    await writeFile(file("served.history"), "{}");
+    expect(since(await open()), "a damaged history is dropped").to.equal(undefined);
+    await writeFile(file("served.directory"), "rubbish");
+    expect((await open()).artefact.directory.serial, "a damaged directory too").to.equal(1);
+  });
 
   it("takes a newer directory and certificate on SIGHUP", async () => {
     const { service, identities, again, events } = await running();
@@ -202,11 +235,7 @@ describe("rootd with files", () => {
 
   const bad: readonly (readonly [string, () => Promise<void>, string])[] = [
     ["an older directory", () => put(firstObjects), "ROLLBACK"],
-    [
-      "a fork",
-      () => put(makeDirectoryObjects({ root, previous: first, nowSeconds: now + 5 })),
-      "FORKED",
-    ],
+    ["a fork", () => put(makeDirectoryObjects({ root, previous: first, prefixes: [] })), "FORKED"],
     [
       "a damaged directory",
       () => writeFile(file("root.directory"), encodeArtefact(secondObjects).subarray(0, 999)),

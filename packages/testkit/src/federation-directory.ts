@@ -8,8 +8,10 @@ import {
   parsePrefix,
   prefixesOfCsi,
   prefixLabels,
+  roles,
   type Node,
   type Prefix,
+  type SignedObject,
 } from "@whither/protocol";
 import {
   decodeDirectoryHead,
@@ -22,8 +24,10 @@ import {
   createRegistry,
   delegationOf,
   encodeTransfer,
+  nodeVerifier,
   parseRootSource,
   signDirectory,
+  verifySigned,
   type Directory,
   type DirectoryObjects,
   type RegistrySource,
@@ -45,7 +49,31 @@ export function signFederationDirectory(options: {
   const source = parseRootSource({ text: rootZone, file: "root.zone.yaml" });
   const compiled = compileDirectory({ root: source, registry, manifests: new Map() });
   const { rootKeys, zsk: signer } = root;
-  return signDirectory({ compiled, rootKeys, signer, previous, nowSeconds });
+  const honest = previous === undefined ? undefined : withoutForgeries(previous, root);
+  return signDirectory({ compiled, rootKeys, signer, previous: honest, nowSeconds });
+}
+
+/** What a signer would have read of it: `zone sign` verifies the last artefact, and keeps what is right. */
+function withoutForgeries(directory: Directory, { zsk }: RootFixture): Directory {
+  const isSigned = (type: "node" | "registry", object: SignedObject): boolean => {
+    const place = { type, role: roles.rootZsk, zone: "." } as const;
+    const check = { ...place, object, keys: [zsk.publicKey], atSeconds: 0, verifier: nodeVerifier };
+    try {
+      verifySigned(check);
+      return object.signatures.length === 1;
+    } catch (error) {
+      if (!isDiscoveryError(error)) throw error;
+      return false;
+    }
+  };
+  return {
+    ...directory,
+    node: (prefix) => {
+      const found = directory.node(prefix);
+      return found !== undefined && isSigned("node", found.object) ? found : undefined;
+    },
+    records: () => directory.records().filter(({ object }) => isSigned("registry", object)),
+  };
 }
 
 /** Objects as a directory server that checks nothing would serve them. */

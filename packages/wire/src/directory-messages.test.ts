@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
-import { DiscoveryError, type SignedObject } from "@whither/protocol";
+import { DiscoveryError, parsePrefix, type SignedObject } from "@whither/protocol";
 import {
   decodeRecordsAnswer,
   decodeReferAnswer,
@@ -9,7 +9,7 @@ import {
   encodeReferAnswer,
   encodeTransferChunk,
 } from "./directory-messages.js";
-import { ReferResponseSchema } from "./gen/whither/v1/directory_pb.js";
+import { ReferResponseSchema, TransferResponseSchema } from "./gen/whither/v1/directory_pb.js";
 
 const object = (byte: number): SignedObject => ({
   payload: Uint8Array.of(byte),
@@ -42,6 +42,14 @@ describe("messages of the Directory service", () => {
     expect(decodeTransferChunk(encodeTransferChunk(first))).to.deep.equal(first);
     const further = { nodes: [node], records: [cover] };
     expect(decodeTransferChunk(encodeTransferChunk(further))).to.deep.equal(further);
+    const difference = {
+      incremental: true,
+      nodes: [node],
+      records: [],
+      removedPrefixes: [parsePrefix("tel:+49"), parsePrefix("mailto:example.org")],
+      removedRecords: [{ kind: "msp", id: "wire.example" } as const],
+    };
+    expect(decodeTransferChunk(encodeTransferChunk(difference))).to.deep.equal(difference);
   });
 
   it("without a part that must be there, or with too many signatures, are refused", () => {
@@ -59,5 +67,15 @@ describe("messages of the Directory service", () => {
     expect(
       codeOf(() => decodeTransferChunk(encodeTransferChunk({ nodes: [many], records: [] }))),
     ).to.equal("INVALID_DATA");
+    const differences = [
+      { removedPrefixes: ["tel:049"] },
+      { removedRecords: [{ kind: 0, id: "wire.example" }] },
+      { removedRecords: [{ kind: 9, id: "wire.example" }] },
+      { removedRecords: [{ kind: 2, id: "w".repeat(256) }] },
+    ];
+    for (const fields of differences) {
+      const bytes = toBinary(TransferResponseSchema, create(TransferResponseSchema, fields));
+      expect(codeOf(() => decodeTransferChunk(bytes))).to.equal("INVALID_DATA");
+    }
   });
 });

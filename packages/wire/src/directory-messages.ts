@@ -2,11 +2,14 @@
 // before it verifies anything (protocol.md section 3). Bounds of lists are the reader's.
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { SignedObject } from "@whither/protocol";
+import { parsePrefix, type Party, type Prefix, type SignedObject } from "@whither/protocol";
+import { invalid } from "./fields.js";
 import {
   GetRecordsResponseSchema,
+  PartyKind,
   ReferResponseSchema,
   TransferResponseSchema,
+  DirectoryWatchResponseSchema,
   type GetRecordsResponse,
   type ReferResponse,
   type TransferResponse,
@@ -18,8 +21,19 @@ export interface TransferChunk {
   /** In the first message. */
   readonly rootKeys?: SignedObject;
   readonly head?: SignedObject;
+  /** What follows is a difference to what the asker holds. In the first message. */
+  readonly incremental?: boolean;
   readonly nodes: readonly SignedObject[];
   readonly records: readonly SignedObject[];
+  /** Of a difference: what is not there any more. */
+  readonly removedPrefixes?: readonly Prefix[];
+  readonly removedRecords?: readonly PartyName[];
+}
+
+/** A party as its record is found: bounded, otherwise as the server sent it. */
+export interface PartyName {
+  readonly kind: Party["kind"];
+  readonly id: string;
 }
 
 export interface ReferAnswer {
@@ -37,7 +51,7 @@ export interface RecordsAnswer {
 }
 
 export function encodeTransferChunk(chunk: TransferChunk): Uint8Array {
-  const { rootKeys, head, nodes, records } = chunk;
+  const { rootKeys, head, nodes, records, removedPrefixes = [], removedRecords = [] } = chunk;
   return toBinary(
     TransferResponseSchema,
     create(TransferResponseSchema, {
@@ -45,6 +59,9 @@ export function encodeTransferChunk(chunk: TransferChunk): Uint8Array {
       ...(head === undefined ? {} : { head: signedObjectToWire(head) }),
       nodes: nodes.map(signedObjectToWire),
       records: records.map(signedObjectToWire),
+      incremental: chunk.incremental ?? false,
+      removedPrefixes: [...removedPrefixes],
+      removedRecords: removedRecords.map(({ kind, id }) => ({ kind: wireKinds[kind], id })),
     }),
   );
 }
@@ -54,9 +71,36 @@ export function transferChunkFromWire(message: TransferResponse): TransferChunk 
   return {
     ...(message.rootKeys === undefined ? {} : { rootKeys: signedObjectFromWire(message.rootKeys) }),
     ...(message.head === undefined ? {} : { head: signedObjectFromWire(message.head) }),
+    ...(message.incremental ? { incremental: true } : {}),
     nodes: message.nodes.map(signedObjectFromWire),
     records: message.records.map(signedObjectFromWire),
+    ...(message.removedPrefixes.length === 0
+      ? {}
+      : { removedPrefixes: message.removedPrefixes.map(parsePrefix) }),
+    ...(message.removedRecords.length === 0
+      ? {}
+      : { removedRecords: message.removedRecords.map(partyNameFromWire) }),
   };
+}
+
+const wireKinds: Readonly<Record<Party["kind"], PartyKind>> = {
+  dp: PartyKind.DP,
+  msp: PartyKind.MSP,
+  prover: PartyKind.PROVER,
+  relay: PartyKind.RELAY,
+};
+const partyKinds = new Map(
+  (["dp", "msp", "prover", "relay"] as const).map((kind) => [wireKinds[kind], kind]),
+);
+/** Longest id of a party, in characters: a host name. */
+const partyIdCharsMax = 255;
+
+function partyNameFromWire(name: { readonly kind: PartyKind; readonly id: string }): PartyName {
+  const context = { record: "transfer" };
+  const kind = partyKinds.get(name.kind);
+  if (kind === undefined) throw invalid(context, "removed_records", "a kind of party");
+  if (name.id.length > partyIdCharsMax) throw invalid(context, "removed_records", "an id");
+  return { kind, id: name.id };
 }
 
 /** Throws INVALID_DATA. */
@@ -112,4 +156,15 @@ function recordsAnswerFromWire(message: GetRecordsResponse): RecordsAnswer {
     head: signedObjectFromWire(message.head),
     records: message.records.map(signedObjectFromWire),
   };
+}
+
+/** What watchers are sent. */
+export function encodeWatchAnswer(answer: Pick<ReferAnswer, "rootKeys" | "head">): Uint8Array {
+  return toBinary(
+    DirectoryWatchResponseSchema,
+    create(DirectoryWatchResponseSchema, {
+      rootKeys: signedObjectToWire(answer.rootKeys),
+      head: signedObjectToWire(answer.head),
+    }),
+  );
 }

@@ -91,9 +91,10 @@ export {
   encodeRecordsAnswer,
   encodeReferAnswer,
   encodeTransferChunk,
+  encodeWatchAnswer,
   transferChunkFromWire,
 } from "./directory-messages.js";
-export type { RecordsAnswer, ReferAnswer, TransferChunk } from "./directory-messages.js";
+export type { PartyName, RecordsAnswer, ReferAnswer, TransferChunk } from "./directory-messages.js";
 export {
   decodeDirectoryHead,
   decodeNode,

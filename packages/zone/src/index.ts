@@ -69,12 +69,14 @@ export {
   artefactMessages,
   checkFurther,
   decodeArtefact,
+  differenceMessages,
   encodeArtefact,
   encodeTransfer,
   frameMessages,
   openArtefact,
   openArtefactTrust,
   transferHead,
+  transferMessages,
   verifyArtefact,
 } from "./directory/artefact.js";
 export type { ArtefactCheck, VerifiedArtefact } from "./directory/artefact.js";
@@ -82,6 +84,9 @@ export { compileDirectory } from "./directory/compile.js";
 export type { CompiledDirectory, ManifestPayloads, NodeDraft } from "./directory/compile.js";
 export { delegationOf } from "./directory/delegation.js";
 export type { Delegation } from "./directory/delegation.js";
+export { differenceOf, DifferenceVerifier, touchedBetween } from "./directory/difference.js";
+export type { DirectoryDifference, Touched } from "./directory/difference.js";
+export { DirectoryHistory, parseDirectoryHistory } from "./directory/history.js";
 export { createDirectory } from "./directory/directory.js";
 export type {
   Directory,

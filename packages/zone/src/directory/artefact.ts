@@ -11,6 +11,7 @@ import {
 } from "@whither/wire";
 import type { SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
+import type { DirectoryDifference } from "./difference.js";
 import type { Directory, DirectoryObjects } from "./directory.js";
 import { verifyTrust, type DirectoryMark, type DirectoryTrust } from "./trust.js";
 import { DirectoryVerifier } from "./verify.js";
@@ -26,12 +27,43 @@ const varintBytesMax = 5;
 
 /** The messages of a full Transfer: root keys and head, then chunks of about 32 KiB (256 KiB at most). */
 export function encodeTransfer(objects: DirectoryObjects): readonly Uint8Array[] {
+  return [...transferMessages(objects)];
+}
+
+/** As encodeTransfer, one message at a time: encoding a million nodes takes seconds. */
+export function* transferMessages(objects: DirectoryObjects): Generator<Uint8Array, void> {
   const { rootKeys, head, nodes, records } = objects;
-  return [
-    encodeTransferChunk({ rootKeys, head, nodes: [], records: [] }),
-    ...chunksOf(nodes).map((part) => encodeTransferChunk({ nodes: part, records: [] })),
-    ...chunksOf(records).map((part) => encodeTransferChunk({ nodes: [], records: part })),
-  ];
+  yield encodeTransferChunk({ rootKeys, head, nodes: [], records: [] });
+  for (const part of chunksOf(nodes)) yield encodeTransferChunk({ nodes: part, records: [] });
+  for (const part of chunksOf(records)) yield encodeTransferChunk({ nodes: [], records: part });
+}
+
+/** The messages of a difference: root keys, head and what is gone, then what is new or changed. */
+export function* differenceMessages(
+  { rootKeys, head }: Pick<DirectoryObjects, "rootKeys" | "head">,
+  difference: DirectoryDifference,
+): Generator<Uint8Array, void> {
+  const { removedPrefixes, removedRecords, nodes, records } = difference;
+  const none = { nodes: [], records: [] };
+  yield encodeTransferChunk({ rootKeys, head, incremental: true, ...none });
+  for (const part of slices(removedPrefixes)) {
+    yield encodeTransferChunk({ removedPrefixes: part, ...none });
+  }
+  for (const part of slices(removedRecords)) {
+    yield encodeTransferChunk({ removedRecords: part, ...none });
+  }
+  for (const part of chunksOf(nodes)) yield encodeTransferChunk({ nodes: part, records: [] });
+  for (const part of chunksOf(records)) yield encodeTransferChunk({ nodes: [], records: part });
+}
+
+/** Names of one message: of 262 octets at the most. */
+const namesPerMessage = 512;
+
+function slices<T>(names: readonly T[]): readonly (readonly T[])[] {
+  const count = Math.ceil(names.length / namesPerMessage);
+  return Array.from({ length: count }, (_, at) =>
+    names.slice(at * namesPerMessage, (at + 1) * namesPerMessage),
+  );
 }
 
 /** The bytes of an artefact file. */

@@ -1,11 +1,13 @@
 // Signs a compiled directory with the root ZSK, and root key sets with the KSKs. Each signing makes a new
-// serial of the same epoch; an artefact is persisted before it is published (protocol.md section 3).
+// serial of the same epoch; an artefact is persisted before it is published (protocol.md section 3). What
+// has not changed keeps its signature for half of its life, so that a transfer need not carry it again.
 
 import {
   DiscoveryError,
   roles,
   type DirectoryHead,
   type MspRecord,
+  type Party,
   type RootKeys,
   type SignedObject,
   type ZoneName,
@@ -20,7 +22,7 @@ import {
 } from "@whither/wire";
 import type { Registry } from "../registry.js";
 import { addSignature, signObject } from "../signed.js";
-import type { CompiledDirectory } from "./compile.js";
+import type { CompiledDirectory, NodeDraft } from "./compile.js";
 import type { Directory, DirectoryObjects } from "./directory.js";
 import { checkPeriod } from "./trust.js";
 import { directoryDigest } from "./verify.js";
@@ -46,7 +48,8 @@ export interface SignDirectoryOptions {
 }
 
 /**
- * Signs every node and record and the head. Throws CONFIG when the registry takes a bit away or gives it
+ * Signs the head and every node and record that is new, changed or past half of its life. The head ends
+ * with the first of them. Throws CONFIG when the registry takes a bit away or gives it
  * to somebody else or the epoch does not rise, KEY_MISSING when the signer is not in the key set, EXPIRED, NOT_YET_VALID.
  */
 export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
@@ -57,14 +60,21 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   if (previous !== undefined) checkBits(msps, previous.registry);
   const serial = (previous?.serial ?? 0) + 1;
   const place = { role: roles.rootZsk, zone: ".", signer } as const;
-  const nodes = compiled.nodes.map((draft) => {
+  const kept = keptObjects(options, period);
+  const nodes = compiled.nodes.map((draft): Signed => {
+    const old = kept.node(draft);
+    if (old !== undefined) return old;
     const payload = encodeNode({ ...draft, ...period, serial });
-    return signObject({ ...place, type: "node", payload });
+    return { object: signObject({ ...place, type: "node", payload }), notAfter: period.notAfter };
   });
-  const records = compiled.parties.map((party) => {
+  const records = compiled.parties.map((party): Signed => {
+    const old = kept.record(party);
+    if (old !== undefined) return old;
     const payload = encodeRegistryRecord({ serial, ...period, party });
-    return signObject({ ...place, type: "registry", payload });
+    const object = signObject({ ...place, type: "registry", payload });
+    return { object, notAfter: period.notAfter };
   });
+  const all = [...nodes, ...records];
   const head: DirectoryHead = {
     zone: "." as ZoneName, // the root's one constant
     epoch: epochOf(options),
@@ -72,8 +82,10 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
     registryVersion: nextRegistryVersion(msps, previous),
     nodeCount: nodes.length,
     recordCount: records.length,
-    digest: directoryDigest([...nodes, ...records].map(({ payload }) => payload)),
+    digest: directoryDigest(all.map(({ object }) => object.payload)),
     ...period,
+    // A mirror is whole to its end: none of what it holds ends before the head does.
+    notAfter: all.reduce((end, { notAfter }) => Math.min(end, notAfter), period.notAfter),
     refreshSeconds: compiled.refreshSeconds,
     retrySeconds: compiled.retrySeconds,
     expireSeconds: compiled.expireSeconds,
@@ -83,9 +95,60 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   return {
     rootKeys: options.rootKeys,
     head: signObject({ ...place, type: "directory-head", payload }),
-    nodes,
-    records,
+    nodes: nodes.map(({ object }) => object),
+    records: records.map(({ object }) => object),
   };
+}
+
+interface Signed {
+  readonly object: SignedObject;
+  readonly notAfter: number;
+}
+
+/** The objects of the last directory that say the same now and have half of a lifetime left. */
+function keptObjects(
+  { previous, epoch, signer, nowSeconds }: SignDirectoryOptions,
+  period: { readonly notAfter: number },
+) {
+  // A new epoch follows a loss: nothing of the old one is built upon.
+  const old = epoch === undefined || epoch === previous?.head.epoch ? previous : undefined;
+  const leastSeconds = nowSeconds + (period.notAfter - nowSeconds) / 2;
+  const parties = new Map(
+    (old?.records() ?? []).map((one) => [partyKey(one.record.party), one] as const),
+  );
+  const keep = (
+    object: SignedObject,
+    now: { readonly payload: Uint8Array; readonly notAfter: number },
+  ): Signed | undefined => {
+    const { payload, notAfter } = now;
+    const isLong = notAfter >= leastSeconds && notAfter <= period.notAfter;
+    const isOwn = object.signatures.some(({ keyId }) => equalBytes(keyId, signer.keyId));
+    return isLong && isOwn && equalBytes(payload, object.payload)
+      ? { object, notAfter }
+      : undefined;
+  };
+  return {
+    node(draft: NodeDraft): Signed | undefined {
+      const found = old?.node(draft.prefix);
+      if (found === undefined) return undefined;
+      const { serial, notBefore, notAfter } = found.node;
+      const payload = encodeNode({ ...draft, serial, notBefore, notAfter });
+      return keep(found.object, { payload, notAfter });
+    },
+    record(party: Party): Signed | undefined {
+      const found = parties.get(partyKey(party));
+      if (found === undefined) return undefined;
+      const { notAfter } = found.record;
+      return keep(found.object, {
+        payload: encodeRegistryRecord({ ...found.record, party }),
+        notAfter,
+      });
+    },
+  };
+}
+
+function partyKey({ kind, id }: Pick<Party, "kind" | "id">): string {
+  return `${kind} ${id}`;
 }
 
 /** Clients never go back to an older epoch: one that does not rise would be refused by all of them. */

@@ -80,12 +80,12 @@ export function verifyRootKeys(check: {
 export function verifyTrust(check: TrustCheck): DirectoryTrust {
   const { known, nowSeconds, previous } = check;
   const rootKeys =
-    known !== undefined && isSame(known.rootKeysObject, check.rootKeys)
+    known !== undefined && isSameObject(known.rootKeysObject, check.rootKeys)
       ? known.rootKeys
       : openRootKeys({ ...check, object: check.rootKeys });
   const everyZsk = rootKeys.zsks.map((key) => key.publicKey);
   const head =
-    known?.rootKeys === rootKeys && isSame(known.headObject, check.head)
+    known?.rootKeys === rootKeys && isSameObject(known.headObject, check.head)
       ? known.head
       : openHead(check, everyZsk);
   if (previous !== undefined) checkSequence({ rootKeys, head, previous });
@@ -130,7 +130,8 @@ export function checkObjectSize(record: string, { payload }: SignedObject): void
   }
 }
 
-function isSame(a: SignedObject, b: SignedObject): boolean {
+/** Whether payload and signatures are the same octets. */
+export function isSameObject(a: SignedObject, b: SignedObject): boolean {
   return (
     equalBytes(a.payload, b.payload) &&
     a.signatures.length === b.signatures.length &&

@@ -26,6 +26,7 @@ import {
   NodeIndex,
   type Directory,
   type DirectoryObjects,
+  type SignedNode,
   type SignedRecord,
 } from "./directory.js";
 import { compareParties } from "./record-order.js";
@@ -59,23 +60,15 @@ export function verifyDirectory(check: {
 
 /** Takes nodes, then records, in digest order and in as many parts as they come. */
 export class DirectoryVerifier {
-  readonly #trust: DirectoryTrust;
-  readonly #nowSeconds: number;
-  readonly #verifier: SignatureVerifier;
+  readonly #check: Omit<ObjectCheck, "object">;
   readonly #order = new TreeOrder();
   readonly #digest = new DigestParts();
   readonly #index = new NodeIndex();
   readonly #records: SignedRecord[] = [];
   readonly #bits = new Set<number>();
 
-  constructor(check: {
-    readonly trust: DirectoryTrust;
-    readonly nowSeconds: number;
-    readonly verifier: SignatureVerifier;
-  }) {
-    this.#trust = check.trust;
-    this.#nowSeconds = check.nowSeconds;
-    this.#verifier = check.verifier;
+  constructor(check: Omit<ObjectCheck, "object">) {
+    this.#check = check;
   }
 
   /** Yields after each record (about 0.2 ms): the driver gives the event loop its turn. */
@@ -90,9 +83,29 @@ export class DirectoryVerifier {
     }
   }
 
+  /** As `add`, for what a directory held already vouches for: signature and fields are known, time is not. */
+  *addKnown(part: {
+    readonly nodes: readonly SignedNode[];
+    readonly records: readonly SignedRecord[];
+  }): Generator<undefined, void> {
+    for (const one of part.nodes) {
+      this.#checkNodeCount();
+      checkRecordTime("node", one.node, this.#check);
+      this.#placeNode(one);
+      yield;
+    }
+    for (const one of part.records) {
+      this.#checkRecordCount();
+      checkRecordTime("registry", one.record, this.#check);
+      this.#placeRecord(one);
+      yield;
+    }
+  }
+
   /** Throws BOGUS unless everything that the head counts is here and has its digest. */
   finish(): Directory {
-    const { head } = this.#trust;
+    const { trust } = this.#check;
+    const { head } = trust;
     this.#order.finish();
     if (this.#index.size !== head.nodeCount || this.#records.length !== head.recordCount) {
       throw new DiscoveryError("BOGUS", "directory: fewer records than the head counts");
@@ -100,36 +113,40 @@ export class DirectoryVerifier {
     if (!equalBytes(this.#digest.sha384(), head.digest)) {
       throw new DiscoveryError("BOGUS", "directory: digest differs from the head's");
     }
-    return createDirectory({ trust: this.#trust, index: this.#index, records: this.#records });
+    return createDirectory({ trust, index: this.#index, records: this.#records });
   }
 
   #addNode(object: SignedObject): void {
+    this.#checkNodeCount();
+    this.#placeNode({ node: verifyNode({ ...this.#check, object }), object });
+  }
+
+  #checkNodeCount(): void {
     if (this.#records.length > 0) throw new DiscoveryError("BOGUS", "directory: a node too late");
-    if (this.#index.size >= this.#trust.head.nodeCount) {
+    if (this.#index.size >= this.#check.trust.head.nodeCount) {
       throw new DiscoveryError("BOGUS", "directory: more nodes than the head counts");
     }
-    const node = verifyNode({
-      object,
-      trust: this.#trust,
-      nowSeconds: this.#nowSeconds,
-      verifier: this.#verifier,
-    });
-    this.#order.next(node);
-    this.#digest.add(object.payload);
-    this.#index.add({ node, object });
+  }
+
+  #placeNode(one: SignedNode): void {
+    this.#order.next(one.node);
+    this.#digest.add(one.object.payload);
+    this.#index.add(one);
   }
 
   #addRecord(object: SignedObject): void {
-    if (this.#records.length >= this.#trust.head.recordCount) {
+    this.#checkRecordCount();
+    this.#placeRecord({ record: verifyRecord({ ...this.#check, object }), object });
+  }
+
+  #checkRecordCount(): void {
+    if (this.#records.length >= this.#check.trust.head.recordCount) {
       throw new DiscoveryError("BOGUS", "directory: more records than the head counts");
     }
-    const record = verifyRecord({
-      object,
-      trust: this.#trust,
-      nowSeconds: this.#nowSeconds,
-      verifier: this.#verifier,
-    });
-    const { party } = record;
+  }
+
+  #placeRecord(one: SignedRecord): void {
+    const { party } = one.record;
     const last = this.#records.at(-1)?.record.party;
     if (last !== undefined && compareParties(last, party) >= 0) {
       throw new DiscoveryError("BOGUS", "registry: records out of order");
@@ -139,8 +156,8 @@ export class DirectoryVerifier {
         throw new DiscoveryError("BOGUS", "registry: a bit used twice");
       this.#bits.add(party.bit);
     }
-    this.#digest.add(object.payload);
-    this.#records.push({ record, object });
+    this.#digest.add(one.object.payload);
+    this.#records.push(one);
   }
 }
 
@@ -182,7 +199,7 @@ function verifyObject(
 function checkRecordTime(
   name: string,
   record: { readonly serial: number; readonly notBefore: number; readonly notAfter: number },
-  { trust, nowSeconds }: ObjectCheck,
+  { trust, nowSeconds }: Pick<ObjectCheck, "trust" | "nowSeconds">,
 ): void {
   if (record.serial > trust.head.serial) {
     throw new DiscoveryError("BOGUS", `${name}: newer than the head`);

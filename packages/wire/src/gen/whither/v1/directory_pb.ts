@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file whither/v1/directory.proto.
  */
 export const file_whither_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("Chp3aGl0aGVyL3YxL2RpcmVjdG9yeS5wcm90bxIKd2hpdGhlci52MSIeCgxSZWZlclJlcXVlc3QSDgoGcHJlZml4GAEgASgJIrUBCg1SZWZlclJlc3BvbnNlEisKCXJvb3Rfa2V5cxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBImCgRub2RlGAMgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJwoFY292ZXIYBCABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCI6Cg9UcmFuc2ZlclJlcXVlc3QSEgoKZnJvbV9lcG9jaBgBIAEoBBITCgtmcm9tX3NlcmlhbBgCIAEoBCK7AQoQVHJhbnNmZXJSZXNwb25zZRIrCglyb290X2tleXMYASABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBImCgRoZWFkGAIgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJwoFbm9kZXMYAyADKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIpCgdyZWNvcmRzGAQgAygLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QiRQoRR2V0UmVjb3Jkc1JlcXVlc3QSIwoEa2luZBgBIAEoDjIVLndoaXRoZXIudjEuUGFydHlLaW5kEgsKA2lkcxgCIAMoCSKUAQoSR2V0UmVjb3Jkc1Jlc3BvbnNlEisKCXJvb3Rfa2V5cxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIpCgdyZWNvcmRzGAMgAygLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QqewoJUGFydHlLaW5kEhoKFlBBUlRZX0tJTkRfVU5TUEVDSUZJRUQQABIRCg1QQVJUWV9LSU5EX0RQEAESEgoOUEFSVFlfS0lORF9NU1AQAhIVChFQQVJUWV9LSU5EX1BST1ZFUhADEhQKEFBBUlRZX0tJTkRfUkVMQVkQBDLfAQoJRGlyZWN0b3J5EjwKBVJlZmVyEhgud2hpdGhlci52MS5SZWZlclJlcXVlc3QaGS53aGl0aGVyLnYxLlJlZmVyUmVzcG9uc2USRwoIVHJhbnNmZXISGy53aGl0aGVyLnYxLlRyYW5zZmVyUmVxdWVzdBocLndoaXRoZXIudjEuVHJhbnNmZXJSZXNwb25zZTABEksKCkdldFJlY29yZHMSHS53aGl0aGVyLnYxLkdldFJlY29yZHNSZXF1ZXN0Gh4ud2hpdGhlci52MS5HZXRSZWNvcmRzUmVzcG9uc2ViBnByb3RvMw", [file_whither_v1_record]);
+  fileDesc("Chp3aGl0aGVyL3YxL2RpcmVjdG9yeS5wcm90bxIKd2hpdGhlci52MSIeCgxSZWZlclJlcXVlc3QSDgoGcHJlZml4GAEgASgJIrUBCg1SZWZlclJlc3BvbnNlEisKCXJvb3Rfa2V5cxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBImCgRub2RlGAMgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJwoFY292ZXIYBCABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCJPCg9UcmFuc2ZlclJlcXVlc3QSEgoKZnJvbV9lcG9jaBgBIAEoBBITCgtmcm9tX3NlcmlhbBgCIAEoBBITCgtpbmNyZW1lbnRhbBgDIAEoCCKaAgoQVHJhbnNmZXJSZXNwb25zZRIrCglyb290X2tleXMYASABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBImCgRoZWFkGAIgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJwoFbm9kZXMYAyADKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIpCgdyZWNvcmRzGAQgAygLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSEwoLaW5jcmVtZW50YWwYBSABKAgSGAoQcmVtb3ZlZF9wcmVmaXhlcxgGIAMoCRIuCg9yZW1vdmVkX3JlY29yZHMYByADKAsyFS53aGl0aGVyLnYxLlBhcnR5TmFtZSI8CglQYXJ0eU5hbWUSIwoEa2luZBgBIAEoDjIVLndoaXRoZXIudjEuUGFydHlLaW5kEgoKAmlkGAIgASgJIhcKFURpcmVjdG9yeVdhdGNoUmVxdWVzdCJtChZEaXJlY3RvcnlXYXRjaFJlc3BvbnNlEisKCXJvb3Rfa2V5cxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCJFChFHZXRSZWNvcmRzUmVxdWVzdBIjCgRraW5kGAEgASgOMhUud2hpdGhlci52MS5QYXJ0eUtpbmQSCwoDaWRzGAIgAygJIpQBChJHZXRSZWNvcmRzUmVzcG9uc2USKwoJcm9vdF9rZXlzGAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJgoEaGVhZBgCIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EikKB3JlY29yZHMYAyADKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCp7CglQYXJ0eUtpbmQSGgoWUEFSVFlfS0lORF9VTlNQRUNJRklFRBAAEhEKDVBBUlRZX0tJTkRfRFAQARISCg5QQVJUWV9LSU5EX01TUBACEhUKEVBBUlRZX0tJTkRfUFJPVkVSEAMSFAoQUEFSVFlfS0lORF9SRUxBWRAEMrECCglEaXJlY3RvcnkSPAoFUmVmZXISGC53aGl0aGVyLnYxLlJlZmVyUmVxdWVzdBoZLndoaXRoZXIudjEuUmVmZXJSZXNwb25zZRJHCghUcmFuc2ZlchIbLndoaXRoZXIudjEuVHJhbnNmZXJSZXF1ZXN0Ghwud2hpdGhlci52MS5UcmFuc2ZlclJlc3BvbnNlMAESUAoFV2F0Y2gSIS53aGl0aGVyLnYxLkRpcmVjdG9yeVdhdGNoUmVxdWVzdBoiLndoaXRoZXIudjEuRGlyZWN0b3J5V2F0Y2hSZXNwb25zZTABEksKCkdldFJlY29yZHMSHS53aGl0aGVyLnYxLkdldFJlY29yZHNSZXF1ZXN0Gh4ud2hpdGhlci52MS5HZXRSZWNvcmRzUmVzcG9uc2ViBnByb3RvMw", [file_whither_v1_record]);
 
 /**
  * @generated from message whither.v1.ReferRequest
@@ -80,8 +80,7 @@ export const ReferResponseSchema: GenMessage<ReferResponse> = /*@__PURE__*/
  */
 export type TransferRequest = Message<"whither.v1.TransferRequest"> & {
   /**
-   * Serial the client holds; 0: none. This version always answers with the full directory, or with
-   * nothing but root keys and head when the client's epoch and serial are current.
+   * Epoch and serial that the client holds; 0: none. Whoever is current gets root keys and head alone.
    *
    * @generated from field: uint64 from_epoch = 1;
    */
@@ -91,6 +90,14 @@ export type TransferRequest = Message<"whither.v1.TransferRequest"> & {
    * @generated from field: uint64 from_serial = 2;
    */
   fromSerial: bigint;
+
+  /**
+   * The client takes a difference. A server that does not know what it holds, or would send more than
+   * half of everything, sends the whole all the same.
+   *
+   * @generated from field: bool incremental = 3;
+   */
+  incremental: boolean;
 };
 
 /**
@@ -101,7 +108,7 @@ export const TransferRequestSchema: GenMessage<TransferRequest> = /*@__PURE__*/
   messageDesc(file_whither_v1_directory, 2);
 
 /**
- * First message: root_keys and head. Then chunks of nodes and records in digest order, each at most 256 KiB.
+ * First message: root_keys and head. Then chunks in digest order, each at most 256 KiB.
  *
  * @generated from message whither.v1.TransferResponse
  */
@@ -117,6 +124,8 @@ export type TransferResponse = Message<"whither.v1.TransferResponse"> & {
   head?: SignedObject | undefined;
 
   /**
+   * All of them, or of a difference those that are new or changed.
+   *
    * @generated from field: repeated whither.v1.SignedObject nodes = 3;
    */
   nodes: SignedObject[];
@@ -125,6 +134,26 @@ export type TransferResponse = Message<"whither.v1.TransferResponse"> & {
    * @generated from field: repeated whither.v1.SignedObject records = 4;
    */
   records: SignedObject[];
+
+  /**
+   * In the first message: what follows is a difference to (from_epoch, from_serial). Whatever it does not
+   * name stays as it is held. The head's digest is that of the whole, as ever.
+   *
+   * @generated from field: bool incremental = 5;
+   */
+  incremental: boolean;
+
+  /**
+   * Of a difference: prefixes that have no node any more. Some may never have been held.
+   *
+   * @generated from field: repeated string removed_prefixes = 6;
+   */
+  removedPrefixes: string[];
+
+  /**
+   * @generated from field: repeated whither.v1.PartyName removed_records = 7;
+   */
+  removedRecords: PartyName[];
 };
 
 /**
@@ -133,6 +162,63 @@ export type TransferResponse = Message<"whither.v1.TransferResponse"> & {
  */
 export const TransferResponseSchema: GenMessage<TransferResponse> = /*@__PURE__*/
   messageDesc(file_whither_v1_directory, 3);
+
+/**
+ * @generated from message whither.v1.PartyName
+ */
+export type PartyName = Message<"whither.v1.PartyName"> & {
+  /**
+   * @generated from field: whither.v1.PartyKind kind = 1;
+   */
+  kind: PartyKind;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message whither.v1.PartyName.
+ * Use `create(PartyNameSchema)` to create a new message.
+ */
+export const PartyNameSchema: GenMessage<PartyName> = /*@__PURE__*/
+  messageDesc(file_whither_v1_directory, 4);
+
+/**
+ * @generated from message whither.v1.DirectoryWatchRequest
+ */
+export type DirectoryWatchRequest = Message<"whither.v1.DirectoryWatchRequest"> & {
+};
+
+/**
+ * Describes the message whither.v1.DirectoryWatchRequest.
+ * Use `create(DirectoryWatchRequestSchema)` to create a new message.
+ */
+export const DirectoryWatchRequestSchema: GenMessage<DirectoryWatchRequest> = /*@__PURE__*/
+  messageDesc(file_whither_v1_directory, 5);
+
+/**
+ * @generated from message whither.v1.DirectoryWatchResponse
+ */
+export type DirectoryWatchResponse = Message<"whither.v1.DirectoryWatchResponse"> & {
+  /**
+   * @generated from field: whither.v1.SignedObject root_keys = 1;
+   */
+  rootKeys?: SignedObject | undefined;
+
+  /**
+   * @generated from field: whither.v1.SignedObject head = 2;
+   */
+  head?: SignedObject | undefined;
+};
+
+/**
+ * Describes the message whither.v1.DirectoryWatchResponse.
+ * Use `create(DirectoryWatchResponseSchema)` to create a new message.
+ */
+export const DirectoryWatchResponseSchema: GenMessage<DirectoryWatchResponse> = /*@__PURE__*/
+  messageDesc(file_whither_v1_directory, 6);
 
 /**
  * @generated from message whither.v1.GetRecordsRequest
@@ -156,7 +242,7 @@ export type GetRecordsRequest = Message<"whither.v1.GetRecordsRequest"> & {
  * Use `create(GetRecordsRequestSchema)` to create a new message.
  */
 export const GetRecordsRequestSchema: GenMessage<GetRecordsRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_directory, 4);
+  messageDesc(file_whither_v1_directory, 7);
 
 /**
  * @generated from message whither.v1.GetRecordsResponse
@@ -185,7 +271,7 @@ export type GetRecordsResponse = Message<"whither.v1.GetRecordsResponse"> & {
  * Use `create(GetRecordsResponseSchema)` to create a new message.
  */
 export const GetRecordsResponseSchema: GenMessage<GetRecordsResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_directory, 5);
+  messageDesc(file_whither_v1_directory, 8);
 
 /**
  * @generated from enum whither.v1.PartyKind
@@ -240,7 +326,7 @@ export const Directory: GenService<{
     output: typeof ReferResponseSchema;
   },
   /**
-   * The whole signed directory, in digest order.
+   * The whole signed directory in digest order, or what has changed in it since.
    *
    * @generated from rpc whither.v1.Directory.Transfer
    */
@@ -248,6 +334,17 @@ export const Directory: GenService<{
     methodKind: "server_streaming";
     input: typeof TransferRequestSchema;
     output: typeof TransferResponseSchema;
+  },
+  /**
+   * The head now, and each new one as it comes. A push says that there is something to fetch; it is never
+   * believed itself. The server ends the stream of whoever reads too slowly.
+   *
+   * @generated from rpc whither.v1.Directory.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof DirectoryWatchRequestSchema;
+    output: typeof DirectoryWatchResponseSchema;
   },
   /**
    * Registry records by kind and id.

@@ -1,11 +1,12 @@
-// Answers, absences and failures by contact (protocol.md section 8): fresh answer before fresh absence
-// before stale answer before failure. A hit costs one map look-up: no hashing, no decoding.
+// Answers and absences by contact (protocol.md section 8): fresh answer before fresh absence before stale
+// answer. A hit costs one map look-up: no hashing, no decoding. Failures are failure-cache.ts.
 
-import { limits, type Csi, type DiscoveryError } from "@whither/protocol";
+import type { Csi } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
-import { LRUCache } from "lru-cache";
 import type { Answer, AnswerForm, HopRecord } from "./answer.js";
+import type { CacheUse } from "./cache-shares.js";
 import type { Merged } from "./merge.js";
+import { SegmentedCache } from "./segmented-cache.js";
 
 export interface CachedAnswer<F extends AnswerForm = AnswerForm> {
   readonly answer: Answer<F>;
@@ -21,12 +22,6 @@ export interface CachedAnswer<F extends AnswerForm = AnswerForm> {
   readonly bytes: number;
 }
 
-interface CachedFailure {
-  readonly error: DiscoveryError;
-  readonly untilMs: number;
-  readonly seconds: number;
-}
-
 export interface AnswerCacheOptions {
   readonly clock: Clock;
   readonly bytes: number;
@@ -34,21 +29,21 @@ export interface AnswerCacheOptions {
 
 /** Objects of one cached answer beside the bytes its mappings are decoded from. */
 const answerBytes = 900;
-const failureBytes = 500;
-const failuresShare = 0.05;
+const forms = ["verbose", "compact"] as const;
+
+export interface AnswerRow {
+  readonly csi: Csi;
+  readonly form: AnswerForm;
+  readonly cached: CachedAnswer;
+}
 
 export class AnswerCache {
   readonly #clock: Clock;
-  readonly #answers: Readonly<Record<AnswerForm, LRUCache<Csi, CachedAnswer>>>;
-  readonly #failures: LRUCache<string, CachedFailure>;
+  readonly #answers: Readonly<Record<AnswerForm, SegmentedCache<CachedAnswer>>>;
 
   constructor({ clock, bytes }: AnswerCacheOptions) {
     this.#clock = clock;
-    const share = bytes * (1 - failuresShare);
-    this.#answers = { verbose: answers(share / 2), compact: answers(share / 2) };
-    this.#failures = new LRUCache({
-      max: Math.max(1, Math.floor((bytes * failuresShare) / failureBytes)),
-    });
+    this.#answers = { verbose: answers(bytes / 2), compact: answers(bytes / 2) };
   }
 
   /** An answer or absence that need not be asked again. */
@@ -67,41 +62,49 @@ export class AnswerCache {
 
   set<F extends AnswerForm>(form: F, csi: Csi, cached: CachedAnswer<F>): void {
     this.#answers[form].set(csi, cached);
-    this.#failures.delete(`${form} ${csi}`);
   }
 
-  /** The user acted, or the answer is to be asked anew. */
-  forget(csi: Csi): void {
-    for (const form of ["verbose", "compact"] as const) {
-      this.#answers[form].delete(csi);
-      this.#failures.delete(`${form} ${csi}`);
+  /** The user acted, or the answer is to be asked anew. Says how many it held. */
+  forget(csi: Csi): number {
+    return forms.filter((form) => this.#answers[form].delete(csi)).length;
+  }
+
+  /** Drops what the test names; says how many. */
+  forgetWhere(test: (row: AnswerRow) => boolean): number {
+    let dropped = 0;
+    for (const row of this.rows()) {
+      if (test(row) && this.#answers[row.form].delete(row.csi)) dropped += 1;
+    }
+    return dropped;
+  }
+
+  clear(): void {
+    for (const form of forms) this.#answers[form].clear();
+  }
+
+  /** What is held, the expired included; time may pass between two rows. */
+  *rows(): Generator<AnswerRow> {
+    for (const form of forms) {
+      for (const key of this.#answers[form].keys()) {
+        const cached = this.#answers[form].peek(key);
+        if (cached !== undefined) yield { csi: key as Csi, form, cached }; // keys are those of `set`
+      }
     }
   }
 
-  /** A failure that is too young to be tried again. */
-  failure(form: AnswerForm, csi: Csi): DiscoveryError | undefined {
-    const failure = this.#failures.get(`${form} ${csi}`);
-    return failure !== undefined && failure.untilMs > this.#clock.monotonicMs()
-      ? failure.error
-      : undefined;
-  }
-
-  /** Remembers a failure: 5 s, twice as long each time, at most 300 s (RFC 2308 section 7). */
-  fail(form: AnswerForm, csi: Csi, error: DiscoveryError): void {
-    const key = `${form} ${csi}`;
-    const before = this.#failures.get(key)?.seconds ?? 0;
-    const seconds = Math.min(
-      limits.failureTtlSecondsMax,
-      Math.max(limits.failureTtlSecondsMin, 2 * before),
-    );
-    const untilMs = this.#clock.monotonicMs() + seconds * 1_000;
-    this.#failures.set(key, { error, untilMs, seconds });
+  get use(): CacheUse {
+    const [verbose, compact] = [this.#answers.verbose.use, this.#answers.compact.use];
+    return {
+      entries: verbose.entries + compact.entries,
+      bytes: verbose.bytes + compact.bytes,
+      bytesMax: verbose.bytesMax + compact.bytesMax,
+    };
   }
 }
 
-function answers(maxSize: number): LRUCache<Csi, CachedAnswer> {
-  return new LRUCache({
-    maxSize: Math.max(1, Math.floor(maxSize)),
-    sizeCalculation: ({ bytes }, csi) => bytes + csi.length + answerBytes,
+function answers(bytesMax: number): SegmentedCache<CachedAnswer> {
+  return new SegmentedCache({
+    bytesMax,
+    bytesOf: ({ bytes }, csi) => bytes + csi.length + answerBytes,
   });
 }

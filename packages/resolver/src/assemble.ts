@@ -7,11 +7,14 @@ import type { SignatureVerifier } from "@whither/zone";
 import { AnswerCache } from "./answer-cache.js";
 import { Bodies } from "./bodies.js";
 import { Buckets } from "./buckets.js";
+import { divideCache } from "./cache-shares.js";
 import type { ChoiceMemory } from "./choice-memory.js";
 import { Evaluations } from "./evaluations.js";
 import type { EvidenceFile } from "./evidence.js";
+import { FailureCache } from "./failure-cache.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { Peers } from "./peers.js";
+import { createResolverCache } from "./resolver-cache.js";
 import { createResolverOf, type Resolver } from "./resolver.js";
 import { ServerChoice } from "./server-choice.js";
 import { Verdicts } from "./verdicts.js";
@@ -42,15 +45,24 @@ export interface AssembleOptions extends Engines {
   readonly cache?: AnswerCache;
 }
 
-/** Shares of `cacheBytes`: what saves a round trip most often gets most. */
-const shares = { answers: 0.5, buckets: 0.25, evaluations: 0.15, bodies: 0.1 } as const;
-
 export function assembleResolver(options: AssembleOptions): Resolver {
-  const { follower, peers, clock, random, secret, evidence, memory, choices, cacheBytes } = options;
+  const { follower, peers, clock, random, secret, evidence, memory, choices } = options;
   const choice = new ServerChoice({ clock, random });
-  const verdicts = new Verdicts(options.verifier);
-  const views = new ZoneViews({ peers, choice, memory, verdicts, clock });
+  const shares = divideCache(options.cacheBytes);
+  const verdicts = new Verdicts(options.verifier, { cacheBytes: shares.verdicts });
   const upstream = { peers, choice, clock };
+  const views = new ZoneViews({ ...upstream, memory, verdicts, cacheBytes: shares.views });
+  const cache = options.cache ?? new AnswerCache({ clock, bytes: shares.answers });
+  const failures = new FailureCache({ clock, bytes: shares.failures });
+  const evaluations = new Evaluations({
+    ...upstream,
+    pool: options.pool,
+    inline: options.inline,
+    cacheBytes: shares.evaluations,
+  });
+  const buckets = new Buckets({ ...upstream, views, cacheBytes: shares.buckets });
+  const bodies = new Bodies({ ...upstream, secret, cacheBytes: shares.bodies });
+  const caches = { cache, failures, evaluations, buckets, bodies, views, verdicts };
   const close = async (): Promise<void> => {
     peers.close();
     const ended = await Promise.allSettled([
@@ -63,24 +75,15 @@ export function assembleResolver(options: AssembleOptions): Resolver {
     for (const one of ended) if (one.status === "rejected") throw one.reason as Error; // what close threw
   };
   return createResolverOf({
+    ...caches,
     follower,
-    views,
-    verdicts,
     memory,
     evidence,
     choices,
     clock,
     choice,
     ownMsp: options.ownMsp,
-    cache: options.cache ?? new AnswerCache({ clock, bytes: cacheBytes * shares.answers }),
-    evaluations: new Evaluations({
-      ...upstream,
-      pool: options.pool,
-      inline: options.inline,
-      cacheBytes: cacheBytes * shares.evaluations,
-    }),
-    buckets: new Buckets({ ...upstream, views, cacheBytes: cacheBytes * shares.buckets }),
-    bodies: new Bodies({ ...upstream, secret, cacheBytes: cacheBytes * shares.bodies }),
+    introspection: createResolverCache({ ...caches, clock, secret }),
     close,
   });
 }

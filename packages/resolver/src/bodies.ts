@@ -6,13 +6,14 @@ import { concatBytes, createHmacSha256, equalBytes, sha256, type Hash } from "@w
 import { DiscoveryError, limits } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import type { Entry } from "@whither/zone";
-import { LRUCache } from "lru-cache";
+import type { CacheUse } from "./cache-shares.js";
 import type { HeldBucket } from "./buckets.js";
 import { Coalescer } from "./coalescer.js";
 import { bodiesToAsk } from "./decoys.js";
 import type { Peers, Server } from "./peers.js";
 import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
+import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
 import { crossed } from "./zone-views.js";
 import type { ZoneView } from "./zone-view.js";
@@ -40,16 +41,24 @@ const none = new Uint8Array();
 export class Bodies {
   readonly #options: BodiesOptions;
   readonly #rank: Hash;
-  readonly #held: LRUCache<string, Uint8Array>;
+  readonly #held: SegmentedCache<Uint8Array>;
   readonly #flights = new Coalescer<Fetched>();
 
   constructor(options: BodiesOptions) {
     this.#options = options;
     this.#rank = createHmacSha256(options.secret);
-    this.#held = new LRUCache({
-      maxSize: Math.max(1, Math.floor(options.cacheBytes)),
-      sizeCalculation: (body) => body.length + entryOverheadBytes,
+    this.#held = new SegmentedCache({
+      bytesMax: options.cacheBytes,
+      bytesOf: (body) => body.length + entryOverheadBytes,
     });
+  }
+
+  get use(): CacheUse {
+    return this.#held.use;
+  }
+
+  clear(): void {
+    this.#held.clear();
   }
 
   /** The body that the entry names. Throws BOGUS if any of the server's bytes have another hash. */

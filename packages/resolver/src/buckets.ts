@@ -12,11 +12,12 @@ import {
 import type { Manifest } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
-import { LRUCache } from "lru-cache";
+import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import type { Peers, Server } from "./peers.js";
 import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
+import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
 import { crossed, type ZoneViews } from "./zone-views.js";
 import type { HeldHead, ZoneView } from "./zone-view.js";
@@ -64,15 +65,23 @@ const entryOverheadBytes = 400;
 
 export class Buckets {
   readonly #options: BucketsOptions;
-  readonly #held: LRUCache<string, HeldBucket>;
+  readonly #held: SegmentedCache<HeldBucket>;
   readonly #flights = new Coalescer<Fetched>();
 
   constructor(options: BucketsOptions) {
     this.#options = options;
-    this.#held = new LRUCache({
-      maxSize: Math.max(1, Math.floor(options.cacheBytes)),
-      sizeCalculation: ({ bytes }, key) => bytes + 2 * key.length + entryOverheadBytes,
+    this.#held = new SegmentedCache({
+      bytesMax: options.cacheBytes,
+      bytesOf: ({ bytes }, key) => bytes + 2 * key.length + entryOverheadBytes,
     });
+  }
+
+  get use(): CacheUse {
+    return this.#held.use;
+  }
+
+  clear(): void {
+    this.#held.clear();
   }
 
   /** Looks an idx up in its bucket. Throws BOGUS and what `ZoneViews.accept` throws. */

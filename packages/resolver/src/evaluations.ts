@@ -5,12 +5,13 @@ import { joinElements, splitElements, wipe } from "@whither/crypto";
 import type { Csi } from "@whither/protocol";
 import type { Clock, VoprfEngine } from "@whither/runtime";
 import { slotIndex, slotInput, slotSecret, type SlotSecret } from "@whither/zone";
-import { LRUCache } from "lru-cache";
+import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import { asError } from "./failure.js";
 import type { Peers, Server } from "./peers.js";
 import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
+import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
 import type { ZoneView } from "./zone-view.js";
 
@@ -42,8 +43,8 @@ const elementsMax = 128;
 const inlineElementsMax = 2;
 /** What an evaluation may take at the server beside its way, in milliseconds an element. */
 const workMsPerElement = 4;
-/** y, idx, key and the cache's own records. */
-const entryBytes = 560;
+/** y, idx and the cache's own records, beside the key. */
+const entryBytes = 420;
 
 interface Batched {
   readonly evaluated: Evaluated;
@@ -71,18 +72,40 @@ interface Gathered {
 
 export class Evaluations {
   readonly #options: EvaluationsOptions;
-  readonly #held: LRUCache<string, Evaluated>;
+  readonly #held: SegmentedCache<Evaluated>;
   readonly #flights = new Coalescer<Batched>();
   #gathered = new Map<string, Gathered>();
 
   constructor(options: EvaluationsOptions) {
     this.#options = options;
-    this.#held = new LRUCache({ max: Math.max(1, Math.floor(options.cacheBytes / entryBytes)) });
+    this.#held = new SegmentedCache({
+      bytesMax: options.cacheBytes,
+      bytesOf: (_evaluated, key) => key.length + entryBytes,
+    });
+  }
+
+  get use(): CacheUse {
+    return this.#held.use;
+  }
+
+  clear(): void {
+    this.#held.clear();
+  }
+
+  /** Forgets a contact in every zone and under every key: the next lookup costs an evaluation each. */
+  forget(csi: Csi): number {
+    const keys = this.#held.keys().filter((key) => key.endsWith(` ${csi}`));
+    return keys.filter((key) => this.#held.delete(key)).length;
   }
 
   /** Nothing is told to anybody. */
   held(view: ZoneView, csi: Csi): Evaluated | undefined {
     return this.#held.get(heldKey(view, csi));
+  }
+
+  /** Without counting as a use. */
+  peek(view: ZoneView, csi: Csi): Evaluated | undefined {
+    return this.#held.peek(heldKey(view, csi));
   }
 
   /** Evaluates with whatever else is asked in the same turn. Throws BOGUS for a wrong proof. */

@@ -28,5 +28,13 @@ export type { Evidence } from "./evidence.js";
 export { failureStatus } from "./failure.js";
 export type { FailureStatus } from "./failure.js";
 export type { LookupOptions } from "./options.js";
+export type {
+  CacheDumpOptions,
+  CacheFlush,
+  CacheRow,
+  CacheStats,
+  ResolverCache,
+} from "./resolver-cache.js";
+export type { CacheUse } from "./cache-shares.js";
 export type { Resolver } from "./resolver.js";
 export type { InfraRow, LameZone, ServerState } from "./server-choice.js";

@@ -9,6 +9,7 @@ import type { Answer, AnswerForm, AnswerWarning } from "./answer.js";
 import type { CachedAnswer } from "./answer-cache.js";
 import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
 import { WorkBudget, type WorkKind } from "./budget.js";
+import type { FailureCache } from "./failure-cache.js";
 import { failureStatus } from "./failure.js";
 import { failedOutcome, mergeOutcomes, unassigned, type Outcome, type Result } from "./merge.js";
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
@@ -17,6 +18,7 @@ import { askZone, type ZoneLookupParts } from "./zone-lookup.js";
 
 export interface ResolutionParts extends ZoneLookupParts, AnsweringParts {
   readonly follower: DirectoryFollower;
+  readonly failures: FailureCache;
 }
 
 export interface Attempt<F extends AnswerForm> {
@@ -101,16 +103,17 @@ async function resolveAnew<F extends AnswerForm>(
   attempt: Attempt<F>,
 ): Promise<Answer<F>> {
   const { csi, form, options } = attempt;
-  const { cache, clock } = parts;
-  const known = options.refresh === true ? undefined : cache.failure(form, csi);
+  const { failures, clock } = parts;
+  const known = options.refresh === true ? undefined : failures.get(form, csi);
   if (known !== undefined) throw known;
   let asked: Asked<F>;
   try {
     asked = await ask(parts, attempt);
   } catch (error) {
-    if (isDiscoveryError(error) && !uncached.has(error.code)) cache.fail(form, csi, error);
+    if (isDiscoveryError(error) && !uncached.has(error.code)) failures.fail(form, csi, error);
     throw error;
   }
+  failures.forget(csi, [form]);
   const expiresMs = clock.monotonicMs() + ttlMs(asked.result);
   const answer = answerOf(parts, attempt, asked.result, { expiresMs });
   // Of several parts one may have been let through unchecked: others must not be given that.

@@ -10,6 +10,7 @@ import { lookupAll } from "./lookup-all.js";
 import { checkLookupOptions, type LookupOptions } from "./options.js";
 import { Trace } from "./query.js";
 import { resolve, type Attempt, type ResolutionParts } from "./resolution.js";
+import type { ResolverCache } from "./resolver-cache.js";
 import type { InfraRow, ServerChoice } from "./server-choice.js";
 
 export interface Resolver extends AsyncDisposable {
@@ -38,18 +39,21 @@ export interface Resolver extends AsyncDisposable {
   evidence(): readonly Evidence[];
   /** What is known of the servers asked so far: round trips, silence, limits, probes to come. */
   infra(): readonly InfraRow[];
+  /** What the caches hold, for operators. */
+  readonly cache: ResolverCache;
   /** Ends connections and background work and writes the state files. Throws STORE, STORE_LOCKED. */
   close(): Promise<void>;
 }
 
 export interface ResolverParts extends ResolutionParts {
   readonly choice: ServerChoice;
+  readonly introspection: ResolverCache;
   readonly close: () => Promise<void>;
 }
 
 /** Puts the public face on assembled parts. */
 export function createResolverOf(parts: ResolverParts): Resolver {
-  const { cache, choices, evidence, choice } = parts;
+  const { cache, failures, choices, evidence, choice, introspection } = parts;
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= parts.close());
   const closed = (): DiscoveryError => new DiscoveryError("CANCELLED", "the resolver is closed");
@@ -86,9 +90,11 @@ export function createResolverOf(parts: ResolverParts): Resolver {
       if (msp === undefined) choices.forget(key);
       else choices.set(key, { holder: "", until: 0, ...choices.get(key), msp });
       cache.forget(csi);
+      failures.forget(csi);
     },
     evidence: () => evidence.records,
     infra: () => choice.rows(),
+    cache: introspection,
     close,
     [Symbol.asyncDispose]: close,
   };

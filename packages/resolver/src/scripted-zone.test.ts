@@ -449,6 +449,8 @@ export interface ScriptedWorldOptions {
   readonly identity?: false;
   readonly ownMsp?: string;
   readonly seed?: number;
+  /** 4 MiB unless told. */
+  readonly cacheBytes?: number;
 }
 
 /** A resolver whose directory delegates everything to these zones. */
@@ -520,7 +522,7 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
       evidence,
       memory: await HeadMemory.open({ path: file("heads.json"), clock, evidence }),
       choices: await ChoiceMemory.open({ path: file("choices.json"), clock, secret }),
-      cacheBytes: 4 * 1024 * 1024,
+      cacheBytes: options.cacheBytes ?? 4 * 1024 * 1024,
       ownMsp: options.ownMsp,
     });
   };

@@ -5,16 +5,29 @@ import { sha256 } from "@whither/crypto/node";
 import type { SignatureVerifier } from "@whither/zone";
 import { LRUCache } from "lru-cache";
 import type { Spend } from "./budget.js";
+import type { CacheUse } from "./cache-shares.js";
 
-/** Verdicts kept at most: about 10 MB. */
-const verdictsMax = 65_536;
+/** A key of 32 characters, the cache's own records. */
+const verdictBytes = 200;
 
 export class Verdicts {
-  readonly #good = new LRUCache<string, true>({ max: verdictsMax });
+  readonly #good: LRUCache<string, true>;
   readonly #verifier: SignatureVerifier;
+  readonly #bytesMax: number;
 
-  constructor(verifier: SignatureVerifier) {
+  constructor(verifier: SignatureVerifier, { cacheBytes }: { readonly cacheBytes: number }) {
     this.#verifier = verifier;
+    this.#bytesMax = cacheBytes;
+    this.#good = new LRUCache({ max: Math.max(1, Math.floor(cacheBytes / verdictBytes)) });
+  }
+
+  get use(): CacheUse {
+    const entries = this.#good.size;
+    return { entries, bytes: entries * verdictBytes, bytesMax: this.#bytesMax };
+  }
+
+  clear(): void {
+    this.#good.clear();
   }
 
   /** A verifier that charges `spend`. Only good verdicts are kept: a bad one ends its query anyway. */

@@ -8,6 +8,7 @@ import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
 import { verifyHead, verifyManifest } from "@whither/zone";
 import { LRUCache } from "lru-cache";
+import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { Received } from "./correlated-stream.js";
@@ -25,11 +26,12 @@ export interface ZoneViewsOptions {
   readonly memory: HeadMemory;
   readonly verdicts: Verdicts;
   readonly clock: Clock;
+  readonly cacheBytes: number;
 }
 
 const toldZone = "the zone's name, no identity";
-/** Zones held at most. */
-const viewsMax = 10_000;
+/** Manifest, delegation, newest head, and their objects. */
+const viewBytes = 6_000;
 
 interface Fetched<T> {
   readonly value: T;
@@ -39,12 +41,27 @@ interface Fetched<T> {
 
 export class ZoneViews {
   readonly #options: ZoneViewsOptions;
-  readonly #views = new LRUCache<string, ZoneView>({ max: viewsMax });
+  readonly #views: LRUCache<string, ZoneView>;
   readonly #manifests = new Coalescer<Fetched<HeldManifest>>();
   readonly #heads = new Coalescer<Fetched<HeldHead>>();
 
   constructor(options: ZoneViewsOptions) {
     this.#options = options;
+    this.#views = new LRUCache({ max: Math.max(1, Math.floor(options.cacheBytes / viewBytes)) });
+  }
+
+  get use(): CacheUse {
+    const entries = this.#views.size;
+    return { entries, bytes: entries * viewBytes, bytesMax: this.#options.cacheBytes };
+  }
+
+  /** Zones held, those used latest first. */
+  rows(): readonly ZoneView[] {
+    return [...this.#views.values()];
+  }
+
+  clear(): void {
+    this.#views.clear();
   }
 
   /** The view of a zone if it is held for just this delegation. */

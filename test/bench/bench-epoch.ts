@@ -119,6 +119,8 @@ async function submitOne(zone: MappingZone): Promise<void> {
   Buffer.from(nonceD.buffer).writeBigUInt64BE(BigInt(nowSeconds + 900));
   await zone.submit({
     slot: {
+      kid: zone.head().kid,
+      others: [],
       y: systemRandom.bytes(64),
       idx: systemRandom.bytes(16),
       vhash: undefined,

@@ -60,6 +60,7 @@ describe("zone service", () => {
   it("answers unary calls with stored bytes", async () => {
     const { client, served } = await serve();
     const head = await client.getHead({ zone });
+    expect(await client.getHead({ zone, kid: served.head().kid })).to.deep.equal(head);
     const bucket = await client.bucket({
       zone,
       kid: served.head().kid,
@@ -87,6 +88,11 @@ describe("zone service", () => {
     const table: [what: string, run: () => Promise<unknown>, code: ErrorCode][] = [
       ["another zone", () => client.getHead({ zone: "x@y" }), "NOT_AUTHORITATIVE"],
       ["no zone", () => client.getHead({}), "NOT_AUTHORITATIVE"],
+      [
+        "the head of another kid",
+        () => client.getHead({ zone, kid: new Uint8Array(4) }),
+        "UNKNOWN_KID",
+      ],
       [
         "another kid",
         () => client.bucket({ zone, kid: new Uint8Array(4), b, prefix }),

@@ -54,7 +54,7 @@ export function createZoneService(options: ZoneServiceOptions): ServiceRegistrat
     fetch: { callback: (context, stream) => serveFetch(options, context, stream) },
     bucket: unary((request: BucketRequest) => answerBucket(zones, request)),
     bodies: unary((request: BodiesRequest) => answerBodies(zones, request)),
-    getHead: unary((request: GetHeadRequest) => zoneOf(zones, request.zone).headResponse()),
+    getHead: unary(({ zone, kid }: GetHeadRequest) => zoneOf(zones, zone).headResponse(kid)),
     getManifest: unary((request: GetManifestRequest) =>
       zoneOf(zones, request.zone).manifestResponse(request.manifestSha256),
     ),
@@ -128,8 +128,10 @@ function answerFetch(
       return { field: fetchCases.bucket, answer: answerBucket(zones, request.value) };
     case "bodies":
       return { field: fetchCases.bodies, answer: answerBodies(zones, request.value) };
-    case "head":
-      return { field: fetchCases.head, answer: zoneOf(zones, request.value.zone).headResponse() };
+    case "head": {
+      const { zone, kid } = request.value;
+      return { field: fetchCases.head, answer: zoneOf(zones, zone).headResponse(kid) };
+    }
     case "manifest": {
       const { zone, manifestSha256 } = request.value;
       const answer = zoneOf(zones, zone).manifestResponse(manifestSha256);

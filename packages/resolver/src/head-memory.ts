@@ -1,7 +1,7 @@
-// The newest head seen of every zone, kept over restarts: an older one, or another one with the same
+// The newest head seen of every tree (zone and kid), kept over restarts: an older one, or another one with the same
 // serial, is refused and both are kept as evidence (protocol.md section 4). Heads get here verified.
 
-import { toBase64Url } from "@whither/crypto";
+import { toBase64Url, toHex } from "@whither/crypto";
 import {
   DiscoveryError,
   isDiscoveryError,
@@ -10,7 +10,7 @@ import {
   type SignedObject,
 } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
-import { decodeSignedObject, encodeSignedObject } from "@whither/wire";
+import { decodeHead, decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import { headMarkOf, verifyHeadSequence, type HeadMark } from "@whither/zone";
 import type { EvidenceFile } from "./evidence.js";
 import { bytes, integer, parseState, record } from "./state-fields.js";
@@ -77,7 +77,8 @@ export class HeadMemory {
    */
   accept(object: SignedObject, head: Head, { askedMs }: { readonly askedMs: number }): void {
     const next = headMarkOf(object, head);
-    const seen = this.#seen.get(head.zone);
+    const tree = treeKey(head);
+    const seen = this.#seen.get(tree);
     this.#expired.clear();
     if (seen !== undefined) {
       try {
@@ -92,7 +93,7 @@ export class HeadMemory {
       if (seen.mark.serial === next.serial && seen.mark.epoch === next.epoch) return;
     }
     const learntMs = this.#clock.monotonicMs();
-    this.#seen.set(head.zone, { mark: next, object, learntMs });
+    this.#seen.set(tree, { mark: next, object, learntMs });
     this.#highestTime = Math.max(this.#highestTime, next.time);
     this.#file?.touch();
   }
@@ -123,16 +124,21 @@ export class HeadMemory {
     });
   }
 
-  /** Of each zone the newer of ours and what another process wrote. */
+  /** Of each tree the newer of ours and what another process wrote. */
   #merge(onDisk: string | undefined): string {
     const merged = new Map(onDisk === undefined ? [] : parseHeads(onDisk));
-    for (const [zone, own] of this.#seen) {
-      const other = merged.get(zone);
-      if (other === undefined || isOlder(other.mark, own.mark)) merged.set(zone, own);
-      else this.#seen.set(zone, other);
+    for (const [tree, own] of this.#seen) {
+      const other = merged.get(tree);
+      if (other === undefined || isOlder(other.mark, own.mark)) merged.set(tree, own);
+      else this.#seen.set(tree, other);
     }
     return formatHeads(merged);
   }
+}
+
+/** Each VOPRF key has a chain of heads of its own (docs/adr 16). */
+function treeKey({ zone, kid }: Pick<Head, "zone" | "kid">): string {
+  return `${zone} ${toHex(kid)}`;
 }
 
 function isOlder(a: HeadMark, b: HeadMark): boolean {
@@ -142,7 +148,7 @@ function isOlder(a: HeadMark, b: HeadMark): boolean {
 function parseHeads(content: string): Map<string, Seen> {
   const heads = record(parseState(content)["heads"]);
   return new Map(
-    Object.entries(heads).map(([zone, value]) => {
+    Object.values(heads).map((value) => {
       const one = record(value);
       const mark = {
         epoch: integer(one["epoch"]),
@@ -151,15 +157,15 @@ function parseHeads(content: string): Map<string, Seen> {
         sha256: bytes(one["sha256"]),
       };
       const object = decodeSignedObject(bytes(one["object"]));
-      return [zone, { mark, object, learntMs: -Infinity }];
+      return [treeKey(decodeHead(object.payload)), { mark, object, learntMs: -Infinity }];
     }),
   );
 }
 
 function formatHeads(seen: ReadonlyMap<string, Seen>): string {
   const heads = Object.fromEntries(
-    [...seen].map(([zone, { mark, object }]) => [
-      zone,
+    [...seen].map(([tree, { mark, object }]) => [
+      tree,
       {
         ...mark,
         sha256: toBase64Url(mark.sha256),

@@ -38,7 +38,7 @@ describe("connections to a DP", () => {
     const { signal } = new AbortController();
     const kid = manifest.voprfKeys[0]!.kid;
     for (const pin of ["old key", "old key", "new key"]) {
-      await peers.fetch(at(7364, pin), { case: "head", value: { zone } }, { signal });
+      await peers.fetch(at(7364, pin), { case: "head", value: { zone, kid } }, { signal });
       const evaluate = { zone, kid, blinded: new Uint8Array(32) };
       await codeOf(peers.evaluate(at(7354, pin), evaluate, { signal }));
     }

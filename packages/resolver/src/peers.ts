@@ -51,7 +51,7 @@ export type FetchAsk =
       readonly case: "bodies";
       readonly value: { readonly zone: string; readonly vhashes: Uint8Array };
     }
-  | { readonly case: "head"; readonly value: { readonly zone: string } }
+  | { readonly case: "head"; readonly value: { readonly zone: string; readonly kid: Uint8Array } }
   | {
       readonly case: "manifest";
       readonly value: { readonly zone: string; readonly manifestSha256: Uint8Array };

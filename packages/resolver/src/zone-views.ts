@@ -1,9 +1,9 @@
 // Acquires manifests and heads over the anonymous path and verifies them: the manifest against the hash in
 // the signed directory, a head against the manifest's zone keys and the newest one seen.
 
-import { toHex } from "@whither/crypto";
+import { equalBytes, toHex } from "@whither/crypto";
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
-import type { Authority, Head, SignedObject } from "@whither/protocol";
+import type { Authority, Head, Manifest, SignedObject } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
 import { verifyHead, verifyManifest } from "@whither/zone";
@@ -29,6 +29,7 @@ export interface ZoneViewsOptions {
   readonly cacheBytes: number;
 }
 
+const currentKid = new Uint8Array();
 const toldZone = "the zone's name, no identity";
 /** Manifest, delegation, newest head, and their objects. */
 const viewBytes = 6_000;
@@ -94,34 +95,43 @@ export class ZoneViews {
   /** While one manifest succeeds another, the zone's head says which of them is in use, and so which VOPRF key. */
   async #underHead(view: ZoneView, query: ZoneQuery): Promise<ZoneView> {
     if (view.manifests.length === 1) return view;
-    const head = await this.head(view, query);
+    const head = await this.#fetchHead(view, query, currentKid);
     const used = view.manifests.find(({ manifest }) => manifest === head.manifest);
     if (used === undefined) return view;
     const others = view.manifests.filter((one) => one !== used);
     const ordered = createZoneView(view.authority, [used, ...others]);
-    ordered.head = head;
+    // A head of another kid than the manifest's current one is fetched anew, by that kid.
+    if (equalBytes(head.head.kid, ordered.kid)) ordered.head = head;
     return ordered;
   }
 
   /** The newest head held, or a fetched one. Throws as `accept`. */
   async head(view: ZoneView, query: ZoneQuery): Promise<HeldHead> {
     if (view.head !== undefined) return view.head;
+    const head = await this.#fetchHead(view, query, view.kid);
+    view.head ??= head;
+    return view.head;
+  }
+
+  /** The newest head of a kid's tree; of the one that the zone calls current for an empty kid. */
+  async #fetchHead(view: ZoneView, query: ZoneQuery, kid: Uint8Array): Promise<HeldHead> {
     query.spend("rpc");
+    const anyKid = kid.length === 0;
     const fetched = await tracingFailure(
       query,
       toldZone,
       this.#heads.run(
-        view.zone,
+        `${view.zone} ${toHex(kid)}`,
         (signal) =>
           this.#fetch(
             view.anonymous,
             { ...query, signal },
             {
-              ask: { case: "head", value: { zone: view.zone } },
+              ask: { case: "head", value: { zone: view.zone, kid } },
               read: (answer, askedMs) => {
                 if (answer.case !== "head") throw crossed();
                 const object = signedObjectFromWire(answer.value.head);
-                return this.accept(view, object, query, { askedMs });
+                return this.accept(view, object, query, { askedMs, anyKid });
               },
             },
           ),
@@ -130,19 +140,18 @@ export class ZoneViews {
     );
     const { head } = fetched.value;
     this.#report(query, fetched, { serial: head.serial, learnt: `head, ${head.mapSize} slots` });
-    view.head ??= fetched.value;
-    return view.head;
+    return fetched.value;
   }
 
   /**
-   * Verifies a head that came with an answer. Throws BOGUS, KEY_MISSING, EXPIRED, CLOCK_SKEW, ROLLBACK,
-   * FORKED, STALE.
+   * Verifies a head that came with an answer: of the view's tree unless `anyKid`. Throws BOGUS, KEY_MISSING,
+   * EXPIRED, CLOCK_SKEW, ROLLBACK, FORKED, STALE.
    */
   accept(
     view: ZoneView,
     object: SignedObject,
     query: ZoneQuery,
-    asked: { readonly askedMs: number },
+    asked: { readonly askedMs: number; readonly anyKid?: boolean },
   ): HeldHead {
     const { memory, verdicts, clock } = this.#options;
     const held = view.head;
@@ -154,12 +163,23 @@ export class ZoneViews {
       nowSeconds: memory.nowSeconds(),
       verifier: verdicts.charged(query.spend),
     });
+    const isOwnTree = equalBytes(verified.head.kid, view.kid);
+    if (!isOwnTree && asked.anyKid !== true) {
+      throw new DiscoveryError("BOGUS", "head: of another kid than asked");
+    }
     // Copied: a view would keep the whole answer that carried it.
     const own = copyOf(object);
     memory.accept(own, verified.head, asked);
     const next = { ...verified, object: own };
-    view.head = next;
+    if (isOwnTree) view.head = next;
+    this.#followManifest(view, verified.manifest);
     return next;
+  }
+
+  /** Once the zone speaks under another VOPRF key, the next lookup evaluates under it; this one ends as begun. */
+  #followManifest(view: ZoneView, { voprfKeys: [current] }: Manifest): void {
+    const isFollowed = current === undefined || equalBytes(current.kid, view.kid);
+    if (!isFollowed && this.#views.get(view.zone) === view) this.#views.delete(view.zone);
   }
 
   /** The next lookup asks for the head, and for manifests if the directory names others. */

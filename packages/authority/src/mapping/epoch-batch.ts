@@ -7,8 +7,9 @@ import { u32Bytes, type Expectation, type Journal, type Row, type Store } from "
 import { encodeHead } from "@whither/wire";
 import { applyEpoch, type BucketTree, type ChangedBucket, type EpochOutcome } from "@whither/zone";
 import { idxText, type PendingCut } from "./pending-changes.js";
-import type { PublishedZone } from "./published-zone.js";
+import type { PublishedTree } from "./published-tree.js";
 import { inSlices } from "./slices.js";
+import type { ManifestKeys } from "./zone-keys.js";
 import {
   bodyKey,
   bucketKey,
@@ -35,8 +36,8 @@ export interface EpochContext {
   readonly store: Store;
   readonly journal: Journal;
   readonly clock: Clock;
-  /** Encoded signed object of the manifest the head is to name, and its hash. */
-  readonly manifest: { readonly bytes: Uint8Array; readonly sha256: Uint8Array };
+  /** The manifest that the head is to name. */
+  readonly manifest: Pick<ManifestKeys, "bytes" | "sha256">;
   readonly kid: Uint8Array;
 }
 
@@ -51,7 +52,7 @@ export interface HeadPlace {
 /** Applies a cut of pending changes to the published zone and stores the result, unsigned. */
 export async function prepareEpoch(
   context: EpochContext,
-  work: { readonly base: PublishedZone; readonly place: HeadPlace; readonly cut: PendingCut },
+  work: { readonly base: PublishedTree; readonly place: HeadPlace; readonly cut: PendingCut },
 ): Promise<PreparedEpoch> {
   const { store, clock, kid } = context;
   const { base, place, cut } = work;
@@ -75,32 +76,32 @@ export async function prepareEpoch(
     {
       puts: [
         ...buckets.puts,
-        ...newBodies(outcome, cut),
+        ...newBodies(kid, outcome, cut),
         ...receipts(cut, place.serial),
         context.journal.row({
           sequence: BigInt(place.serial),
           value: journalRow(payload, outcome.journal),
         }).put,
-        [manifestKey, context.manifest.bytes],
-        [unsignedHeadKey, payload],
+        [manifestKey(kid), context.manifest.bytes],
+        [unsignedHeadKey(kid), payload],
       ],
       deletes: [
         ...buckets.deletes,
-        ...oldBodies(outcome),
-        ...cut.taken.map(({ sequence }) => pendingKey(sequence)),
+        ...oldBodies(kid, outcome),
+        ...cut.taken.map(({ sequence }) => pendingKey(kid, sequence)),
       ],
-      expect: headUnchanged(base.headBytes),
+      expect: headUnchanged(kid, base.headBytes),
     },
     { sync: true },
   );
   return { payload, head, tree: outcome.tree, cut };
 }
 
-/** That no other head came between: one writer per zone, also after a write of unknown outcome. */
-export function headUnchanged(signedHead: Uint8Array | undefined): Expectation[] {
+/** That no other head came between: one writer per tree, also after a write of unknown outcome. */
+export function headUnchanged(kid: Uint8Array, signedHead: Uint8Array | undefined): Expectation[] {
   return [
-    { key: signedHeadKey, value: signedHead },
-    { key: unsignedHeadKey, value: undefined },
+    { key: signedHeadKey(kid), value: signedHead },
+    { key: unsignedHeadKey(kid), value: undefined },
   ];
 }
 
@@ -194,24 +195,27 @@ export class BucketRows {
   }
 }
 
-function newBodies(outcome: EpochOutcome, cut: PendingCut): Row[] {
+function newBodies(kid: Uint8Array, outcome: EpochOutcome, cut: PendingCut): Row[] {
   return outcome.addedBodies.map((vhash): Row => {
     const body = cut.bodies.get(idxText(vhash));
     if (body === undefined) throw new TypeError("epoch: a new entry has no body");
-    return [bodyKey(vhash), body];
+    return [bodyKey(kid, vhash), body];
   });
 }
 
-function oldBodies(outcome: EpochOutcome): Uint8Array[] {
+function oldBodies(kid: Uint8Array, outcome: EpochOutcome): Uint8Array[] {
   // A body that one slot loses and another gains in the same epoch stays.
   const added = new Set(outcome.addedBodies.map(idxText));
-  return outcome.removedBodies.filter((vhash) => !added.has(idxText(vhash))).map(bodyKey);
+  return outcome.removedBodies
+    .filter((vhash) => !added.has(idxText(vhash)))
+    .map((vhash) => bodyKey(kid, vhash));
 }
 
 /** A statement that a newer one of the same epoch replaced counts as published with it. */
 function receipts(cut: PendingCut, serial: number): Row[] {
   const rows = new Map<string, Row>();
-  for (const { statementSha256, acceptedAt } of cut.taken) {
+  for (const { statementSha256, acceptedAt, givesReceipt } of cut.taken) {
+    if (!givesReceipt) continue;
     const row: Row = [receiptKey(statementSha256), encodeReceipt({ acceptedAt, serial })];
     rows.set(idxText(statementSha256), row);
   }

@@ -26,7 +26,7 @@ import {
   type PreparedEpoch,
 } from "./epoch-batch.js";
 import { noCut } from "./pending-changes.js";
-import type { PublishedZone } from "./published-zone.js";
+import type { PublishedTree } from "./published-tree.js";
 import { inSlices, nextTurn } from "./slices.js";
 import { bodyKey, loadingKey, manifestKey, present, unsignedHeadKey } from "./zone-table.js";
 
@@ -50,13 +50,13 @@ const noEntry = new Uint8Array(entryBytes);
 /** Stores all slots and an unsigned head over them. Throws CONFIG if the zone is not empty. */
 export async function loadSlots(
   context: EpochContext,
-  work: { readonly base: PublishedZone; readonly place: HeadPlace },
+  work: { readonly base: PublishedTree; readonly place: HeadPlace },
   slots: Iterable<LoadedSlot> | AsyncIterable<LoadedSlot>,
 ): Promise<PreparedEpoch> {
   const { store, clock, kid } = context;
   const { base, place } = work;
   if (base.head.mapSize !== 0) throw new DiscoveryError("CONFIG", "load: the zone has slots");
-  await store.commit({ puts: [[loadingKey, present]], deletes: [] }, { sync: true });
+  await store.commit({ puts: [[loadingKey(kid), present]], deletes: [] }, { sync: true });
   const entries = await collect(context, { slots, serial: place.serial });
   const b = depthFor(entries.count);
   const tree = new BucketTree(b);
@@ -90,11 +90,11 @@ export async function loadSlots(
   await store.commit(
     {
       puts: [
-        [manifestKey, context.manifest.bytes],
-        [unsignedHeadKey, payload],
+        [manifestKey(kid), context.manifest.bytes],
+        [unsignedHeadKey(kid), payload],
       ],
-      deletes: [loadingKey],
-      expect: headUnchanged(base.headBytes),
+      deletes: [loadingKey(kid)],
+      expect: headUnchanged(kid, base.headBytes),
     },
     { sync: true },
   );
@@ -108,7 +108,7 @@ interface Entries {
 }
 
 async function collect(
-  { store }: EpochContext,
+  { store, kid }: EpochContext,
   source: {
     readonly slots: Iterable<LoadedSlot> | AsyncIterable<LoadedSlot>;
     readonly serial: number;
@@ -130,7 +130,7 @@ async function collect(
     block.set(encodeEntry({ idx, since: source.serial, masked, vhash }), within * entryBytes);
     count += 1;
     if ("body" in slot) {
-      puts.push([bodyKey(vhash), slot.body]);
+      puts.push([bodyKey(kid, vhash), slot.body]);
       bytes += slot.body.length;
     }
     if (bytes >= bodyBytesPerCommit) {

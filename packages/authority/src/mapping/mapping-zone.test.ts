@@ -11,7 +11,13 @@ import {
 } from "@whither/protocol";
 import { decodeMessage } from "@whither/rpc";
 import { silentLogger, type Logger } from "@whither/runtime";
-import { createMemoryStore, type Batch, type CommitOptions, type Store } from "@whither/store";
+import {
+  createMemoryStore,
+  prefixRange,
+  type Batch,
+  type CommitOptions,
+  type Store,
+} from "@whither/store";
 import {
   createSeededRandom,
   createSimulatedClock,
@@ -40,11 +46,12 @@ import {
   type HeadMark,
 } from "@whither/zone";
 import type { MappingZone } from "./mapping-zone.js";
-import { bucketTablePrefix } from "./zone-table.js";
+import { bucketTablePrefix, signedHeadKey } from "./zone-table.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
 const { zone, manifest, manifestSha256 } = parties;
+const kid = manifest.voprfKeys[0]!.kid;
 
 /** A zone whose process may be ended at any moment: only the store outlives it. */
 interface Bench {
@@ -475,7 +482,10 @@ describe("mapping zone after a crash", () => {
       await register(bench, served, { csi: csiOf(1), text: "first" });
       await served.runEpoch();
       await served.close();
-      for await (const [key, value] of bench.store.iterate({ gte: bucketTablePrefix, limit: 1 })) {
+      for await (const [key, value] of bench.store.iterate({
+        gte: bucketTablePrefix(kid),
+        limit: 1,
+      })) {
         const batch = { puts: [], deletes: [], ...change(key, value) };
         await bench.store.commit(batch, { sync: true });
       }
@@ -489,7 +499,7 @@ describe("mapping zone after a crash", () => {
     await register(bench, served, { csi: csiOf(1), text: "first" });
     await served.runEpoch();
     await served.close();
-    const headKey = Uint8Array.of(2, 1);
+    const headKey = signedHeadKey(kid);
     const good = bench.store.get(headKey)!;
     await bench.store.commit({ puts: [], deletes: [headKey] }, { sync: true });
     expect(await codeOf(() => bench.open())).to.equal("STORE_CORRUPT");
@@ -574,8 +584,7 @@ describe("loading a zone", () => {
     expect((await resolve(bench, served, csiOf(1))).text).to.equal("one more");
     let rows = 0;
     for await (const [key] of bench.store.iterate({
-      gte: bucketTablePrefix,
-      lt: Uint8Array.of(4),
+      ...prefixRange(bucketTablePrefix(kid)),
     })) {
       expect(key[5]).to.equal(3);
       rows += 1;

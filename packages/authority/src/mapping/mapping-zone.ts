@@ -6,7 +6,7 @@ import type { Csi, Head, Manifest, SignedObject, ZoneName } from "@whither/proto
 import type { Clock, EvaluatedWork, Logger, Random, VoprfEngine } from "@whither/runtime";
 import type { Store } from "@whither/store";
 import type { LoadedSlot } from "./load-slots.js";
-import type { BucketQuery } from "./published-zone.js";
+import type { BucketQuery } from "./published-tree.js";
 import type { ZoneSecrets } from "./zone-keys.js";
 
 export interface MappingZoneOptions {
@@ -25,12 +25,20 @@ export interface MappingZoneOptions {
   readonly bucketCacheBytes?: number;
 }
 
-/** A slot as a registration finds it: published, or waiting for the next epoch. */
-export interface SlotLookup {
+/** Where a CSI's public slot lies in one tree. */
+export interface TreePlace {
+  /** 4 bytes. */
+  readonly kid: Uint8Array;
   /** 64 bytes, VOPRF output; secret. */
   readonly y: Uint8Array;
   /** 16 bytes. */
   readonly idx: Uint8Array;
+}
+
+/** A slot as a registration finds it: published, or waiting for the next epoch. Its place is the current tree's. */
+export interface SlotLookup extends TreePlace {
+  /** Its places in the zone's other trees. */
+  readonly others: readonly TreePlace[];
   /** Hash of the present body; undefined: no slot. */
   readonly vhash: Uint8Array | undefined;
   /** Encoded SlotBody; undefined: no slot. */
@@ -70,10 +78,12 @@ export interface MappingZone extends AsyncDisposable {
   /** 32 bytes. */
   readonly manifestSha256: Uint8Array;
 
-  /** The last signed head. */
-  head(): Head;
-  /** Encoded GetHeadResponse. */
-  headResponse(): Uint8Array;
+  // A zone holds a tree for each VOPRF key it serves; an absent or empty kid stands for the current one.
+
+  /** The last signed head of a tree. Throws UNKNOWN_KID. */
+  head(kid?: Uint8Array): Head;
+  /** Encoded GetHeadResponse. Throws UNKNOWN_KID. */
+  headResponse(kid?: Uint8Array): Uint8Array;
   /** Encoded GetManifestResponse. Throws NOT_AUTHORITATIVE for another hash. */
   manifestResponse(manifestSha256: Uint8Array): Uint8Array;
   /** Encoded BucketResponse. Throws UNKNOWN_KID, DEPTH_CHANGED, INVALID_DATA. */
@@ -90,7 +100,7 @@ export interface MappingZone extends AsyncDisposable {
   /**
    * Accepts a registration: resolves once it will survive anything but the loss of the disk. It is in
    * the head of the next epoch. Throws REPLAYED for a spent nonce, CONFLICT_WRITE when the slot has
-   * changed since it was looked up, OVERLOADED.
+   * changed since it was looked up, OVERLOADED. With two trees it is written to both.
    */
   submit(submission: SlotSubmission): Promise<void>;
   /** What became of a statement. */

@@ -29,25 +29,31 @@ export interface PendingChange {
   readonly acceptedAt: number;
   /** 32 bytes; finds the receipt. */
   readonly statementSha256: Uint8Array;
+  /** Whether the head that takes it gives the statement its receipt: one tree's does, if there are two. */
+  readonly givesReceipt: boolean;
   readonly idx: Uint8Array;
   /** Undefined removes the slot. */
   readonly to: SlotContent | undefined;
 }
 
-/** Key of a Map over idx. */
+/** Key of a Map over idx or another byte string of fixed length. */
 export function idxText(idx: Uint8Array): string {
   return Buffer.from(idx.buffer, idx.byteOffset, idx.length).toString("latin1");
 }
 
-/** acceptedAt(8) ‖ statement hash(32) ‖ idx(16) ‖ kind(1) ‖ masked(12) ‖ vhash(32) ‖ body. */
+const hasContent = 1;
+const withoutReceipt = 2;
+
+/** acceptedAt(8) ‖ statement hash(32) ‖ idx(16) ‖ flags(1) ‖ masked(12) ‖ vhash(32) ‖ body. */
 export function encodePending(change: Omit<PendingChange, "sequence">): Uint8Array {
-  const { acceptedAt, statementSha256, idx, to } = change;
+  const { acceptedAt, statementSha256, givesReceipt, idx, to } = change;
   const bytes = new Uint8Array(to === undefined ? maskedOffset : bodyOffset + to.body.length);
   bytes.set(u64Bytes(BigInt(acceptedAt)));
   bytes.set(statementSha256, 8);
   bytes.set(idx, 8 + hashBytes);
+  const flags = (to === undefined ? 0 : hasContent) | (givesReceipt ? 0 : withoutReceipt);
+  bytes[maskedOffset - 1] = flags;
   if (to === undefined) return bytes;
-  bytes[maskedOffset - 1] = 1;
   bytes.set(to.masked, maskedOffset);
   bytes.set(to.vhash, maskedOffset + limits.maskedBytes);
   bytes.set(to.body, bodyOffset);
@@ -55,16 +61,19 @@ export function encodePending(change: Omit<PendingChange, "sequence">): Uint8Arr
 }
 
 export function decodePending(sequence: bigint, bytes: Uint8Array): PendingChange {
-  const kind = bytes[maskedOffset - 1];
-  const fits = kind === 0 ? bytes.length === maskedOffset : bytes.length > bodyOffset;
-  if (!fits) throw new DiscoveryError("STORE_CORRUPT", "a pending change has a wrong size");
+  const flags = bytes[maskedOffset - 1] ?? Infinity;
+  const isPut = (flags & hasContent) !== 0;
+  const fits = isPut ? bytes.length > bodyOffset : bytes.length === maskedOffset;
+  if (!fits || flags > (hasContent | withoutReceipt))
+    throw new DiscoveryError("STORE_CORRUPT", "a pending change has a wrong size");
   const head = {
     sequence,
     acceptedAt: Number(readU64(bytes, 0)),
     statementSha256: bytes.slice(8, 8 + hashBytes),
+    givesReceipt: (flags & withoutReceipt) === 0,
     idx: bytes.slice(8 + hashBytes, maskedOffset - 1),
   };
-  if (kind === 0) return { ...head, to: undefined };
+  if (!isPut) return { ...head, to: undefined };
   const masked = bytes.slice(maskedOffset, maskedOffset + limits.maskedBytes);
   const vhash = bytes.slice(maskedOffset + limits.maskedBytes, bodyOffset);
   return { ...head, to: { masked, vhash, body: bytes.slice(bodyOffset) } };
@@ -86,6 +95,7 @@ export const noCut: PendingCut = { taken: [], changes: [], bodies: new Map() };
 export class PendingChanges {
   readonly #inOrder = new Map<bigint, PendingChange>();
   readonly #latest = new Map<string, PendingChange>();
+  readonly #statements = new Map<string, number>();
   #bodyBytes = 0;
 
   get size(): number {
@@ -104,6 +114,13 @@ export class PendingChanges {
     this.#inOrder.set(change.sequence, change);
     this.#latest.set(idxText(change.idx), change);
     this.#bodyBytes += change.to?.body.length ?? 0;
+    const statement = idxText(change.statementSha256);
+    this.#statements.set(statement, (this.#statements.get(statement) ?? 0) + 1);
+  }
+
+  /** Whether a change of this statement waits. */
+  waits(statementSha256: Uint8Array): boolean {
+    return this.#statements.has(idxText(statementSha256));
   }
 
   /** The newest change of a slot. */
@@ -136,6 +153,10 @@ export class PendingChanges {
       this.#bodyBytes -= change.to?.body.length ?? 0;
       const key = idxText(change.idx);
       if (this.#latest.get(key) === change) this.#latest.delete(key);
+      const statement = idxText(change.statementSha256);
+      const left = (this.#statements.get(statement) ?? 0) - 1;
+      if (left > 0) this.#statements.set(statement, left);
+      else this.#statements.delete(statement);
     }
   }
 }

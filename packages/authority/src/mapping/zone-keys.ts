@@ -13,17 +13,28 @@ export interface ZoneSecrets {
   readonly voprfSecretKey: Uint8Array;
 }
 
-export interface ZoneKeys {
+/** What the zone's heads say they are signed under, and who signs them. */
+export interface ManifestKeys {
   readonly zone: ZoneName;
   readonly manifest: Manifest;
-  readonly manifestObject: SignedObject;
   /** Encoded signed object. */
-  readonly manifestBytes: Uint8Array;
-  readonly manifestSha256: Uint8Array;
+  readonly bytes: Uint8Array;
+  /** Hash of the payload, 32 bytes. */
+  readonly sha256: Uint8Array;
   readonly signer: Signer;
+}
+
+/** A VOPRF key and the id of the tree whose slots lie under its outputs. */
+export interface TreeKey {
+  /** 4 bytes. */
   readonly kid: Uint8Array;
-  readonly voprfPublicKey: Uint8Array;
-  readonly voprfSecretKey: Uint8Array;
+  readonly publicKey: Uint8Array;
+  readonly secretKey: Uint8Array;
+}
+
+export interface ZoneKeys {
+  readonly under: ManifestKeys;
+  readonly tree: TreeKey;
 }
 
 /** Checks manifest and keys against one another. Throws CONFIG with what does not fit. */
@@ -34,29 +45,21 @@ export function makeZoneKeys(parts: {
   readonly nowSeconds: number;
 }): ZoneKeys {
   const { zone, secrets, nowSeconds } = parts;
+  const { signer, voprfSecretKey: secretKey } = secrets;
   const { manifest, sha256 } = verifyOwnManifest(parts);
-  const ownKey = manifest.zoneKeys.find((key) =>
-    equalBytes(key.publicKey, secrets.signer.publicKey),
-  );
+  const ownKey = manifest.zoneKeys.find((key) => equalBytes(key.publicKey, signer.publicKey));
   if (ownKey === undefined) throw config("the zone key is not one of its manifest");
   if (nowSeconds < ownKey.notBefore || nowSeconds > ownKey.notAfter) {
     throw config("the manifest's time for the zone key is not now");
   }
   const [current] = manifest.voprfKeys;
-  const publicKey = portableVoprf.publicKeyOf(secrets.voprfSecretKey);
+  const publicKey = portableVoprf.publicKeyOf(secretKey);
   if (current === undefined || !equalBytes(current.publicKey, publicKey)) {
     throw config("the voprf key is not the manifest's current one");
   }
   return {
-    zone,
-    manifest,
-    manifestObject: parts.manifest,
-    manifestBytes: encodeSignedObject(parts.manifest),
-    manifestSha256: sha256,
-    signer: secrets.signer,
-    kid: current.kid,
-    voprfPublicKey: publicKey,
-    voprfSecretKey: secrets.voprfSecretKey,
+    under: { zone, manifest, bytes: encodeSignedObject(parts.manifest), sha256, signer },
+    tree: { kid: current.kid, publicKey, secretKey },
   };
 }
 

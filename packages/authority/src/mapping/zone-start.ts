@@ -1,4 +1,4 @@
-// What a zone finds in its store when it opens. Everything the head speaks for is hashed again: inner
+// What a tree of a zone finds in its store when it opens. Everything the head speaks for is hashed again: inner
 // nodes of the tree are not stored but rebuilt, because reading them would cost as much as making them
 // (1e6 slots: about 0.1 s of hashing) and a stored tree would be one more thing that can disagree with
 // its buckets. A store that does not lead to its head is refused, never served: a lost bucket would
@@ -23,6 +23,7 @@ import { inSlices, nextTurn } from "./slices.js";
 import {
   bodyTablePrefix,
   bucketTablePrefix,
+  headTablePrefix,
   loadingKey,
   manifestKey,
   parseBucketKey,
@@ -42,33 +43,40 @@ interface StoredHead {
   readonly signed: Uint8Array | undefined;
 }
 
-export interface StoredZone {
-  /** Undefined: the store is new. */
+export interface StoredTree {
+  /** Undefined: the tree is new. */
   readonly last: StoredHead | undefined;
   readonly tree: BucketTree;
   readonly pending: PendingChanges;
   readonly nextSequence: bigint;
 }
 
-/** Reads and proves the stored state. Throws STORE_CORRUPT where it does not fit its head. */
-export async function readStoredZone(options: {
+/** The kids whose trees have a head in the store. */
+export async function storedKids(store: Store): Promise<readonly Uint8Array[]> {
+  const kids: Uint8Array[] = [];
+  for await (const [key] of store.iterate(prefixRange(headTablePrefix))) {
+    if (key.length !== 6) throw corrupt("a head has a wrong key");
+    const kid = key.slice(1, 5);
+    if (!kids.some((known) => equalBytes(known, kid))) kids.push(kid);
+  }
+  return kids;
+}
+
+/** Reads and proves a stored tree. Throws STORE_CORRUPT where it does not fit its head. */
+export async function readStoredTree(options: {
   readonly store: Store;
   readonly zone: string;
   readonly kid: Uint8Array;
   readonly clock: Clock;
-}): Promise<StoredZone> {
+}): Promise<StoredTree> {
   const { store, zone, kid, clock } = options;
-  const { pending, nextSequence } = await readPending(store);
-  const last = readHead(store, zone);
+  const { pending, nextSequence } = await readPending(store, kid);
+  const last = readHead(store, { zone, kid });
   if (last === undefined) {
-    await refuseOrphans(store);
+    await refuseOrphans(store, kid);
     return { last, tree: emptyTree({ zone, kid }), pending, nextSequence };
   }
-  if (!equalBytes(last.head.kid, kid)) {
-    // Re-evaluating every slot under another key is the registrar's work, with the vault.
-    throw new DiscoveryError("CONFIG", "the store is of another voprf key than the manifest's");
-  }
-  if (store.get(loadingKey) !== undefined) await undoLoad(store, last.head);
+  if (store.get(loadingKey(kid)) !== undefined) await undoLoad(store, last.head);
   const tree = await rebuildStoredTree({ store, zone, head: last.head, clock });
   if (!equalBytes(tree.root(), last.head.mapRoot) || tree.size !== last.head.mapSize) {
     throw new DiscoveryError("STORE_CORRUPT", "the buckets do not lead to the signed head");
@@ -76,25 +84,33 @@ export async function readStoredZone(options: {
   return { last, tree, pending, nextSequence };
 }
 
-function readHead(store: Store, zone: string): StoredHead | undefined {
-  const unsigned = store.get(unsignedHeadKey);
-  const signed = store.get(signedHeadKey);
-  if (unsigned !== undefined) return readUnsigned({ zone, unsigned, signed });
+interface TreeName {
+  readonly zone: string;
+  readonly kid: Uint8Array;
+}
+
+function readHead(store: Store, { zone, kid }: TreeName): StoredHead | undefined {
+  const unsigned = store.get(unsignedHeadKey(kid));
+  const signed = store.get(signedHeadKey(kid));
+  if (unsigned !== undefined) return readUnsigned({ zone, kid, unsigned, signed });
   if (signed === undefined) return undefined;
   const object = decodeSignedObject(signed);
-  verifyStoredHead({ store, zone, object });
+  verifyStoredHead({ store, zone, kid, object });
   return { head: decodeHead(object.payload), payload: object.payload, signed };
 }
 
 /** Its own signature is to come; what vouches for it is the tree, and that it continues the last head. */
-function readUnsigned(stored: {
-  readonly zone: string;
-  readonly unsigned: Uint8Array;
-  readonly signed: Uint8Array | undefined;
-}): StoredHead {
+function readUnsigned(
+  stored: TreeName & {
+    readonly unsigned: Uint8Array;
+    readonly signed: Uint8Array | undefined;
+  },
+): StoredHead {
   const payload = stored.unsigned;
   const head = decodeHead(payload);
-  if (head.zone !== stored.zone) throw corrupt("the head is of another zone");
+  if (head.zone !== stored.zone || !equalBytes(head.kid, stored.kid)) {
+    throw corrupt("the head is of another zone or key");
+  }
   if (stored.signed !== undefined) {
     const before = decodeSignedObject(stored.signed).payload;
     const previous = decodeHead(before);
@@ -107,19 +123,18 @@ function readUnsigned(stored: {
 }
 
 /** Against the manifest it was signed under, which may be older than the configured one. */
-function verifyStoredHead(options: {
-  readonly store: Store;
-  readonly zone: string;
-  readonly object: SignedObject;
-}): void {
-  const { store, zone, object } = options;
-  const stored = store.get(manifestKey);
+function verifyStoredHead(
+  options: TreeName & { readonly store: Store; readonly object: SignedObject },
+): void {
+  const { store, zone, kid, object } = options;
+  const stored = store.get(manifestKey(kid));
   if (stored === undefined) throw corrupt("the manifest of the signed head is missing");
   const manifestPayload = decodeSignedObject(stored).payload;
   try {
     const head = decodeHead(object.payload);
-    if (!equalBytes(sha256(manifestPayload), head.manifestSha256) || head.zone !== zone) {
-      throw corrupt("the head is of another zone or manifest");
+    const isOwn = head.zone === zone && equalBytes(head.kid, kid);
+    if (!isOwn || !equalBytes(sha256(manifestPayload), head.manifestSha256)) {
+      throw corrupt("the head is of another zone, key or manifest");
     }
     const keys = decodeManifest(manifestPayload).zoneKeys.map((key) => key.publicKey);
     verifySigned({
@@ -137,8 +152,8 @@ function verifyStoredHead(options: {
 }
 
 /** A store without a head that holds buckets has lost its head. */
-async function refuseOrphans(store: Store): Promise<void> {
-  for await (const _ of store.iterate({ ...prefixRange(bucketTablePrefix), limit: 1 })) {
+async function refuseOrphans(store: Store, kid: Uint8Array): Promise<void> {
+  for await (const _ of store.iterate({ ...prefixRange(bucketTablePrefix(kid)), limit: 1 })) {
     throw corrupt("buckets without a head");
   }
 }
@@ -155,9 +170,9 @@ async function rebuildStoredTree(options: {
   const seen = new Uint8Array(tree.bucketCount);
   const leftovers: Uint8Array[] = [];
   let bytes = 0;
-  for await (const [key, entries] of store.iterate(prefixRange(bucketTablePrefix))) {
+  for await (const [key, entries] of store.iterate(prefixRange(bucketTablePrefix(kid)))) {
     const row = parseBucketKey(key);
-    if (row.b !== b || !equalBytes(row.kid, kid)) {
+    if (row.b !== b) {
       leftovers.push(key);
       continue;
     }
@@ -187,7 +202,7 @@ async function rebuildStoredTree(options: {
 async function undoLoad(store: Store, head: Head): Promise<void> {
   if (head.mapSize === 0) {
     let keys: Uint8Array[] = [];
-    for await (const [key] of store.iterate(prefixRange(bodyTablePrefix))) {
+    for await (const [key] of store.iterate(prefixRange(bodyTablePrefix(head.kid)))) {
       keys.push(key);
       if (keys.length < deletesPerCommit) continue;
       await deleteKeys(store, keys);
@@ -195,7 +210,7 @@ async function undoLoad(store: Store, head: Head): Promise<void> {
     }
     await deleteKeys(store, keys);
   }
-  await store.commit({ puts: [], deletes: [loadingKey] }, { sync: false });
+  await store.commit({ puts: [], deletes: [loadingKey(head.kid)] }, { sync: false });
 }
 
 /** Deletes rows in batches of bounded size; not synced, since none of them is missed or feared. */
@@ -208,12 +223,13 @@ export async function deleteKeys(store: Store, keys: readonly Uint8Array[]): Pro
 
 async function readPending(
   store: Store,
+  kid: Uint8Array,
 ): Promise<{ readonly pending: PendingChanges; readonly nextSequence: bigint }> {
   const pending = new PendingChanges();
   let nextSequence = 1n;
-  for await (const [key, value] of store.iterate(prefixRange(pendingTablePrefix))) {
-    if (key.length !== 9) throw corrupt("a pending change has a wrong key");
-    const sequence = readU64(key, 1);
+  for await (const [key, value] of store.iterate(prefixRange(pendingTablePrefix(kid)))) {
+    if (key.length !== 13) throw corrupt("a pending change has a wrong key");
+    const sequence = readU64(key, 5);
     pending.add(decodePending(sequence, value));
     nextSequence = sequence + 1n;
   }

@@ -16,15 +16,22 @@ const tables = {
   nonce: 9,
 } as const;
 
-/** The manifest under which the last head was signed, as an encoded signed object. */
-export const manifestKey = composeKey(tables.state, Uint8Array.of(1));
-/** Present while slots are loaded in bulk: what lies in the body table is then of no head. */
-export const loadingKey = composeKey(tables.state, Uint8Array.of(2));
+// Each VOPRF key has a tree of its own: heads, buckets, bodies, journal and what waits lie under its kid, so
+// that a tree is built beside the served one and dropped without touching it (docs/adr 16).
+
+/** The manifest under which the last head of a tree was signed, as an encoded signed object. */
+export const manifestKey = (kid: Uint8Array): Uint8Array =>
+  composeKey(tables.state, Uint8Array.of(1), kid);
+/** Present while slots are loaded in bulk: what lies in the tree's body table is then of no head. */
+export const loadingKey = (kid: Uint8Array): Uint8Array =>
+  composeKey(tables.state, Uint8Array.of(2), kid);
 
 /** Payload of a head whose epoch is stored and whose signature is not. */
-export const unsignedHeadKey = composeKey(tables.head, Uint8Array.of(0));
+export const unsignedHeadKey = (kid: Uint8Array): Uint8Array =>
+  composeKey(tables.head, kid, Uint8Array.of(0));
 /** The last signed head, an encoded signed object. */
-export const signedHeadKey = composeKey(tables.head, Uint8Array.of(1));
+export const signedHeadKey = (kid: Uint8Array): Uint8Array =>
+  composeKey(tables.head, kid, Uint8Array.of(1));
 
 export interface BucketRow {
   readonly kid: Uint8Array;
@@ -38,10 +45,11 @@ export function bucketKey({ kid, b, index }: BucketRow): Uint8Array {
   return composeKey(tables.bucket, kid, Uint8Array.of(b), u32Bytes(index));
 }
 
-export const bucketTablePrefix = Uint8Array.of(tables.bucket);
-export const bodyTablePrefix = Uint8Array.of(tables.body);
-export const pendingTablePrefix = Uint8Array.of(tables.pending);
-export const journalPrefix = Uint8Array.of(tables.journal);
+export const headTablePrefix = Uint8Array.of(tables.head);
+export const bucketTablePrefix = (kid: Uint8Array): Uint8Array => composeKey(tables.bucket, kid);
+export const bodyTablePrefix = (kid: Uint8Array): Uint8Array => composeKey(tables.body, kid);
+export const pendingTablePrefix = (kid: Uint8Array): Uint8Array => composeKey(tables.pending, kid);
+export const journalPrefix = (kid: Uint8Array): Uint8Array => composeKey(tables.journal, kid);
 export const receiptTimePrefix = Uint8Array.of(tables.receiptTime);
 export const noncePrefix = Uint8Array.of(tables.nonce);
 
@@ -52,9 +60,11 @@ export function parseBucketKey(key: Uint8Array): BucketRow {
   return { kid: key.subarray(1, 5), b: key[5] ?? 0, index };
 }
 
-export const bodyKey = (vhash: Uint8Array): Uint8Array => composeKey(tables.body, vhash);
-export const pendingKey = (sequence: bigint): Uint8Array =>
-  composeKey(tables.pending, u64Bytes(sequence));
+/** A body lies with the tree that names it: an audience slot's, alike in two trees, lies there twice. */
+export const bodyKey = (kid: Uint8Array, vhash: Uint8Array): Uint8Array =>
+  composeKey(tables.body, kid, vhash);
+export const pendingKey = (kid: Uint8Array, sequence: bigint): Uint8Array =>
+  composeKey(tables.pending, kid, u64Bytes(sequence));
 export const receiptKey = (statementSha256: Uint8Array): Uint8Array =>
   composeKey(tables.receipt, statementSha256);
 /** Receipts by the time they were given, so that old ones can be dropped. */

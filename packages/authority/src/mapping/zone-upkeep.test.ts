@@ -24,7 +24,7 @@ async function rowsOf(store: Store): Promise<number> {
 describe("zone upkeep", () => {
   it("drops nonces and receipts past their time, and no others", async () => {
     const store = createMemoryStore();
-    const journal = await openJournal({ store, prefix: journalPrefix });
+    const journal = await openJournal({ store, prefix: journalPrefix(Uint8Array.of(1, 2, 3, 4)) });
     const nonceOf = (expires: number): Uint8Array => {
       const nonce = new Uint8Array(48);
       nonce.set(uint64Bytes(expires));
@@ -60,7 +60,7 @@ describe("zone upkeep", () => {
 
   it("keeps a bounded journal", async () => {
     const store = createMemoryStore();
-    const journal = await openJournal({ store, prefix: journalPrefix });
+    const journal = await openJournal({ store, prefix: journalPrefix(Uint8Array.of(1, 2, 3, 4)) });
     const puts = Array.from(
       { length: 3000 },
       (_, n) => journal.row({ sequence: BigInt(n + 1), value: present }).put,

@@ -1,4 +1,4 @@
-// What readers of a zone see: the state under the last signed head, and nothing newer. Bytes are sent
+// What readers of a tree see: the state under its last signed head, and nothing newer. Bytes are sent
 // as they lie in the store; a path is read, never computed. Holds no key and no secret.
 
 import { DiscoveryError, type Head } from "@whither/protocol";
@@ -14,11 +14,7 @@ import {
   type Entry,
 } from "@whither/zone";
 import { equalBytes } from "@whither/crypto";
-import {
-  encodeBodiesResponse,
-  encodeBucketResponse,
-  encodeObjectResponse,
-} from "./raw-messages.js";
+import { encodeBucketResponse, encodeObjectResponse } from "./raw-messages.js";
 import { bodyKey, bucketKey } from "./zone-table.js";
 
 const noEntries = new Uint8Array(0);
@@ -44,7 +40,7 @@ export interface PublishedState {
 }
 
 /** One published epoch. Its snapshot is kept until nobody reads it any more. */
-export class PublishedZone {
+export class PublishedTree {
   readonly head: Head;
   readonly headSha256: Uint8Array;
   readonly headBytes: Uint8Array;
@@ -120,19 +116,16 @@ export class PublishedZone {
 
   /** The body with this hash, if it is of this epoch. */
   body(vhash: Uint8Array): Uint8Array | undefined {
-    return this.#store.get(bodyKey(vhash), { snapshot: this.#snapshot });
+    return this.#store.get(bodyKey(this.head.kid, vhash), { snapshot: this.#snapshot });
   }
 
-  /** Encoded BodiesResponse, in the order asked. Throws UNKNOWN_BODY for the whole. */
-  async bodiesResponse(vhashes: readonly Uint8Array[]): Promise<Uint8Array> {
+  /** Bodies of this tree by hash, in the order asked; undefined for those that are not of this epoch. */
+  async bodies(vhashes: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]> {
+    const { kid } = this.head;
+    const keys = vhashes.map((vhash) => bodyKey(kid, vhash));
     this.#readers += 1;
     try {
-      const found = await this.#store.getMany(vhashes.map(bodyKey), { snapshot: this.#snapshot });
-      const bodies = found.filter((body) => body !== undefined);
-      if (bodies.length !== vhashes.length) {
-        throw new DiscoveryError("UNKNOWN_BODY", "a body is not of the current epoch");
-      }
-      return encodeBodiesResponse(bodies);
+      return await this.#store.getMany(keys, { snapshot: this.#snapshot });
     } finally {
       this.#readers -= 1;
       await this.#closeIfUnread();

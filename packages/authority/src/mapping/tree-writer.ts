@@ -1,4 +1,4 @@
-// The one writer of a zone. An epoch is two writes: everything it changes together with the head's
+// The one writer of a tree. An epoch is two writes: everything it changes together with the head's
 // payload, then the head's signature. In between lies the only state in which store and readers
 // differ; a process that starts there signs that payload as it stands, so that no serial ever means
 // two things.
@@ -19,9 +19,9 @@ import {
 } from "./epoch-batch.js";
 import { loadSlots, type LoadedSlot } from "./load-slots.js";
 import type { PendingChanges } from "./pending-changes.js";
-import { PublishedZone } from "./published-zone.js";
-import type { ZoneKeys } from "./zone-keys.js";
-import type { StoredZone } from "./zone-start.js";
+import { PublishedTree } from "./published-tree.js";
+import type { ManifestKeys } from "./zone-keys.js";
+import type { StoredTree } from "./zone-start.js";
 import { manifestKey, signedHeadKey, unsignedHeadKey } from "./zone-table.js";
 import { dropBuckets, dropOldRows } from "./zone-upkeep.js";
 
@@ -32,10 +32,12 @@ const ticksPerUpkeep = 20;
 
 const noHash = new Uint8Array(32);
 
-export interface ZoneWriterOptions {
+export interface TreeWriterOptions {
   readonly store: Store;
   readonly journal: Journal;
-  readonly keys: ZoneKeys;
+  /** What heads name and who signs them, until `useManifest` says otherwise. */
+  readonly under: ManifestKeys;
+  readonly kid: Uint8Array;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Number of the zone's history at least. */
@@ -45,32 +47,45 @@ export interface ZoneWriterOptions {
   readonly bucketCacheBytes: number;
 }
 
-export class ZoneWriter {
-  readonly #options: ZoneWriterOptions;
-  readonly #context: EpochContext;
-  #published: PublishedZone;
+export class TreeWriter {
+  readonly #options: TreeWriterOptions;
+  #under: ManifestKeys;
+  #published: PublishedTree;
   #prepared: PreparedEpoch | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #timer: Scheduled | undefined;
   #ticks = 0;
   #closed = false;
 
-  private constructor(options: ZoneWriterOptions, published: PublishedZone) {
+  private constructor(options: TreeWriterOptions, published: PublishedTree) {
     this.#options = options;
-    this.#context = contextOf(options);
+    this.#under = options.under;
     this.#published = published;
   }
 
   /** Brings the store to a signed head and the head up to date. */
-  static async open(options: ZoneWriterOptions, stored: StoredZone): Promise<ZoneWriter> {
+  static async open(options: TreeWriterOptions, stored: StoredTree): Promise<TreeWriter> {
     const published = await firstPublished(options, stored);
-    const writer = new ZoneWriter(options, published);
+    const writer = new TreeWriter(options, published);
     await writer.publishIfDue();
     return writer;
   }
 
-  get published(): PublishedZone {
+  get published(): PublishedTree {
     return this.#published;
+  }
+
+  /** What heads name and who signs them. */
+  get under(): ManifestKeys {
+    return this.#under;
+  }
+
+  /** Heads name this manifest from the next epoch on; `publishIfDue` finds that one is due. */
+  useManifest(under: ManifestKeys): Promise<void> {
+    return this.#exclusive(() => {
+      this.#under = under;
+      return Promise.resolve();
+    });
   }
 
   /** Publishes what waits, or a fresh head when nothing does. */
@@ -91,22 +106,23 @@ export class ZoneWriter {
   load(slots: Iterable<LoadedSlot> | AsyncIterable<LoadedSlot>): Promise<void> {
     return this.#exclusive(async () => {
       const work = { base: this.#published, place: this.#nextPlace() };
-      this.#prepared = await loadSlots(this.#context, work, slots);
+      this.#prepared = await loadSlots(this.#context(), work, slots);
       await this.#finish(this.#prepared);
     });
   }
 
   /** Looks for changes within every `epoch_s`. A failed epoch is tried again at the next look. */
   start(): void {
-    const { clock, keys, logger } = this.#options;
-    const periodMs = Math.floor(keys.manifest.epochSeconds * 1000 * tickShare);
+    const { clock, logger } = this.#options;
+    const { zone, manifest } = this.#under;
+    const periodMs = Math.floor(manifest.epochSeconds * 1000 * tickShare);
     const tick = async (): Promise<void> => {
       try {
         await this.publishIfDue();
         this.#ticks += 1;
         if (this.#ticks % ticksPerUpkeep === 0) await this.#upkeep();
       } catch (error) {
-        logger.error("epoch failed", { zone: keys.zone, error });
+        logger.error("epoch failed", { zone, error });
       }
       if (!this.#closed) this.#timer = clock.schedule(periodMs, () => void tick());
     };
@@ -129,14 +145,15 @@ export class ZoneWriter {
 
   #isDue(): boolean {
     const { head } = this.#published;
-    const { clock, keys, epoch, pending } = this.#options;
+    const { clock, epoch, pending } = this.#options;
+    const { manifest, sha256: manifestSha256 } = this.#under;
     const { b, mapSize: size } = head;
-    const heartbeat = limits.heartbeatSeconds - keys.manifest.epochSeconds;
+    const heartbeat = limits.heartbeatSeconds - manifest.epochSeconds;
     return (
       pending.size > 0 ||
       nextDepth({ b, size }) !== b ||
       head.epoch < epoch ||
-      !equalBytes(head.manifestSha256, keys.manifestSha256) ||
+      !equalBytes(head.manifestSha256, manifestSha256) ||
       clock.nowSeconds() - head.time >= heartbeat
     );
   }
@@ -145,14 +162,14 @@ export class ZoneWriter {
     if (this.#prepared !== undefined) await this.#finish(this.#prepared);
     const cut = this.#options.pending.cut();
     const work = { base: this.#published, place: this.#nextPlace(), cut };
-    this.#prepared = await prepareEpoch(this.#context, work);
+    this.#prepared = await prepareEpoch(this.#context(), work);
     await this.#finish(this.#prepared);
   }
 
   async #finish(prepared: PreparedEpoch): Promise<void> {
     const { store, pending, logger } = this.#options;
     const before = this.#published;
-    this.#published = await signHead(this.#options, prepared);
+    this.#published = await signHead({ ...this.#options, under: this.#under }, prepared);
     this.#prepared = undefined;
     pending.remove(prepared.cut.taken);
     const { zone, serial, mapSize, b } = prepared.head;
@@ -178,6 +195,10 @@ export class ZoneWriter {
     };
   }
 
+  #context(): EpochContext {
+    return contextOf({ ...this.#options, under: this.#under });
+  }
+
   async #upkeep(): Promise<void> {
     const { store, journal, clock } = this.#options;
     const { serial } = this.#published.head;
@@ -185,49 +206,48 @@ export class ZoneWriter {
   }
 }
 
-function contextOf({ store, journal, clock, keys }: ZoneWriterOptions): EpochContext {
-  const { manifestBytes: bytes, manifestSha256 } = keys;
-  return { store, journal, clock, manifest: { bytes, sha256: manifestSha256 }, kid: keys.kid };
+function contextOf({ store, journal, clock, under, kid }: TreeWriterOptions): EpochContext {
+  return { store, journal, clock, manifest: under, kid };
 }
 
 /** The second write of an epoch, and what readers see from then on. */
 async function signHead(
-  { store, keys, bucketCacheBytes }: ZoneWriterOptions,
+  { store, under, kid, bucketCacheBytes }: TreeWriterOptions,
   prepared: Pick<PreparedEpoch, "payload" | "head" | "tree">,
-): Promise<PublishedZone> {
+): Promise<PublishedTree> {
   const { payload, head, tree } = prepared;
-  const { zone, signer } = keys;
+  const { zone, signer } = under;
   const object = signObject({ type: "head", role: roles.zone, zone, payload, signer });
   const headBytes = encodeSignedObject(object);
   await store.commit(
-    { puts: [[signedHeadKey, headBytes]], deletes: [unsignedHeadKey] },
+    { puts: [[signedHeadKey(kid), headBytes]], deletes: [unsignedHeadKey(kid)] },
     { sync: true },
   );
   const shown = { head, headBytes, headSha256: sha256(payload), tree };
-  return new PublishedZone({ store, bucketCacheBytes, ...shown });
+  return new PublishedTree({ store, bucketCacheBytes, ...shown });
 }
 
 async function firstPublished(
-  options: ZoneWriterOptions,
-  { last, tree }: StoredZone,
-): Promise<PublishedZone> {
+  options: TreeWriterOptions,
+  { last, tree }: StoredTree,
+): Promise<PublishedTree> {
   const { store, bucketCacheBytes } = options;
   if (last === undefined) return signHead(options, await storeFirstHead(options, { tree }));
   const { head, payload, signed } = last;
   if (signed === undefined) return signHead(options, { payload, head, tree });
   const shown = { head, headBytes: signed, headSha256: sha256(payload), tree };
-  return new PublishedZone({ store, bucketCacheBytes, ...shown });
+  return new PublishedTree({ store, bucketCacheBytes, ...shown });
 }
 
-/** The head of a new and empty zone. */
+/** The head of a new and empty tree. */
 async function storeFirstHead(
-  options: ZoneWriterOptions,
-  { tree }: Pick<StoredZone, "tree">,
+  options: TreeWriterOptions,
+  { tree }: Pick<StoredTree, "tree">,
 ): Promise<Pick<PreparedEpoch, "payload" | "head" | "tree">> {
-  const { store, keys, clock, epoch } = options;
+  const { store, under, kid, clock, epoch } = options;
   const head: Head = makeHead({
     context: contextOf(options),
-    base: keys,
+    base: under,
     place: { epoch, serial: 1, time: clock.nowSeconds(), prevSha256: noHash },
     outcome: {
       mapRoot: tree.root(),
@@ -241,11 +261,11 @@ async function storeFirstHead(
   await store.commit(
     {
       puts: [
-        [manifestKey, keys.manifestBytes],
-        [unsignedHeadKey, payload],
+        [manifestKey(kid), under.bytes],
+        [unsignedHeadKey(kid), payload],
       ],
       deletes: [],
-      expect: headUnchanged(undefined),
+      expect: headUnchanged(kid, undefined),
     },
     { sync: true },
   );

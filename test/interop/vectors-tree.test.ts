@@ -174,7 +174,7 @@ describe("vectors: stream messages", () => {
   const expected: Record<string, Message> = {
     ExchangeRequest: { id: 1, evaluate: part("EvaluateRequest", request) },
     ExchangeResponse: { id: 1, evaluate: part("EvaluateResponse", response) },
-    FetchRequest: { id: 300, head: { zone } },
+    FetchRequest: { id: 300, head: { zone, kid: "" } },
     FetchResponse: { id: 300, error },
     ErrorDetail: error,
   };

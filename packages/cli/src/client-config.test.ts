@@ -23,7 +23,16 @@ describe("configuration of whither", () => {
 
   it("takes the documented file with every commented line switched on", async () => {
     const text = await readFile(new URL("../../../configs/whither.yaml", import.meta.url), "utf8");
-    const all = parse(text.replace(/^# ((?:region|own_msp|msps):| {2}- )/gm, "$1"));
+    const all = parse(text.replace(/^# ((?:region|own_msp|msps|replicas):| {2}- )/gm, "$1"));
+    expect(all.replicas).to.deep.equal([
+      {
+        zone: "de@dp-a.example",
+        host: "replica.example",
+        port: 7364,
+        pins: [new Uint8Array(32)],
+        jurisdiction: "DE",
+      },
+    ]);
     expect([all.region, all.own_msp, all.msps[0]?.accounts]).to.deep.equal([
       "DE",
       "wire.example",
@@ -39,6 +48,10 @@ describe("configuration of whither", () => {
       'region: got "Germany", expected a country code',
     ],
     ["anchors: a\ndirectory: r.example\nidentity: { cert: c }", "identity.key: got nothing"],
+    [
+      'anchors: a\ndirectory: r.example\nreplicas: [{ zone: de@dp-a.example, server: "r:1", pins: [x] }]',
+      "replicas[0].pins[0]: got",
+    ],
     [
       "anchors: a\ndirectory: r.example\nmsps: [{ id: W.example, key_file: k, accounts: a }]",
       'msps[0].id: got "W.example", expected the id of an MSP',

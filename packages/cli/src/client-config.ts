@@ -4,7 +4,8 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { DiscoveryError, parseMspId } from "@whither/protocol";
+import { parsePin } from "@whither/crypto";
+import { DiscoveryError, parseMspId, parseZoneName } from "@whither/protocol";
 import {
   loadConfig,
   parseHostPort,
@@ -29,6 +30,7 @@ export function clientSchema(directory: string) {
       /^[A-Z]{2}$/.test(text) ? text : undefined,
     ).optional(),
     own_msp: mspIdField().optional(),
+    replicas: z.array(replicaSchema()).max(64).default([]),
     msps: z
       .array(
         z.strictObject({
@@ -40,6 +42,39 @@ export function clientSchema(directory: string) {
       .max(64)
       .default([]),
   });
+}
+/** A server of one zone's public bytes. */
+function replicaSchema() {
+  const zone = textField("a zone such as de@dp-a.example", (text) => {
+    try {
+      return parseZoneName(text);
+    } catch {
+      return undefined;
+    }
+  });
+  const pin = textField("sha256: and the hash of the server's key in base64url", (text) => {
+    try {
+      return parsePin(text);
+    } catch {
+      return undefined;
+    }
+  });
+  const country = textField("a country code such as DE", (text) =>
+    /^[A-Z]{2}$/.test(text) ? text : undefined,
+  );
+  return z
+    .strictObject({
+      zone,
+      server: textField("host:port", parseHostPort),
+      pins: z.array(pin).min(1).max(2),
+      jurisdiction: country.optional(),
+    })
+    .transform(({ zone, server, pins, jurisdiction }) => ({
+      zone,
+      ...server,
+      pins,
+      ...(jurisdiction === undefined ? {} : { jurisdiction }),
+    }));
 }
 export type ClientConfig = z.output<ReturnType<typeof clientSchema>>;
 

@@ -112,7 +112,16 @@ export interface HopRecord {
   /** `verified`, or the code of the failure. */
   readonly verdict: string;
   readonly rttMs: number;
+  /**
+   * `identified`: asked in one's own name. `direct`: without, at the DP, which sees an address. `replica`: without,
+   * at another operator. Absent where no DP was asked.
+   */
+  readonly path?: HopPath;
+  /** Who runs that server, where it is not the DP's operator. */
+  readonly operator?: string;
 }
+
+export type HopPath = "identified" | "direct" | "replica";
 
 export interface QueryStats {
   readonly rpcs: number;

@@ -18,6 +18,7 @@ import { createResolverCache } from "./resolver-cache.js";
 import { createResolverOf, type Resolver } from "./resolver.js";
 import { ServerChoice } from "./server-choice.js";
 import { Verdicts } from "./verdicts.js";
+import type { Replica } from "./zone-view.js";
 import { ZoneViews } from "./zone-views.js";
 
 export interface Engines {
@@ -41,6 +42,7 @@ export interface AssembleOptions extends Engines {
   readonly choices: ChoiceMemory;
   readonly cacheBytes: number;
   readonly ownMsp: string | undefined;
+  readonly replicas?: readonly Replica[];
   /** Filled beforehand by a benchmark; a new one unless given. */
   readonly cache?: AnswerCache;
 }
@@ -83,6 +85,7 @@ export function assembleResolver(options: AssembleOptions): Resolver {
     clock,
     choice,
     ownMsp: options.ownMsp,
+    replicas: options.replicas ?? [],
     introspection: createResolverCache({ ...caches, clock, secret }),
     close,
   });

@@ -11,7 +11,7 @@ import type { HeldBucket } from "./buckets.js";
 import { Coalescer } from "./coalescer.js";
 import { bodiesToAsk } from "./decoys.js";
 import type { Peers, Server } from "./peers.js";
-import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
@@ -75,13 +75,13 @@ export class Bodies {
     const told = `${asked} body ${asked === 1 ? "hash" : "hashes"}, no identity`;
     const fetch = (signal: AbortSignal): Promise<Fetched> =>
       this.#fetch(view, { held, entry }, { ...query, signal });
-    const flight = this.#flights.run(`${view.zone} ${key}`, fetch, query);
+    const flight = this.#flights.run(`${view.zone} ${key} ${query.realm}`, fetch, query);
     const fetched = await tracingFailure(query, told, flight);
     query.spend("bytes", fetched.bytesIn);
     query.trace.rpc(fetched);
     query.trace.hop({
       prefix: query.prefix,
-      from: fetched.server.key,
+      ...heardBy(fetched.server, "anonymous"),
       told,
       learnt: "sealed bodies, one of them wanted",
       serial: held.head.head.serial,

@@ -9,13 +9,14 @@ import {
   type Entry,
   type VerifiedBucket,
 } from "@whither/zone";
-import type { Manifest } from "@whither/protocol";
+import { DiscoveryError, type Manifest } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
+import type { HopRecord } from "./answer.js";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import type { Peers, Server } from "./peers.js";
-import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
@@ -92,7 +93,7 @@ export class Buckets {
     if (held !== undefined) {
       report(query, {
         held: held.held,
-        from: "cache",
+        heard: { from: "cache" },
         told: "nothing: the bucket is fresh",
         rttMs: 0,
       });
@@ -103,11 +104,15 @@ export class Buckets {
     const place = { b: head.b, prefix: bucketPrefix(idx, head.b), key };
     const fetch = (signal: AbortSignal): Promise<Fetched> =>
       this.#fetch({ view, place, signal }, query);
-    const fetched = await tracingFailure(query, told, this.#flights.run(key, fetch, query));
+    const fetched = await tracingFailure(
+      query,
+      told,
+      this.#flights.run(`${key} ${query.realm}`, fetch, query),
+    );
     query.spend("bytes", fetched.bytesIn);
     query.trace.rpc(fetched);
     const { held: got, server, rttMs } = fetched;
-    report(query, { held: got, from: server.key, told, rttMs });
+    report(query, { held: got, heard: heardBy(server, "anonymous"), told, rttMs });
     const entry = got.bucket.find(idx);
     return { held: got, entry, stale: this.#isStale(got) };
   }
@@ -154,8 +159,13 @@ export class Buckets {
     if (this.#isStale(first.held) && others.length > 0) {
       // One more try elsewhere; what cannot be had does not hide what is there.
       const other = await ask(others).catch(() => undefined);
-      if (other !== undefined && other.held.head.head.time > first.held.head.head.time)
+      if (other !== undefined && other.held.head.head.time > first.held.head.head.time) {
         newest = other;
+        // Others of this zone are told of it: it comes last until it has caught up.
+        const { choice } = this.#options;
+        const behind = new DiscoveryError("STALE", "its head is too old");
+        choice.failed(choice.begin(first.server), behind, view.zone);
+      }
     }
     this.#held.set(place.key, newest.held);
     return newest;
@@ -179,7 +189,7 @@ export class Buckets {
     const { zone, kid } = view;
     const { b, prefix } = place;
     const request = { case: "bucket", value: { zone, kid, b, prefix } } as const;
-    return askServers({
+    const asked = askServers({
       choice,
       clock,
       zone,
@@ -201,6 +211,7 @@ export class Buckets {
         return { held, server, bytesIn, bytesOut, rttMs };
       },
     });
+    return views.judged(servers, zone, asked);
   }
 }
 
@@ -208,19 +219,19 @@ function report(
   query: ZoneQuery,
   {
     held,
-    from,
+    heard,
     told,
     rttMs,
   }: {
     readonly held: HeldBucket;
-    readonly from: string;
+    readonly heard: Pick<HopRecord, "from" | "path" | "operator">;
     readonly told: string;
     readonly rttMs: number;
   },
 ): void {
   query.trace.hop({
     prefix: query.prefix,
-    from,
+    ...heard,
     told,
     learnt: `bucket of ${held.bucket.count} entries`,
     serial: held.head.head.serial,

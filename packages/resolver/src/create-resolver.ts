@@ -40,6 +40,7 @@ import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
+import type { Replica } from "./zone-view.js";
 
 export interface ResolverOptions {
   /** Path of the anchors file, or its content parsed. Whoever can change it decides whom you believe. */
@@ -54,6 +55,8 @@ export interface ResolverOptions {
   readonly statePath?: string;
   /** Whether to hold the whole directory, and so tell its servers nothing. Default: true. */
   readonly mirror?: boolean;
+  /** Further servers of zones' public bytes, asked before the DPs' own. Anybody may run one: what it says is verified. */
+  readonly replicas?: readonly Replica[];
   /** All caches together, 1 MiB..16 GiB; 64 MiB unless told. */
   readonly cacheBytes?: number;
   /** Threads for VOPRF batches, 1..64; one less than the machine has cores unless told. */
@@ -119,7 +122,20 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
     choices,
     cacheBytes,
     ownMsp: options.ownMsp,
+    replicas: checkedReplicas(options.replicas),
   });
+}
+
+const replicasMax = 64;
+const pinBytes = 32;
+
+function checkedReplicas(replicas: readonly Replica[] = []): readonly Replica[] {
+  const isOk = ({ pins }: Replica): boolean =>
+    pins.length > 0 && pins.every(({ length }) => length === pinBytes);
+  if (replicas.length > replicasMax || !replicas.every(isOk)) {
+    throw new TypeError(`replicas: expected at most ${replicasMax}, each with pins of 32 bytes`);
+  }
+  return replicas;
 }
 
 async function readAnchors(anchors: string | Anchors): Promise<Anchors> {

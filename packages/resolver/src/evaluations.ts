@@ -9,7 +9,7 @@ import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import { asError } from "./failure.js";
 import type { Peers, Server } from "./peers.js";
-import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
@@ -111,20 +111,21 @@ export class Evaluations {
   /** Evaluates with whatever else is asked in the same turn. Throws BOGUS for a wrong proof. */
   async evaluate(view: ZoneView, query: ZoneQuery): Promise<Evaluated> {
     query.spend("rpc");
-    const { csi, patient } = query;
+    const { csi, patient, realm } = query;
     const key = heldKey(view, csi);
     const enter = (signal: AbortSignal): Promise<Batched> =>
       new Promise((resolve, reject) => {
-        this.#gather(view, { csi, signal, more: moreRpcs(query), resolve, reject }, patient);
+        const waiting = { csi, signal, more: moreRpcs(query), resolve, reject };
+        this.#gather(view, waiting, { patient, realm });
       });
-    const flight = this.#flights.run(key, enter, query);
+    const flight = this.#flights.run(`${key} ${query.realm}`, enter, query);
     const batched = await tracingFailure(query, "blinded elements, who asks", flight);
     const { evaluated, elements, server, bytesIn, bytesOut, rttMs } = batched;
     query.spend("bytes", bytesIn);
     query.trace.rpc({ bytesIn, bytesOut });
     query.trace.hop({
       prefix: query.prefix,
-      from: server.key,
+      ...heardBy(server, "identified"),
       told:
         elements === 1 ? "1 blinded element, who asks" : `${elements} blinded elements, who asks`,
       learnt: "where the slot would lie",
@@ -136,8 +137,12 @@ export class Evaluations {
     return evaluated;
   }
 
-  #gather(view: ZoneView, waiting: Waiting, patient: boolean): void {
-    const key = `${view.zone} ${view.kidHex} ${view.publicKeyHex} ${patient}`;
+  #gather(
+    view: ZoneView,
+    waiting: Waiting,
+    { patient, realm }: Pick<ZoneQuery, "patient" | "realm">,
+  ): void {
+    const key = `${view.zone} ${view.kidHex} ${view.publicKeyHex} ${patient} ${realm}`;
     if (this.#gathered.size === 0) setImmediate(() => this.#flush());
     const gathered = this.#gathered.get(key);
     if (gathered === undefined) this.#gathered.set(key, { view, patient, waiting: [waiting] });

@@ -39,6 +39,8 @@ export class HeadMemory {
   readonly #seen: Map<string, Seen>;
   readonly #file: StateFile | undefined;
   readonly #expired = new Set<string>();
+  /** The last older head that was shown, of each zone; evidence when every server showed one. */
+  readonly #older = new Map<string, { readonly tree: string; readonly object: SignedObject }>();
   #highestTime = 0;
 
   private constructor(options: HeadMemoryOptions, seen: Map<string, Seen>) {
@@ -72,7 +74,8 @@ export class HeadMemory {
   }
 
   /**
-   * Remembers a verified head that was asked for at `askedMs` (monotonic). Throws ROLLBACK, FORKED, and
+   * Remembers a verified head that was asked for at `askedMs` (monotonic). Throws ROLLBACK, which one server's lag
+   * may be and is evidence only with `keepRollback`, FORKED, and
    * STALE when a newer one overtook it on the way, which is nobody's fault.
    */
   accept(object: SignedObject, head: Head, { askedMs }: { readonly askedMs: number }): void {
@@ -87,15 +90,25 @@ export class HeadMemory {
         if (isDiscoveryError(error, "ROLLBACK") && seen.learntMs > askedMs) {
           throw new DiscoveryError("STALE", "head: a newer one overtook it", { cause: error });
         }
-        if (isDiscoveryError(error)) this.#keep(error, head, [seen.object, object]);
+        if (isDiscoveryError(error, "ROLLBACK")) this.#older.set(head.zone, { tree, object });
+        else if (isDiscoveryError(error)) this.#keep(error, head.zone, [seen.object, object]);
         throw error;
       }
       if (seen.mark.serial === next.serial && seen.mark.epoch === next.epoch) return;
     }
     const learntMs = this.#clock.monotonicMs();
     this.#seen.set(tree, { mark: next, object, learntMs });
+    this.#older.delete(head.zone);
     this.#highestTime = Math.max(this.#highestTime, next.time);
     this.#file?.touch();
+  }
+
+  /** Every server of a zone has shown an older head than one seen: no lag of one of them. */
+  keepRollback(zone: string, error: DiscoveryError): void {
+    const older = this.#older.get(zone);
+    const seen = older === undefined ? undefined : this.#seen.get(older.tree);
+    if (seen === undefined || older === undefined) return;
+    this.#keep(error, zone, [seen.object, older.object]);
   }
 
   /** The failure that an expired head stands for: old data, or a local clock that is ahead. */
@@ -114,7 +127,7 @@ export class HeadMemory {
     await this.#file?.flush();
   }
 
-  #keep(error: DiscoveryError, { zone }: Head, objects: readonly SignedObject[]): void {
+  #keep(error: DiscoveryError, zone: string, objects: readonly SignedObject[]): void {
     this.#evidence.add({
       code: error.code,
       zone,

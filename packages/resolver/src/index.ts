@@ -14,6 +14,7 @@ export type {
   DpPart,
   FailedAnswer,
   FoundAnswer,
+  HopPath,
   HopRecord,
   IncompleteAnswer,
   NoneAnswer,
@@ -38,3 +39,4 @@ export type {
 export type { CacheUse } from "./cache-shares.js";
 export type { Resolver } from "./resolver.js";
 export type { InfraRow, LameZone, ServerState } from "./server-choice.js";
+export type { Replica } from "./zone-view.js";

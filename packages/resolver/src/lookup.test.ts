@@ -467,7 +467,6 @@ describe("lookup: options", () => {
     { dps: ["dp-a.example"] },
     { privacy: "relayed" },
     { audience: {} },
-    { jurisdiction: ["DE"] },
   ];
   for (const options of later) {
     it(`refuses ${Object.keys(options).join()} of a later version by name`, async () => {

@@ -31,6 +31,10 @@ export interface LookupOptions<F extends AnswerForm = AnswerForm> {
   /** "blind": the DP learns who asks and not about whom. "relayed" is not available yet. */
   readonly privacy?: "blind" | "relayed";
   readonly audience?: unknown;
+  /**
+   * Only servers of the DPs that lie in these countries (ISO 3166-1 alpha-2) are asked, 1..64. A cached answer is
+   * given all the same: it tells nobody anything. The directory is public and not concerned.
+   */
   readonly jurisdiction?: readonly string[];
 }
 
@@ -50,9 +54,19 @@ export function checkLookupOptions(options: LookupOptions): void {
   if (options.dps !== undefined) throw notAvailable("dps");
   if (privacy !== "blind") throw notAvailable("privacy relayed");
   if (options.audience !== undefined) throw notAvailable("audience");
-  if (options.jurisdiction !== undefined) throw notAvailable("jurisdiction");
+  checkJurisdiction(options.jurisdiction);
   checkRange("timeoutMs", options.timeoutMs, { min: timeoutMsMin, max: timeoutMsMax });
   checkRange("maxHops", options.maxHops, { min: 0, max: hopsMax });
+}
+
+const jurisdictionsMax = 64;
+
+function checkJurisdiction(given: readonly string[] | undefined): void {
+  if (given === undefined) return;
+  const isOk = given.length > 0 && given.length <= jurisdictionsMax;
+  if (!isOk || !given.every((one) => /^[A-Z]{2}$/.test(one))) {
+    throw new TypeError(`jurisdiction: expected 1..${jurisdictionsMax} country codes such as DE`);
+  }
 }
 
 /** Most bytes that one contact may cost at one DP. */

@@ -37,6 +37,8 @@ export interface Server {
   readonly pins: readonly Uint8Array[];
   /** Servers of a lower rank are asked first, 0..15; 0 unless told. */
   readonly rank?: number;
+  /** Who runs it; "", the DP's own operator, unless told. */
+  readonly operator?: string;
 }
 
 export interface EvaluateFields {

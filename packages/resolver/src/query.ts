@@ -2,8 +2,9 @@
 // Created per lookup and passed down; holds no protocol logic.
 
 import { isDiscoveryError, type Csi, type Prefix, type ZoneName } from "@whither/protocol";
-import type { AnswerForm, HopRecord, QueryStats } from "./answer.js";
+import type { AnswerForm, HopPath, HopRecord, QueryStats } from "./answer.js";
 import type { Spend, WorkKind } from "./budget.js";
+import type { Server } from "./peers.js";
 
 /** One contact at one zone. */
 export interface ZoneQuery {
@@ -16,6 +17,8 @@ export interface ZoneQuery {
   readonly checkingDisabled: boolean;
   /** Asks for buckets anew; what is secret or immutable is not fetched twice all the same. */
   readonly refresh: boolean;
+  /** Where servers must lie, as a word in the keys of shared fetches: "" for anywhere. */
+  readonly realm: string;
   readonly zone: ZoneName;
   readonly prefix: Prefix;
   readonly spend: Spend;
@@ -57,6 +60,15 @@ export class Trace {
   get stats(): QueryStats {
     return { rpcs: this.#rpcs, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut };
   }
+}
+
+/** The fields of a hop that say who heard the question. */
+export function heardBy(
+  { key, operator = "" }: Server,
+  as: "identified" | "anonymous",
+): { readonly from: string; readonly path: HopPath; readonly operator?: string } {
+  if (operator === "") return { from: key, path: as === "identified" ? as : "direct" };
+  return { from: key, path: as === "identified" ? as : "replica", operator };
 }
 
 /** For `askServers`: a further RPC of this query; false when its budget holds none. */

@@ -14,11 +14,14 @@ import { failureStatus } from "./failure.js";
 import { failedOutcome, mergeOutcomes, unassigned, type Outcome, type Result } from "./merge.js";
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
 import type { Trace, ZoneQuery } from "./query.js";
+import { within, withReplicas, type Replica } from "./zone-view.js";
 import { askZone, type ZoneLookupParts } from "./zone-lookup.js";
 
 export interface ResolutionParts extends ZoneLookupParts, AnsweringParts {
   readonly follower: DirectoryFollower;
   readonly failures: FailureCache;
+  /** Named by the user, beside those of the directory. */
+  readonly replicas: readonly Replica[];
 }
 
 export interface Attempt<F extends AnswerForm> {
@@ -110,15 +113,19 @@ async function resolveAnew<F extends AnswerForm>(
   try {
     asked = await ask(parts, attempt);
   } catch (error) {
-    if (isDiscoveryError(error) && !uncached.has(error.code)) failures.fail(form, csi, error);
+    const isOwn = options.jurisdiction !== undefined; // others may ask servers that lie elsewhere
+    if (isDiscoveryError(error) && !uncached.has(error.code) && !isOwn)
+      failures.fail(form, csi, error);
     throw error;
   }
   failures.forget(csi, [form]);
   const expiresMs = clock.monotonicMs() + ttlMs(asked.result);
   const answer = answerOf(parts, attempt, asked.result, { expiresMs });
   // Of several parts one may have been let through unchecked: others must not be given that.
-  const isChecked = options.checkingDisabled !== true && asked.result.merged.content.verified;
-  if (isChecked) keepAnswer(parts, csi, asked, { expiresMs });
+  const { complete, content } = asked.result.merged;
+  const isChecked = options.checkingDisabled !== true && content.verified;
+  const isWhole = options.jurisdiction === undefined || complete.answered === complete.asked;
+  if (isChecked && isWhole) keepAnswer(parts, csi, asked, { expiresMs });
   return answer;
 }
 
@@ -147,7 +154,9 @@ async function ask<F extends AnswerForm>(
     const denied = { serial, ttlSeconds, registryVersion: registry.version };
     return { prefix, result: unassigned(form, denied) };
   }
-  const { checkingDisabled = false, refresh = false } = options;
+  const { checkingDisabled = false, refresh = false, jurisdiction } = options;
+  const jurisdictions = jurisdiction === undefined ? undefined : new Set(jurisdiction);
+  const realm = jurisdiction === undefined ? "" : [...new Set(jurisdiction)].sort().join();
   const outcomes = await Promise.all(
     authorities.map(async (authority): Promise<Outcome> => {
       const query: ZoneQuery = {
@@ -158,12 +167,15 @@ async function ask<F extends AnswerForm>(
         patient,
         checkingDisabled,
         refresh,
+        realm,
         zone: authority.zone,
         prefix,
         spend: budget.zone(),
       };
       try {
-        return { authority, result: await askZone(parts, { authority, registry }, query) };
+        const placed = within(withReplicas(authority, parts.replicas), jurisdictions);
+        const result = await askZone(parts, { authority: placed, registry }, query);
+        return { authority, result };
       } catch (error) {
         const outcome = failedOutcome(authority, error);
         noteFailure(trace, prefix, outcome);

@@ -71,6 +71,7 @@ import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
+import type { Replica } from "./zone-view.js";
 
 export interface ScriptedContact {
   readonly csi: Csi;
@@ -448,6 +449,7 @@ export interface ScriptedWorldOptions {
   readonly statePath?: string;
   readonly identity?: false;
   readonly ownMsp?: string;
+  readonly replicas?: readonly Replica[];
   readonly seed?: number;
   /** 4 MiB unless told. */
   readonly cacheBytes?: number;
@@ -524,6 +526,7 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
       choices: await ChoiceMemory.open({ path: file("choices.json"), clock, secret }),
       cacheBytes: options.cacheBytes ?? 4 * 1024 * 1024,
       ownMsp: options.ownMsp,
+      replicas: options.replicas ?? [],
     });
   };
   return { clock, network, resolver: await make(), delegations, again: make };

@@ -90,7 +90,7 @@ export async function askZone(
   if (authority.kind !== "mappings") {
     throw new DiscoveryError("NOT_AVAILABLE", "a directory zone where mappings were expected");
   }
-  const view = parts.views.held(authority) ?? (await parts.views.acquire(authority, query));
+  const view = parts.views.held(authority, query) ?? (await parts.views.acquire(authority, query));
   try {
     return await askOnce(parts, { view, registry }, query);
   } catch (error) {
@@ -114,7 +114,7 @@ async function refreshed(
   const b = view.head?.head.b;
   if (evaluated !== undefined && b !== undefined) buckets.forget(view, evaluated.idx, { b });
   if (code === "UNKNOWN_KID") {
-    views.forget(view);
+    views.forget(view, query);
     return await views.acquire(view.authority, query);
   }
   views.forgetHead(view);

@@ -57,12 +57,15 @@ export function createZoneView(
   };
 }
 
-/** Servers by path; a port of 0 is none. */
+/**
+ * Servers by path; a port of 0 is none. Who evaluates learns who asks, so another operator comes first for the
+ * anonymous path and last for the other: then nobody sees both (protocol.md section 5, path policy).
+ */
 export function serversOf(authority: Authority): {
   readonly identified: readonly Server[];
   readonly anonymous: readonly Server[];
 } {
-  const at = (port: (endpoint: Endpoint) => number): readonly Server[] =>
+  const at = (port: (endpoint: Endpoint) => number, ranks: Ranks): readonly Server[] =>
     authority.endpoints
       .filter((endpoint) => port(endpoint) !== 0)
       .map((endpoint) => ({
@@ -70,8 +73,60 @@ export function serversOf(authority: Authority): {
         host: endpoint.host,
         port: port(endpoint),
         pins: endpoint.spkiSha256,
+        operator: endpoint.operator,
+        rank: endpoint.operator === "" ? ranks.own : ranks.other,
       }));
-  return { identified: at(({ port }) => port), anonymous: at(({ publicPort }) => publicPort) };
+  return {
+    identified: at(({ port }) => port, { own: 0, other: 1 }),
+    anonymous: at(({ publicPort }) => publicPort, { own: 1, other: 0 }),
+  };
+}
+
+interface Ranks {
+  readonly own: number;
+  readonly other: number;
+}
+
+/** The authority with only the servers that lie where the caller demands. Throws UNREACHABLE if none does. */
+export function within(
+  authority: Authority,
+  jurisdictions: ReadonlySet<string> | undefined,
+): Authority {
+  if (jurisdictions === undefined) return authority;
+  const endpoints = authority.endpoints.filter((one) => jurisdictions.has(one.jurisdiction));
+  if (endpoints.length > 0) return { ...authority, endpoints };
+  throw new DiscoveryError("UNREACHABLE", "no server in the jurisdictions demanded", {
+    upstream: authority.zone,
+  });
+}
+
+/** With servers that the user named, in front of those that the directory names. */
+export function withReplicas(authority: Authority, replicas: readonly Replica[]): Authority {
+  const own = replicas.filter(({ zone }) => zone === authority.zone);
+  if (own.length === 0) return authority;
+  const endpoints = own.map(({ host, port, pins, jurisdiction = "" }): Endpoint => ({
+    host,
+    port: 0,
+    publicPort: port,
+    spkiSha256: pins,
+    jurisdiction,
+    operator: configuredOperator,
+  }));
+  return { ...authority, endpoints: [...endpoints, ...authority.endpoints] };
+}
+
+/** Stands for whoever runs a server that the user named himself. */
+const configuredOperator = "configured here";
+
+/** A server of a zone's public bytes that the user trusts not to tell the DP who asks; it needs no other trust. */
+export interface Replica {
+  readonly zone: string;
+  readonly host: string;
+  readonly port: number;
+  /** SHA-256 of the SubjectPublicKeyInfos accepted, 32 bytes each, at least one. */
+  readonly pins: readonly Uint8Array[];
+  /** ISO 3166-1 alpha-2, for lookups that demand one. */
+  readonly jurisdiction?: string;
 }
 
 function serverKey(host: string, port: number): string {

@@ -7,13 +7,14 @@ import type { Authority, Head, Manifest, SignedObject } from "@whither/protocol"
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
 import { verifyHead, verifyManifest } from "@whither/zone";
+import { furtherErrors, joinErrors } from "@whither/rpc";
 import { LRUCache } from "lru-cache";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { Received } from "./correlated-stream.js";
 import type { FetchAnswer, FetchAsk, Peers, Server } from "./peers.js";
-import { moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { askServers } from "./servers.js";
 import type { Verdicts } from "./verdicts.js";
@@ -66,8 +67,8 @@ export class ZoneViews {
   }
 
   /** The view of a zone if it is held for just this delegation. */
-  held(authority: Authority): ZoneView | undefined {
-    const view = this.#views.get(authority.zone);
+  held(authority: Authority, { realm }: Pick<ZoneQuery, "realm">): ZoneView | undefined {
+    const view = this.#views.get(viewKey(authority, realm));
     return view !== undefined && isSameAuthority(view.authority, authority) ? view : undefined;
   }
 
@@ -85,10 +86,10 @@ export class ZoneViews {
         : new DiscoveryError("KEY_MISSING", "the directory names no manifest");
     }
     // Whoever waited for the same manifest has made the view by now: one view carries one newest head.
-    const made = this.held(authority);
+    const made = this.held(authority, query);
     if (made !== undefined) return made;
     const view = await this.#underHead(createZoneView(authority, [current, ...others]), query);
-    this.#views.set(authority.zone, view);
+    this.#views.set(viewKey(authority, query.realm), view);
     return view;
   }
 
@@ -121,7 +122,7 @@ export class ZoneViews {
       query,
       toldZone,
       this.#heads.run(
-        `${view.zone} ${toHex(kid)}`,
+        `${view.zone} ${toHex(kid)} ${query.realm}`,
         (signal) =>
           this.#fetch(
             view.anonymous,
@@ -172,14 +173,19 @@ export class ZoneViews {
     memory.accept(own, verified.head, asked);
     const next = { ...verified, object: own };
     if (isOwnTree) view.head = next;
-    this.#followManifest(view, verified.manifest);
+    this.#followManifest(view, verified.manifest, query);
     return next;
   }
 
   /** Once the zone speaks under another VOPRF key, the next lookup evaluates under it; this one ends as begun. */
-  #followManifest(view: ZoneView, { voprfKeys: [current] }: Manifest): void {
+  #followManifest(
+    view: ZoneView,
+    { voprfKeys: [current] }: Manifest,
+    { realm }: Pick<ZoneQuery, "realm">,
+  ): void {
     const isFollowed = current === undefined || equalBytes(current.kid, view.kid);
-    if (!isFollowed && this.#views.get(view.zone) === view) this.#views.delete(view.zone);
+    const key = viewKey(view, realm);
+    if (!isFollowed && this.#views.get(key) === view) this.#views.delete(key);
   }
 
   /** The next lookup asks for the head, and for manifests if the directory names others. */
@@ -188,9 +194,31 @@ export class ZoneViews {
   }
 
   /** After UNKNOWN_KID: the manifests too. */
-  forget(view: ZoneView): void {
+  forget(view: ZoneView, { realm }: Pick<ZoneQuery, "realm">): void {
     view.head = undefined;
-    this.#views.delete(view.zone);
+    this.#views.delete(viewKey(view, realm));
+  }
+
+  /**
+   * What it means that servers showed older heads than one seen. All of them: ROLLBACK, kept as evidence. Some,
+   * while others could not be asked: replicas lag in all honesty, and nothing newer can be had now, STALE.
+   */
+  async judged<T>(servers: readonly Server[], zone: string, asked: Promise<T>): Promise<T> {
+    try {
+      return await asked;
+    } catch (error) {
+      if (!isDiscoveryError(error, "ROLLBACK")) throw error;
+      const all = [error, ...furtherErrors(error)];
+      const isEverybody = all.length >= Math.min(servers.length, limits.serversPerQuestionMax);
+      if (isEverybody && all.every(({ code }) => code === "ROLLBACK")) {
+        this.#options.memory.keepRollback(zone, error);
+        throw error;
+      }
+      throw joinErrors(
+        new DiscoveryError("STALE", "the servers that answer are behind", { upstream: zone }),
+        all,
+      );
+    }
   }
 
   /** A head is older than it should be: `time` plus 15 min plus the clocks' tolerance. */
@@ -232,7 +260,7 @@ export class ZoneViews {
       query,
       toldZone,
       this.#manifests.run(
-        `${zone} ${toHex(sha256)}`,
+        `${zone} ${toHex(sha256)} ${query.realm}`,
         (signal) =>
           this.#fetch(
             serversOf(authority).anonymous,
@@ -271,7 +299,7 @@ export class ZoneViews {
     },
   ): Promise<Fetched<T>> {
     const { peers, choice, clock } = this.#options;
-    return await askServers({
+    const asked = askServers({
       choice,
       clock,
       zone: query.zone,
@@ -285,6 +313,7 @@ export class ZoneViews {
         return { value: read(received.response, askedMs), server, received };
       },
     });
+    return await this.judged(servers, query.zone, asked);
   }
 
   #report(
@@ -296,7 +325,7 @@ export class ZoneViews {
     query.trace.rpc(received);
     query.trace.hop({
       prefix: query.prefix,
-      from: server.key,
+      ...heardBy(server, "anonymous"),
       told: toldZone,
       learnt,
       serial,
@@ -304,6 +333,10 @@ export class ZoneViews {
       rttMs: received.rttMs,
     });
   }
+}
+
+function viewKey({ zone }: { readonly zone: string }, realm: string): string {
+  return `${zone} ${realm}`;
 }
 
 function isSameObject(a: SignedObject, b: SignedObject): boolean {

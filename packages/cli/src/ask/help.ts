@@ -20,6 +20,7 @@ What to ask:
   +verbose +compact    all signatures, or only who is there by the DP's word
                        (one CSI is verbose unless told, several are compact)
   +msp=A,B             only these providers; no server learns the wish
+  +jurisdiction=DE,FR  ask only servers of the providers that lie in these countries
   +nomirror            walk the directory instead of using the mirrored copy
   +timeout=7s +tries=2 time for one try, and how many
   +hops=N              forwards between DPs, 0..4
@@ -33,7 +34,7 @@ What to print:
   +[no]all +[no]answer +[no]proof +[no]provenance +[no]comments +[no]stats
                        sections of the full output: +noall +answer prints the answer alone
 
-Not available in this version: +federation +dp +audience +policy +yaml +jurisdiction +privacy=relayed,
+Not available in this version: +federation +dp +audience +policy +yaml +privacy=relayed,
 whither setup.
 
 Exit status: 0 found · 1 proven absent · 2 wrong usage · 3 bogus · 4 refused or limited

@@ -135,6 +135,7 @@ function optionsOf(query: Query, form: AnswerForm): LookupOptions {
     timeoutMs: query.timeoutMs,
     checkingDisabled: query.checkingDisabled,
     ...(query.msps === undefined ? {} : { msps: query.msps }),
+    ...(query.jurisdiction === undefined ? {} : { jurisdiction: query.jurisdiction }),
     ...(query.hops === undefined ? {} : { maxHops: query.hops }),
   };
 }

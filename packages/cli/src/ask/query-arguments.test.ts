@@ -153,7 +153,6 @@ describe("words of whither", () => {
     "+audience=friends.yaml",
     "+policy",
     "+yaml",
-    "+jurisdiction=DE",
     "+privacy=relayed",
   ]) {
     it(`${word} is refused by name, not ignored`, () => {
@@ -161,6 +160,16 @@ describe("words of whither", () => {
       expect(() => parseWords(["x", word])).to.throw(`+${name}: not available in this version`);
     });
   }
+
+  it("+jurisdiction takes countries, each once, and nothing else", () => {
+    expect(parseWords(["x", "+jurisdiction=de,FR,DE"]).jurisdiction).to.deep.equal(["DE", "FR"]);
+    for (const text of ["DEU", "DE,", "D1"]) {
+      expect(() => parseWords(["x", `+jurisdiction=${text}`])).to.throw(
+        UsageError,
+        "country codes",
+      );
+    }
+  });
 
   it("the help names every option and the default time", () => {
     const unnamed = optionNames.filter(

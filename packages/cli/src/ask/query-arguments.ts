@@ -29,6 +29,8 @@ export interface Query {
   /** Whether any section was named: then several identifiers are shown in full as well. */
   readonly sectionsNamed: boolean;
   readonly msps: readonly string[] | undefined;
+  /** Countries in which the DPs' servers must lie. */
+  readonly jurisdiction: readonly string[] | undefined;
   readonly timeoutMs: number;
   readonly tries: number;
   readonly hops: number | undefined;
@@ -44,7 +46,6 @@ const unavailable: ReadonlySet<string> = new Set([
   "audience",
   "policy",
   "yaml",
-  "jurisdiction",
 ]);
 
 type Draft = { -readonly [K in keyof Query]: Query[K] } & { sections: Set<Section> };
@@ -80,6 +81,7 @@ function sectionFlag(section: Section): Flag {
 type Value = (draft: Draft, value: string) => void;
 const values: Readonly<Record<string, Value>> = {
   msp: (draft, value) => (draft.msps = parseMsps(value)),
+  jurisdiction: (draft, value) => (draft.jurisdiction = parseCountries(value)),
   timeout: (draft, value) => (draft.timeoutMs = parseTimeout(value)),
   tries: (draft, value) => (draft.tries = parseCount(value, { name: "tries", min: 1, max: 10 })),
   hops: (draft, value) => (draft.hops = parseCount(value, { name: "hops", min: 0, max: 4 })),
@@ -112,6 +114,7 @@ export function parseWords(args: readonly string[]): Query {
     sections: new Set(sections),
     sectionsNamed: false,
     msps: undefined,
+    jurisdiction: undefined,
     timeoutMs: limits.queryTimeoutMs,
     tries: triesDefault,
     hops: undefined,
@@ -183,6 +186,16 @@ function parseMsps(text: string): readonly string[] {
     }
   }
   return [...new Set(ids)];
+}
+
+const countriesMax = 64;
+
+function parseCountries(text: string): readonly string[] {
+  const countries = [...new Set(text.toUpperCase().split(","))];
+  if (countries.length > countriesMax || !countries.every((one) => /^[A-Z]{2}$/.test(one))) {
+    throw wrong("jurisdiction", "country codes such as DE,FR", text);
+  }
+  return countries;
 }
 
 /** `2s`, `500ms`, or seconds as a bare number, as dig takes them. */

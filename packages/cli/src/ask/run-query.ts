@@ -88,6 +88,7 @@ async function openConfigured(options: {
     anchors: config.anchors,
     directory: config.directory,
     mirror,
+    replicas: config.replicas,
     ...(config.identity === undefined ? {} : { identity: config.identity }),
     ...(config.own_msp === undefined ? {} : { ownMsp: config.own_msp }),
     ...(config.state_dir === undefined ? {} : { statePath: config.state_dir }),

@@ -47,6 +47,8 @@ export async function startTamperingDp(options: {
     clients: { kind: "none" },
     services: [
       implementService(Zone, {
+        transfer: notAvailable,
+        watch: notAvailable,
         fetch: {
           rawCallback: (_context, stream) => {
             const honest = openRawDuplex(

@@ -76,7 +76,7 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
     await Promise.all(zones.map(({ zone }) => zone.close()));
   };
   return {
-    publicServices: [createZoneService({ zones: served, admission, logger })],
+    publicServices: [createZoneService({ zones: served, admission, clock, logger })],
     clientServices: [
       createDiscoveryService({ zones: served, admission, logger }),
       createRegistrarService({

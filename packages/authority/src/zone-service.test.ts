@@ -39,7 +39,7 @@ async function serve(publicBytesPerMinute = 64 * 1024 * 1024) {
   });
   const network = createMemoryNetwork({ clock, random });
   network.serve(address, {
-    services: [createZoneService({ zones: new Map([[zone, served]]), admission })],
+    services: [createZoneService({ zones: new Map([[zone, served]]), admission, clock })],
     clients: { kind: "none" },
   });
   const channel = network.connect(address);

@@ -9,7 +9,7 @@ import {
   type ServerDuplex,
   type ServiceRegistration,
 } from "@whither/rpc";
-import { silentLogger, type Logger } from "@whither/runtime";
+import { silentLogger, type Clock, type Logger } from "@whither/runtime";
 import {
   ErrorDetailSchema,
   Zone,
@@ -18,22 +18,27 @@ import {
   type FetchRequest,
   type GetHeadRequest,
   type GetManifestRequest,
+  type ZoneTransferRequest,
+  type ZoneWatchRequest,
 } from "@whither/wire";
 import { encodeMessage } from "@whither/rpc";
 import type { Admission } from "./admission.js";
-import type { MappingZone } from "./mapping/mapping-zone.js";
+import type { ReadableZone } from "./mapping/mapping-zone.js";
 import { encodeCorrelated, fetchCases } from "./mapping/raw-messages.js";
+import { TransferServer } from "./replica/transfer-server.js";
+import { ZoneWatchers } from "./replica/zone-watchers.js";
 
 const hashBytes = 32;
 /** Charged before a request is looked at, so that none is free, whatever its answer. */
 const requestBytes = 256;
 
 /** The mapping zones of a process by name. */
-export type ServedZones = ReadonlyMap<string, MappingZone>;
+export type ServedZones = ReadonlyMap<string, ReadableZone>;
 
 export interface ZoneServiceOptions {
   readonly zones: ServedZones;
   readonly admission: Pick<Admission, "admitBytes" | "chargeBytes">;
+  readonly clock: Clock;
   readonly logger?: Logger;
 }
 
@@ -41,7 +46,9 @@ type Answer = Uint8Array | Promise<Uint8Array>;
 
 /** The service, for the public port. */
 export function createZoneService(options: ZoneServiceOptions): ServiceRegistration {
-  const { zones, admission } = options;
+  const { zones, admission, clock } = options;
+  const transfers = new TransferServer({ admission, clock });
+  const watchers = new ZoneWatchers(clock);
   const unary =
     <Request>(answer: (request: Request) => Answer) =>
     async (request: Request, { address }: CallContext): Promise<Uint8Array> => {
@@ -58,11 +65,23 @@ export function createZoneService(options: ZoneServiceOptions): ServiceRegistrat
     getManifest: unary((request: GetManifestRequest) =>
       zoneOf(zones, request.zone).manifestResponse(request.manifestSha256),
     ),
+    transfer: async function* ({ from }: ZoneTransferRequest, context) {
+      admission.admitBytes(context.address, requestBytes);
+      if (from === undefined)
+        throw new DiscoveryError("INVALID_DATA", "transfer: expected a place");
+      const tree = zoneOf(zones, from.zone).holdTree(from.kid);
+      const { address: charged } = context;
+      for await (const part of transfers.serve({ tree, from, charged }, context)) yield { part };
+    },
+    watch: (request: ZoneWatchRequest, context) => {
+      admission.admitBytes(context.address, requestBytes);
+      return watchers.watch(zoneOf(zones, request.zone), context);
+    },
   });
 }
 
 /** The zone of a request. Throws NOT_AUTHORITATIVE. */
-export function zoneOf(zones: ServedZones, name: string): MappingZone {
+export function zoneOf(zones: ServedZones, name: string): ReadableZone {
   const zone = zones.get(name);
   if (zone === undefined)
     throw new DiscoveryError("NOT_AUTHORITATIVE", "not a zone of this server");

@@ -86,6 +86,24 @@ export const limits = {
   inFlightPerPeerMax: 64,
   waitersPerKeyMax: 256,
 
+  /** Replicas (section 4, "Stored"): what follows a zone over the network. */
+  /** Slots of a zone that is followed: 20 M take 1.4 GB of entries. */
+  transferSlotsMax: 20_000_000,
+  /** Changes sent epoch by epoch; a secondary further behind takes the whole tree. */
+  transferChangesMax: 65_536,
+  /** Transfers at once, over all clients and for one address. */
+  transfersMax: 8,
+  transfersPerAddressMax: 2,
+  /** Longest silence of a transfer's other end. */
+  transferStallMs: 60_000,
+  /** Longest transfer: 10 GB at the public rate of 64 MiB a minute. */
+  transferTimeoutMs: 4 * 3_600_000,
+  /** Streams of Watch at once, over all clients and for one address. */
+  watchersMax: 10_000,
+  watchersPerAddressMax: 32,
+  /** Pause between two messages of Watch at most. */
+  watchKeepAliveSeconds: 60,
+
   /** Cache (section 8). */
   cacheBytes: 64 * 1024 * 1024,
   mappingTtlSecondsMin: 5,

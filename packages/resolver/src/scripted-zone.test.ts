@@ -239,6 +239,8 @@ export class ScriptedZone {
       clients: { kind: "none" },
       services: [
         implementService(Zone, {
+          transfer: notAvailable,
+          watch: notAvailable,
           fetch: {
             callback: (_context, stream) => {
               stream.onMessage((request) => this.#fetch(request, stream));

@@ -11,6 +11,7 @@ import { systemClock } from "@whither/runtime";
 import { createMemoryDisk } from "./memory-disk.js";
 import { createMemoryStore } from "./memory-store.js";
 import type { Range, Row, Store } from "./store.js";
+import { openSubStore } from "./sub-store.js";
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 const key = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -41,8 +42,18 @@ interface Backend {
 const backends: readonly Backend[] = [
   { name: "LevelDB", open: (directory) => openLevelStore({ path: join(directory, "db") }) },
   { name: "memory", open: () => Promise.resolve(createMemoryStore()) },
+  { name: "a view of a store", open: () => Promise.resolve(viewBetweenOthers()) },
   { name: "disk in memory", open: () => createMemoryDisk({ clock: systemClock }).open() },
 ];
+
+/** A view with rows of others before, behind and around it, which closes its store as the others do. */
+function viewBetweenOthers(): Store {
+  const store = createMemoryStore();
+  const others = [bytes(6, 255), bytes(7), bytes(8), bytes(7, 0), bytes(7, 2)];
+  void store.commit({ puts: others.map((other) => [other, bytes(1)]), deletes: [] }, lazy);
+  const view = openSubStore(store, bytes(7, 1));
+  return { ...view, close: () => store.close() };
+}
 
 for (const backend of backends) {
   describe(`store contract: ${backend.name}`, () => {

@@ -13,6 +13,7 @@ export type { LevelStoreOptions } from "./level-store.js";
 export { createMemoryStore } from "./memory-store.js";
 export { createMemoryDisk } from "./memory-disk.js";
 export type { Damage, DiskFaults, MemoryDisk } from "./memory-disk.js";
+export { openSubStore } from "./sub-store.js";
 export { openJournal } from "./journal.js";
 export type { Journal, JournalPart, JournalReadOptions, JournalRow } from "./journal.js";
 export {

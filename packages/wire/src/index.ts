@@ -71,6 +71,24 @@ export {
   GetManifestResponseSchema,
   Zone,
 } from "./gen/whither/v1/zone_pb.js";
+export { Replication } from "./gen/whither/v1/replication_pb.js";
+export {
+  TransferKind,
+  TransferPartSchema,
+  ZoneTransferResponseSchema,
+  ZoneWatchResponseSchema,
+} from "./gen/whither/v1/zone_pb.js";
+export type {
+  TransferBodies,
+  TransferBuckets,
+  TransferEpoch,
+  TransferFrom,
+  TransferPart,
+  TransferStart,
+  ZoneTransferRequest,
+  ZoneWatchRequest,
+  ZoneWatchResponse,
+} from "./gen/whither/v1/zone_pb.js";
 export type {
   BodiesRequest,
   BodiesResponse,

@@ -33,12 +33,20 @@ export {
   unmaskMspBits,
 } from "./mapping/slot.js";
 export type { MaskPlace, SlotPlace, SlotSecret } from "./mapping/slot.js";
-export { decodeEntry, encodeEntry, entryBytes, findEntry, idxBytes } from "./mapping/entry.js";
+export {
+  decodeEntry,
+  encodeEntry,
+  entryBytes,
+  findEntry,
+  idxBytes,
+  vhashAt,
+} from "./mapping/entry.js";
 export type { Entry } from "./mapping/entry.js";
 export {
   bucketHash,
   bucketIndex,
   bucketPrefix,
+  checkOrder,
   isBucketPrefix,
   padEntries,
   prefixOfBucket,
@@ -47,7 +55,7 @@ export {
 } from "./mapping/bucket.js";
 export type { BucketPlace, VerifiedBucket } from "./mapping/bucket.js";
 export { BucketTree, depthFor, innerHash, nextDepth, rootOverPath } from "./mapping/tree.js";
-export { changeBytes, changesRoot } from "./mapping/changeset.js";
+export { changeBytes, changesRoot, decodeChanges } from "./mapping/changeset.js";
 export type { AppliedChange, SlotChange } from "./mapping/changeset.js";
 export {
   applyEpoch,

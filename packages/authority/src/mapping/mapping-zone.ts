@@ -6,6 +6,7 @@ import type { Csi, Head, Manifest, SignedObject, ZoneName } from "@whither/proto
 import type { Clock, EvaluatedWork, Logger, Random, VoprfEngine } from "@whither/runtime";
 import type { Store } from "@whither/store";
 import type { LoadedSlot } from "./load-slots.js";
+import type { HeadNews, HeldTree } from "./held-tree.js";
 import type { BucketQuery } from "./published-tree.js";
 import type { ZoneSecrets } from "./zone-keys.js";
 
@@ -71,12 +72,9 @@ export type RegistrationStatus =
   | { readonly kind: "pending" }
   | { readonly kind: "published"; readonly serial: number };
 
-/** A zone in service, made by `openMappingZone`. */
-export interface MappingZone extends AsyncDisposable {
+/** What anybody may read of a zone: alike at its primary and at a replica. */
+export interface ReadableZone {
   readonly zone: ZoneName;
-  readonly manifest: Manifest;
-  /** 32 bytes. */
-  readonly manifestSha256: Uint8Array;
 
   // A zone holds a tree for each VOPRF key it serves; an absent or empty kid stands for the current one.
 
@@ -92,6 +90,17 @@ export interface MappingZone extends AsyncDisposable {
   bodiesResponse(vhashes: readonly Uint8Array[]): Promise<Uint8Array>;
   /** Evaluates 1..512 blinded elements under one proof. Throws UNKNOWN_KID, INVALID_ELEMENT. */
   evaluate(batch: BlindedRequest, options?: SignalOption): Promise<EvaluatedWork>;
+  /** The last signed epoch of a tree, for a transfer. Throws UNKNOWN_KID. */
+  holdTree(kid?: Uint8Array): HeldTree;
+  /** Hears of every new head from now on; returns the way to stop. */
+  onHead(listener: (news: HeadNews) => void): () => void;
+}
+
+/** A zone in service, made by `openMappingZone`. */
+export interface MappingZone extends ReadableZone, AsyncDisposable {
+  readonly manifest: Manifest;
+  /** 32 bytes. */
+  readonly manifestSha256: Uint8Array;
 
   /** The public slot of a CSI, with what waits for the next epoch. For registrations only. */
   lookupForRegistration(csi: Csi, options?: SignalOption): Promise<SlotLookup>;

@@ -132,6 +132,18 @@ export class PublishedTree {
     }
   }
 
+  /** Keeps the epoch readable until the release, whatever is published meanwhile. */
+  hold(): () => Promise<void> {
+    this.#readers += 1;
+    let isHeld = true;
+    return async () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#readers -= 1;
+      await this.#closeIfUnread();
+    };
+  }
+
   /** No further reads begin; the snapshot goes with the last one under way. */
   async retire(): Promise<void> {
     if (this.#retired) return;

@@ -10,6 +10,7 @@ import {
   type ZoneName,
 } from "@whither/protocol";
 import type { EvaluatedWork, VoprfEngine } from "@whither/runtime";
+import type { HeadNews, HeldTree } from "./held-tree.js";
 import type { LoadedSlot } from "./load-slots.js";
 import type {
   BlindedRequest,
@@ -94,6 +95,17 @@ export class ServedZone implements MappingZone {
   ): Promise<EvaluatedWork> {
     const { publicKey, secretKey } = this.#trees.of(kid).key;
     return await this.#voprf.evaluate({ secretKey, publicKey, blinded }, options);
+  }
+
+  holdTree(kid: Uint8Array = noKid): HeldTree {
+    return this.#treeOf(kid).writer.hold();
+  }
+
+  onHead(listener: (news: HeadNews) => void): () => void {
+    const stops = this.#trees.served.map(({ writer }) => writer.onHead(listener));
+    return () => {
+      for (const stop of stops) stop();
+    };
   }
 
   lookupForRegistration(csi: Csi, options: SignalOption = {}): Promise<SlotLookup> {

@@ -17,6 +17,7 @@ import {
   type HeadPlace,
   type PreparedEpoch,
 } from "./epoch-batch.js";
+import { headNews, holdTree, type HeadNews, type HeldTree } from "./held-tree.js";
 import { loadSlots, type LoadedSlot } from "./load-slots.js";
 import type { PendingChanges } from "./pending-changes.js";
 import { PublishedTree } from "./published-tree.js";
@@ -56,6 +57,7 @@ export class TreeWriter {
   #timer: Scheduled | undefined;
   #ticks = 0;
   #closed = false;
+  readonly #listeners = new Set<(news: HeadNews) => void>();
 
   private constructor(options: TreeWriterOptions, published: PublishedTree) {
     this.#options = options;
@@ -86,6 +88,17 @@ export class TreeWriter {
       this.#under = under;
       return Promise.resolve();
     });
+  }
+
+  /** The published epoch, kept for a transfer. */
+  hold(): HeldTree {
+    const { journal } = this.#options;
+    return holdTree(this.#published, { journal, manifestBytes: this.#under.bytes });
+  }
+
+  onHead(listener: (news: HeadNews) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /** Publishes what waits, or a fresh head when nothing does. */
@@ -174,6 +187,9 @@ export class TreeWriter {
     pending.remove(prepared.cut.taken);
     const { zone, serial, mapSize, b } = prepared.head;
     logger.info("head published", { zone, serial, slots: mapSize, b });
+    const since = { head: before.head, changed: prepared.cut.changes };
+    const news = headNews(this.#published, since);
+    for (const listener of this.#listeners) listener(news);
     await before.retire();
     // Only now, since readers of the old head needed them until here.
     if (before.head.b !== b) await dropBuckets(store, before.head);

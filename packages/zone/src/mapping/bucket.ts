@@ -143,7 +143,8 @@ function isZeroFrom(bytes: Uint8Array, offset: number): boolean {
   return true;
 }
 
-function checkOrder(entries: Uint8Array, prefix: Uint8Array, b: number): void {
+/** Throws BOGUS unless the entries of a bucket ascend strictly and begin with its bits. */
+export function checkOrder(entries: Uint8Array, prefix: Uint8Array, b: number): void {
   if (entries.length === 0) return;
   const index = bucketIndex(prefix, b);
   for (let offset = entryBytes; offset < entries.length; offset += entryBytes) {

@@ -2,7 +2,8 @@
 // hash over it stands in the head; the rows themselves are the journal. Applying them is epoch.ts.
 
 import { sha256 } from "@whither/crypto/node";
-import { entryBytes, findEntry, idxBytes } from "./entry.js";
+import { DiscoveryError } from "@whither/protocol";
+import { compareIdx, entryBytes, findEntry, idxBytes } from "./entry.js";
 
 /** Wanted state of one slot. */
 export interface SlotChange {
@@ -32,6 +33,36 @@ export function encodeChanges(changes: readonly AppliedChange[]): Uint8Array {
     if (after !== undefined) bytes.set(after, offset + idxBytes + entryBytes);
   });
   return bytes;
+}
+
+/** The changes in received bytes, each part a view. Throws BOGUS for what no epoch writes. */
+export function decodeChanges(bytes: Uint8Array): readonly AppliedChange[] {
+  if (bytes.length % changeBytes !== 0) throw bogus("not whole changes");
+  return Array.from({ length: bytes.length / changeBytes }, (_, position) => {
+    const offset = position * changeBytes;
+    const idx = bytes.subarray(offset, offset + idxBytes);
+    if (position > 0) {
+      const before = { bytes, offset: offset - changeBytes };
+      if (compareIdx(before, { bytes, offset }) >= 0) throw bogus("not in ascending order");
+    }
+    const [before, after] = [idxBytes, idxBytes + entryBytes].map((at) =>
+      entryOf(bytes.subarray(offset + at, offset + at + entryBytes), idx),
+    );
+    return { idx, before, after };
+  });
+}
+
+/** Zeros are no entry; an entry is that of its idx. */
+function entryOf(entry: Uint8Array, idx: Uint8Array): Uint8Array | undefined {
+  if (entry.every((byte) => byte === 0)) return undefined;
+  if (compareIdx({ bytes: entry, offset: 0 }, { bytes: idx, offset: 0 }) !== 0) {
+    throw bogus("an entry of another idx");
+  }
+  return entry;
+}
+
+function bogus(text: string): DiscoveryError {
+  return new DiscoveryError("BOGUS", `changes: ${text}`);
 }
 
 /** `changes_root` of a head: SHA-256 over the encoded changes, also of none. */

@@ -2,8 +2,8 @@
 // @generated from file whither/v1/zone.proto (package whither.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { ErrorDetail } from "./error_pb.js";
 import { file_whither_v1_error } from "./error_pb.js";
 import type { SignedObject } from "./record_pb.js";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file whither/v1/zone.proto.
  */
 export const file_whither_v1_zone: GenFile = /*@__PURE__*/
-  fileDesc("ChV3aGl0aGVyL3YxL3pvbmUucHJvdG8SCndoaXRoZXIudjEi3wEKDEZldGNoUmVxdWVzdBIKCgJpZBgBIAEoBBIrCgZidWNrZXQYAiABKAsyGS53aGl0aGVyLnYxLkJ1Y2tldFJlcXVlc3RIABIrCgZib2RpZXMYAyABKAsyGS53aGl0aGVyLnYxLkJvZGllc1JlcXVlc3RIABIqCgRoZWFkGAQgASgLMhoud2hpdGhlci52MS5HZXRIZWFkUmVxdWVzdEgAEjIKCG1hbmlmZXN0GAUgASgLMh4ud2hpdGhlci52MS5HZXRNYW5pZmVzdFJlcXVlc3RIAEIJCgdyZXF1ZXN0Io8CCg1GZXRjaFJlc3BvbnNlEgoKAmlkGAEgASgEEiwKBmJ1Y2tldBgCIAEoCzIaLndoaXRoZXIudjEuQnVja2V0UmVzcG9uc2VIABIsCgZib2RpZXMYAyABKAsyGi53aGl0aGVyLnYxLkJvZGllc1Jlc3BvbnNlSAASKwoEaGVhZBgEIAEoCzIbLndoaXRoZXIudjEuR2V0SGVhZFJlc3BvbnNlSAASMwoIbWFuaWZlc3QYBSABKAsyHy53aGl0aGVyLnYxLkdldE1hbmlmZXN0UmVzcG9uc2VIABIoCgVlcnJvchgGIAEoCzIXLndoaXRoZXIudjEuRXJyb3JEZXRhaWxIAEIKCghyZXNwb25zZSJFCg1CdWNrZXRSZXF1ZXN0EgwKBHpvbmUYASABKAkSCwoDa2lkGAIgASgMEgkKAWIYAyABKA0SDgoGcHJlZml4GAQgASgMImoKDkJ1Y2tldFJlc3BvbnNlEg0KBWNvdW50GAEgASgHEg8KB2VudHJpZXMYAiABKAwSEAoIc2libGluZ3MYAyABKAwSJgoEaGVhZBgEIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0Ii4KDUJvZGllc1JlcXVlc3QSDAoEem9uZRgBIAEoCRIPCgd2aGFzaGVzGAIgASgMIiAKDkJvZGllc1Jlc3BvbnNlEg4KBmJvZGllcxgBIAMoDCIrCg5HZXRIZWFkUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2tpZBgCIAEoDCI5Cg9HZXRIZWFkUmVzcG9uc2USJgoEaGVhZBgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0IjsKEkdldE1hbmlmZXN0UmVxdWVzdBIMCgR6b25lGAEgASgJEhcKD21hbmlmZXN0X3NoYTI1NhgCIAEoDCJBChNHZXRNYW5pZmVzdFJlc3BvbnNlEioKCG1hbmlmZXN0GAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3Qy3gIKBFpvbmUSQAoFRmV0Y2gSGC53aGl0aGVyLnYxLkZldGNoUmVxdWVzdBoZLndoaXRoZXIudjEuRmV0Y2hSZXNwb25zZSgBMAESPwoGQnVja2V0Ehkud2hpdGhlci52MS5CdWNrZXRSZXF1ZXN0Ghoud2hpdGhlci52MS5CdWNrZXRSZXNwb25zZRI/CgZCb2RpZXMSGS53aGl0aGVyLnYxLkJvZGllc1JlcXVlc3QaGi53aGl0aGVyLnYxLkJvZGllc1Jlc3BvbnNlEkIKB0dldEhlYWQSGi53aGl0aGVyLnYxLkdldEhlYWRSZXF1ZXN0Ghsud2hpdGhlci52MS5HZXRIZWFkUmVzcG9uc2USTgoLR2V0TWFuaWZlc3QSHi53aGl0aGVyLnYxLkdldE1hbmlmZXN0UmVxdWVzdBofLndoaXRoZXIudjEuR2V0TWFuaWZlc3RSZXNwb25zZWIGcHJvdG8z", [file_whither_v1_error, file_whither_v1_record]);
+  fileDesc("ChV3aGl0aGVyL3YxL3pvbmUucHJvdG8SCndoaXRoZXIudjEi3wEKDEZldGNoUmVxdWVzdBIKCgJpZBgBIAEoBBIrCgZidWNrZXQYAiABKAsyGS53aGl0aGVyLnYxLkJ1Y2tldFJlcXVlc3RIABIrCgZib2RpZXMYAyABKAsyGS53aGl0aGVyLnYxLkJvZGllc1JlcXVlc3RIABIqCgRoZWFkGAQgASgLMhoud2hpdGhlci52MS5HZXRIZWFkUmVxdWVzdEgAEjIKCG1hbmlmZXN0GAUgASgLMh4ud2hpdGhlci52MS5HZXRNYW5pZmVzdFJlcXVlc3RIAEIJCgdyZXF1ZXN0Io8CCg1GZXRjaFJlc3BvbnNlEgoKAmlkGAEgASgEEiwKBmJ1Y2tldBgCIAEoCzIaLndoaXRoZXIudjEuQnVja2V0UmVzcG9uc2VIABIsCgZib2RpZXMYAyABKAsyGi53aGl0aGVyLnYxLkJvZGllc1Jlc3BvbnNlSAASKwoEaGVhZBgEIAEoCzIbLndoaXRoZXIudjEuR2V0SGVhZFJlc3BvbnNlSAASMwoIbWFuaWZlc3QYBSABKAsyHy53aGl0aGVyLnYxLkdldE1hbmlmZXN0UmVzcG9uc2VIABIoCgVlcnJvchgGIAEoCzIXLndoaXRoZXIudjEuRXJyb3JEZXRhaWxIAEIKCghyZXNwb25zZSJFCg1CdWNrZXRSZXF1ZXN0EgwKBHpvbmUYASABKAkSCwoDa2lkGAIgASgMEgkKAWIYAyABKA0SDgoGcHJlZml4GAQgASgMImoKDkJ1Y2tldFJlc3BvbnNlEg0KBWNvdW50GAEgASgHEg8KB2VudHJpZXMYAiABKAwSEAoIc2libGluZ3MYAyABKAwSJgoEaGVhZBgEIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0Ii4KDUJvZGllc1JlcXVlc3QSDAoEem9uZRgBIAEoCRIPCgd2aGFzaGVzGAIgASgMIiAKDkJvZGllc1Jlc3BvbnNlEg4KBmJvZGllcxgBIAMoDCIrCg5HZXRIZWFkUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2tpZBgCIAEoDCI5Cg9HZXRIZWFkUmVzcG9uc2USJgoEaGVhZBgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0IjsKEkdldE1hbmlmZXN0UmVxdWVzdBIMCgR6b25lGAEgASgJEhcKD21hbmlmZXN0X3NoYTI1NhgCIAEoDCJBChNHZXRNYW5pZmVzdFJlc3BvbnNlEioKCG1hbmlmZXN0GAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QiIAoQWm9uZVdhdGNoUmVxdWVzdBIMCgR6b25lGAEgASgJImkKEVpvbmVXYXRjaFJlc3BvbnNlEiYKBGhlYWQYASABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIXCg9jaGFuZ2VkX2J1Y2tldHMYAiADKAcSEwoLYWxsX2NoYW5nZWQYAyABKAgiPQoTWm9uZVRyYW5zZmVyUmVxdWVzdBImCgRmcm9tGAEgASgLMhgud2hpdGhlci52MS5UcmFuc2ZlckZyb20iPgoUWm9uZVRyYW5zZmVyUmVzcG9uc2USJgoEcGFydBgBIAEoCzIYLndoaXRoZXIudjEuVHJhbnNmZXJQYXJ0Il0KDFRyYW5zZmVyRnJvbRIMCgR6b25lGAEgASgJEgsKA2tpZBgCIAEoDBINCgVlcG9jaBgDIAEoBBIOCgZzZXJpYWwYBCABKAQSEwoLaGVhZF9zaGEyNTYYBSABKAwizAEKDFRyYW5zZmVyUGFydBIqCgVzdGFydBgBIAEoCzIZLndoaXRoZXIudjEuVHJhbnNmZXJTdGFydEgAEi4KB2J1Y2tldHMYAiABKAsyGy53aGl0aGVyLnYxLlRyYW5zZmVyQnVja2V0c0gAEioKBWVwb2NoGAMgASgLMhkud2hpdGhlci52MS5UcmFuc2ZlckVwb2NoSAASLAoGYm9kaWVzGAQgASgLMhoud2hpdGhlci52MS5UcmFuc2ZlckJvZGllc0gAQgYKBHBhcnQimgEKDVRyYW5zZmVyU3RhcnQSJgoEa2luZBgBIAEoDjIYLndoaXRoZXIudjEuVHJhbnNmZXJLaW5kEiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIqCghtYW5pZmVzdBgDIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0Eg0KBWhlYWRzGAQgAygMIj4KD1RyYW5zZmVyQnVja2V0cxIrCgdidWNrZXRzGAEgAygLMhoud2hpdGhlci52MS5UcmFuc2ZlckJ1Y2tldCIxCg5UcmFuc2ZlckJ1Y2tldBIOCgZudW1iZXIYASABKAcSDwoHZW50cmllcxgCIAEoDCIuCg1UcmFuc2ZlckVwb2NoEgwKBGhlYWQYASABKAwSDwoHY2hhbmdlcxgCIAEoDCIgCg5UcmFuc2ZlckJvZGllcxIOCgZib2RpZXMYASADKAwqlwEKDFRyYW5zZmVyS2luZBIdChlUUkFOU0ZFUl9LSU5EX1VOU1BFQ0lGSUVEEAASGQoVVFJBTlNGRVJfS0lORF9DVVJSRU5UEAESFwoTVFJBTlNGRVJfS0lORF9XSE9MRRACEhgKFFRSQU5TRkVSX0tJTkRfRVBPQ0hTEAMSGgoWVFJBTlNGRVJfS0lORF9ESVZFUkdFRBAEMvcDCgRab25lEkAKBUZldGNoEhgud2hpdGhlci52MS5GZXRjaFJlcXVlc3QaGS53aGl0aGVyLnYxLkZldGNoUmVzcG9uc2UoATABEj8KBkJ1Y2tldBIZLndoaXRoZXIudjEuQnVja2V0UmVxdWVzdBoaLndoaXRoZXIudjEuQnVja2V0UmVzcG9uc2USPwoGQm9kaWVzEhkud2hpdGhlci52MS5Cb2RpZXNSZXF1ZXN0Ghoud2hpdGhlci52MS5Cb2RpZXNSZXNwb25zZRJCCgdHZXRIZWFkEhoud2hpdGhlci52MS5HZXRIZWFkUmVxdWVzdBobLndoaXRoZXIudjEuR2V0SGVhZFJlc3BvbnNlEk4KC0dldE1hbmlmZXN0Eh4ud2hpdGhlci52MS5HZXRNYW5pZmVzdFJlcXVlc3QaHy53aGl0aGVyLnYxLkdldE1hbmlmZXN0UmVzcG9uc2USTwoIVHJhbnNmZXISHy53aGl0aGVyLnYxLlpvbmVUcmFuc2ZlclJlcXVlc3QaIC53aGl0aGVyLnYxLlpvbmVUcmFuc2ZlclJlc3BvbnNlMAESRgoFV2F0Y2gSHC53aGl0aGVyLnYxLlpvbmVXYXRjaFJlcXVlc3QaHS53aGl0aGVyLnYxLlpvbmVXYXRjaFJlc3BvbnNlMAFiBnByb3RvMw", [file_whither_v1_error, file_whither_v1_record]);
 
 /**
  * @generated from message whither.v1.FetchRequest
@@ -324,6 +324,347 @@ export const GetManifestResponseSchema: GenMessage<GetManifestResponse> = /*@__P
   messageDesc(file_whither_v1_zone, 9);
 
 /**
+ * @generated from message whither.v1.ZoneWatchRequest
+ */
+export type ZoneWatchRequest = Message<"whither.v1.ZoneWatchRequest"> & {
+  /**
+   * @generated from field: string zone = 1;
+   */
+  zone: string;
+};
+
+/**
+ * Describes the message whither.v1.ZoneWatchRequest.
+ * Use `create(ZoneWatchRequestSchema)` to create a new message.
+ */
+export const ZoneWatchRequestSchema: GenMessage<ZoneWatchRequest> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 10);
+
+/**
+ * A message without head comes every minute: the stream is alive.
+ *
+ * @generated from message whither.v1.ZoneWatchResponse
+ */
+export type ZoneWatchResponse = Message<"whither.v1.ZoneWatchResponse"> & {
+  /**
+   * type head. Of which tree, its kid says.
+   *
+   * @generated from field: whither.v1.SignedObject head = 1;
+   */
+  head?: SignedObject | undefined;
+
+  /**
+   * Buckets that changed with it: the first head.b bits of their prefixes, as a number. Ascending.
+   *
+   * @generated from field: repeated fixed32 changed_buckets = 2;
+   */
+  changedBuckets: number[];
+
+  /**
+   * Any bucket may have changed: the first message of a stream, another depth, or too many to name.
+   *
+   * @generated from field: bool all_changed = 3;
+   */
+  allChanged: boolean;
+};
+
+/**
+ * Describes the message whither.v1.ZoneWatchResponse.
+ * Use `create(ZoneWatchResponseSchema)` to create a new message.
+ */
+export const ZoneWatchResponseSchema: GenMessage<ZoneWatchResponse> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 11);
+
+/**
+ * @generated from message whither.v1.ZoneTransferRequest
+ */
+export type ZoneTransferRequest = Message<"whither.v1.ZoneTransferRequest"> & {
+  /**
+   * @generated from field: whither.v1.TransferFrom from = 1;
+   */
+  from?: TransferFrom | undefined;
+};
+
+/**
+ * Describes the message whither.v1.ZoneTransferRequest.
+ * Use `create(ZoneTransferRequestSchema)` to create a new message.
+ */
+export const ZoneTransferRequestSchema: GenMessage<ZoneTransferRequest> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 12);
+
+/**
+ * @generated from message whither.v1.ZoneTransferResponse
+ */
+export type ZoneTransferResponse = Message<"whither.v1.ZoneTransferResponse"> & {
+  /**
+   * @generated from field: whither.v1.TransferPart part = 1;
+   */
+  part?: TransferPart | undefined;
+};
+
+/**
+ * Describes the message whither.v1.ZoneTransferResponse.
+ * Use `create(ZoneTransferResponseSchema)` to create a new message.
+ */
+export const ZoneTransferResponseSchema: GenMessage<ZoneTransferResponse> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 13);
+
+/**
+ * The tree and what the client holds of it.
+ *
+ * @generated from message whither.v1.TransferFrom
+ */
+export type TransferFrom = Message<"whither.v1.TransferFrom"> & {
+  /**
+   * @generated from field: string zone = 1;
+   */
+  zone: string;
+
+  /**
+   * 4 octets, or empty: the current tree. No such tree: error UNKNOWN_KID.
+   *
+   * @generated from field: bytes kid = 2;
+   */
+  kid: Uint8Array;
+
+  /**
+   * Place and hash (32 octets) of the newest head held; 0 and empty: nothing.
+   *
+   * @generated from field: uint64 epoch = 3;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 serial = 4;
+   */
+  serial: bigint;
+
+  /**
+   * @generated from field: bytes head_sha256 = 5;
+   */
+  headSha256: Uint8Array;
+};
+
+/**
+ * Describes the message whither.v1.TransferFrom.
+ * Use `create(TransferFromSchema)` to create a new message.
+ */
+export const TransferFromSchema: GenMessage<TransferFrom> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 14);
+
+/**
+ * First a start. WHOLE: buckets, each message followed by the bodies of its entries in their order. EPOCHS: every
+ * epoch since the client's, then the bodies that the last state has and the client's had not, by idx. Each
+ * message is at most 4 MiB and none is empty; that nothing is missing follows from the signed head.
+ *
+ * @generated from message whither.v1.TransferPart
+ */
+export type TransferPart = Message<"whither.v1.TransferPart"> & {
+  /**
+   * @generated from oneof whither.v1.TransferPart.part
+   */
+  part: {
+    /**
+     * @generated from field: whither.v1.TransferStart start = 1;
+     */
+    value: TransferStart;
+    case: "start";
+  } | {
+    /**
+     * @generated from field: whither.v1.TransferBuckets buckets = 2;
+     */
+    value: TransferBuckets;
+    case: "buckets";
+  } | {
+    /**
+     * @generated from field: whither.v1.TransferEpoch epoch = 3;
+     */
+    value: TransferEpoch;
+    case: "epoch";
+  } | {
+    /**
+     * @generated from field: whither.v1.TransferBodies bodies = 4;
+     */
+    value: TransferBodies;
+    case: "bodies";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message whither.v1.TransferPart.
+ * Use `create(TransferPartSchema)` to create a new message.
+ */
+export const TransferPartSchema: GenMessage<TransferPart> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 15);
+
+/**
+ * @generated from message whither.v1.TransferStart
+ */
+export type TransferStart = Message<"whither.v1.TransferStart"> & {
+  /**
+   * @generated from field: whither.v1.TransferKind kind = 1;
+   */
+  kind: TransferKind;
+
+  /**
+   * type head.
+   *
+   * @generated from field: whither.v1.SignedObject head = 2;
+   */
+  head?: SignedObject | undefined;
+
+  /**
+   * type manifest: the one that the head names.
+   *
+   * @generated from field: whither.v1.SignedObject manifest = 3;
+   */
+  manifest?: SignedObject | undefined;
+
+  /**
+   * Of DIVERGED: payloads of the heads from the client's serial to the one before `head`, each linked by prev_sha256
+   * to the next. Together with the client's head they prove two histories.
+   *
+   * @generated from field: repeated bytes heads = 4;
+   */
+  heads: Uint8Array[];
+};
+
+/**
+ * Describes the message whither.v1.TransferStart.
+ * Use `create(TransferStartSchema)` to create a new message.
+ */
+export const TransferStartSchema: GenMessage<TransferStart> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 16);
+
+/**
+ * @generated from message whither.v1.TransferBuckets
+ */
+export type TransferBuckets = Message<"whither.v1.TransferBuckets"> & {
+  /**
+   * Ascending over the whole stream; empty buckets are left out.
+   *
+   * @generated from field: repeated whither.v1.TransferBucket buckets = 1;
+   */
+  buckets: TransferBucket[];
+};
+
+/**
+ * Describes the message whither.v1.TransferBuckets.
+ * Use `create(TransferBucketsSchema)` to create a new message.
+ */
+export const TransferBucketsSchema: GenMessage<TransferBuckets> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 17);
+
+/**
+ * @generated from message whither.v1.TransferBucket
+ */
+export type TransferBucket = Message<"whither.v1.TransferBucket"> & {
+  /**
+   * The first head.b bits of the prefix, as a number.
+   *
+   * @generated from field: fixed32 number = 1;
+   */
+  number: number;
+
+  /**
+   * Real entries, ascending.
+   *
+   * @generated from field: bytes entries = 2;
+   */
+  entries: Uint8Array;
+};
+
+/**
+ * Describes the message whither.v1.TransferBucket.
+ * Use `create(TransferBucketSchema)` to create a new message.
+ */
+export const TransferBucketSchema: GenMessage<TransferBucket> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 18);
+
+/**
+ * @generated from message whither.v1.TransferEpoch
+ */
+export type TransferEpoch = Message<"whither.v1.TransferEpoch"> & {
+  /**
+   * Payload of the epoch's head. Its signature is that of the newest one, to which prev_sha256 leads.
+   *
+   * @generated from field: bytes head = 1;
+   */
+  head: Uint8Array;
+
+  /**
+   * idx(16) ‖ entry before or zeros ‖ entry after or zeros, ascending: what changes_root covers.
+   *
+   * @generated from field: bytes changes = 2;
+   */
+  changes: Uint8Array;
+};
+
+/**
+ * Describes the message whither.v1.TransferEpoch.
+ * Use `create(TransferEpochSchema)` to create a new message.
+ */
+export const TransferEpochSchema: GenMessage<TransferEpoch> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 19);
+
+/**
+ * @generated from message whither.v1.TransferBodies
+ */
+export type TransferBodies = Message<"whither.v1.TransferBodies"> & {
+  /**
+   * @generated from field: repeated bytes bodies = 1;
+   */
+  bodies: Uint8Array[];
+};
+
+/**
+ * Describes the message whither.v1.TransferBodies.
+ * Use `create(TransferBodiesSchema)` to create a new message.
+ */
+export const TransferBodiesSchema: GenMessage<TransferBodies> = /*@__PURE__*/
+  messageDesc(file_whither_v1_zone, 20);
+
+/**
+ * @generated from enum whither.v1.TransferKind
+ */
+export enum TransferKind {
+  /**
+   * @generated from enum value: TRANSFER_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The client holds this head, or a newer one.
+   *
+   * @generated from enum value: TRANSFER_KIND_CURRENT = 1;
+   */
+  CURRENT = 1,
+
+  /**
+   * @generated from enum value: TRANSFER_KIND_WHOLE = 2;
+   */
+  WHOLE = 2,
+
+  /**
+   * @generated from enum value: TRANSFER_KIND_EPOCHS = 3;
+   */
+  EPOCHS = 3,
+
+  /**
+   * At the client's serial this server has another head.
+   *
+   * @generated from enum value: TRANSFER_KIND_DIVERGED = 4;
+   */
+  DIVERGED = 4,
+}
+
+/**
+ * Describes the enum whither.v1.TransferKind.
+ */
+export const TransferKindSchema: GenEnum<TransferKind> = /*@__PURE__*/
+  enumDesc(file_whither_v1_zone, 0);
+
+/**
  * Public: no client certificate, so that a bucket request carries no identity. Everything here is immutable,
  * self-authenticating and cacheable.
  *
@@ -371,6 +712,28 @@ export const Zone: GenService<{
     methodKind: "unary";
     input: typeof GetManifestRequestSchema;
     output: typeof GetManifestResponseSchema;
+  },
+  /**
+   * A whole tree, or what it has gained since a head that the client holds: all that a bucket replica needs. Charged to
+   * the bytes of the client's address.
+   *
+   * @generated from rpc whither.v1.Zone.Transfer
+   */
+  transfer: {
+    methodKind: "server_streaming";
+    input: typeof ZoneTransferRequestSchema;
+    output: typeof ZoneTransferResponseSchema;
+  },
+  /**
+   * The heads now, and each new one as it comes, alike for all watchers. A push says that there is something to
+   * fetch; it is never believed itself. The server ends the stream of whoever reads too slowly.
+   *
+   * @generated from rpc whither.v1.Zone.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof ZoneWatchRequestSchema;
+    output: typeof ZoneWatchResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_whither_v1_zone, 0);

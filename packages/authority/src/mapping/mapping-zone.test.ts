@@ -12,6 +12,7 @@ import {
 import { decodeMessage } from "@whither/rpc";
 import { silentLogger, type Logger } from "@whither/runtime";
 import {
+  createMemoryDisk,
   createMemoryStore,
   prefixRange,
   type Batch,
@@ -490,6 +491,32 @@ describe("mapping zone after a crash", () => {
         await bench.store.commit(batch, { sync: true });
       }
       expect(await codeOf(() => bench.open()), what).to.equal("STORE_CORRUPT");
+    }
+  });
+
+  it("signs nothing over a bucket that was damaged while it ran", async () => {
+    for (const damage of ["lost", "changed"] as const) {
+      const clock = createSimulatedClock({ startMs });
+      const disk = createMemoryDisk({ clock });
+      const bench = { ...makeBench(await disk.open()), clock };
+      await using served = await bench.open();
+      await register(bench, served, { csi: csiOf(1), text: "first" });
+      await served.runEpoch();
+      await register(bench, served, { csi: csiOf(2), text: "second" });
+      for (const [key, value] of disk.rows()) {
+        if (key[0] !== bucketTablePrefix(kid)[0]) continue;
+        const flipped = value.map((byte, at) => (at === 3 ? byte ^ 1 : byte));
+        disk.damage(
+          key,
+          damage === "lost" ? { kind: "lost" } : { kind: "changed", value: flipped },
+        );
+      }
+      expect(await codeOf(() => served.runEpoch()), damage).to.equal("STORE_CORRUPT");
+      expect(served.head()).to.include({ serial: 2, mapSize: 1 });
+      disk.mend();
+      await served.runEpoch();
+      expect(served.head()).to.include({ serial: 3, mapSize: 2 });
+      expect((await resolve(bench, served, csiOf(1))).text).to.equal("first");
     }
   });
 

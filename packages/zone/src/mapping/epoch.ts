@@ -2,6 +2,7 @@
 // to say (protocol.md section 4). Pure: reads buckets through a function and stores nothing. Written
 // as generators that yield between slices of bounded work, so that the caller can let others run.
 
+import { DiscoveryError } from "@whither/protocol";
 import { bucketHash, bucketIndex, prefixOfBucket } from "./bucket.js";
 import {
   changesRoot,
@@ -58,7 +59,7 @@ export interface EpochOutcome {
 }
 
 /**
- * The next state of a zone. `changes` ascend strictly by idx; `serial` is that of the coming head.
+ * The next state of a zone. Throws STORE_CORRUPT for a bucket that the tree does not know. `changes` ascend strictly by idx; `serial` is that of the coming head.
  * Yields each bucket to be stored as soon as it is made, or undefined where a slice of work ends.
  * When the depth changes every bucket is yielded.
  */
@@ -68,10 +69,11 @@ export function* applyEpoch(
   const { changes, serial, tree: before } = zone;
   if (changes.length > changesPerEpochMax) throw new TypeError("epoch: too many changes");
   checkOrder(changes);
+  const read = (index: number): Uint8Array => readWhole(zone, index);
   const merged = new Map<number, Uint8Array>();
   const applied: AppliedChange[] = [];
   for (const [index, wanted] of groupByBucket(changes, { b: before.b, serial })) {
-    const result = mergeBucket(zone.readBucket(index), wanted);
+    const result = mergeBucket(read(index), wanted);
     for (const change of result.applied) applied.push(change);
     if (result.applied.length > 0) merged.set(index, result.entries);
     if (merged.size % bucketsPerSlice === 0) yield undefined;
@@ -82,7 +84,7 @@ export function* applyEpoch(
   const next =
     b === before.b
       ? merged.entries()
-      : resize({ from: before.b, to: b }, (index) => merged.get(index) ?? zone.readBucket(index));
+      : resize({ from: before.b, to: b }, (index) => merged.get(index) ?? read(index));
   for (const [index, entries] of next) {
     putBucket({ ...zone, tree }, { index, entries });
     yield { index, b, entries };
@@ -100,6 +102,21 @@ export function* applyEpoch(
     applied,
     ...bodyChanges(applied),
   };
+}
+
+/**
+ * A bucket as the last head speaks for it. What a disk has lost or changed since would else be signed as if the
+ * holder had left. Throws STORE_CORRUPT.
+ */
+function readWhole(zone: ZoneTree, index: number): Uint8Array {
+  const { tree, kid } = zone;
+  const entries = zone.readBucket(index);
+  const prefix = prefixOfBucket(index, tree.b);
+  const isWhole =
+    entries.length % entryBytes === 0 &&
+    tree.hasHash(index, bucketHash({ zone: zone.zone, kid, b: tree.b, prefix, entries }));
+  if (isWhole) return entries;
+  throw new DiscoveryError("STORE_CORRUPT", "a bucket is not what the last head speaks for");
 }
 
 /** Hashes a bucket into its place in the tree. */

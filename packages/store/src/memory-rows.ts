@@ -30,8 +30,29 @@ export function sortedChanges({ deletes, puts }: Batch): Change[] {
   return [...changes.values()].sort((a, b) => compareKeys(a.key, b.key));
 }
 
+/** Changes put in one by one; more are merged in one pass. */
+export const splicesMax = 64;
+
 /** The rows with the changes, in an array of its own. */
 export function mergeRows(rows: Rows, changes: readonly Change[]): Row[] {
+  if (changes.length > splicesMax) return mergeInOnePass(rows, changes);
+  const copy = rows.slice();
+  spliceChanges(copy, changes);
+  return copy;
+}
+
+/** Changes an array that nobody else holds. */
+export function spliceChanges(rows: Row[], changes: readonly Change[]): void {
+  for (const { key, value } of changes) {
+    const at = lowerBound(rows, key);
+    const row = rows[at];
+    const found = row !== undefined && compareKeys(row[0], key) === 0 ? 1 : 0;
+    if (value === undefined) rows.splice(at, found);
+    else rows.splice(at, found, [key, value]);
+  }
+}
+
+function mergeInOnePass(rows: Rows, changes: readonly Change[]): Row[] {
   const merged: Row[] = [];
   let at = 0;
   for (const { key, value } of changes) {

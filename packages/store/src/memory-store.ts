@@ -9,6 +9,8 @@ import {
   lowerBound,
   mergeRows,
   sortedChanges,
+  spliceChanges,
+  splicesMax,
   type Rows,
 } from "./memory-rows.js";
 import type { Batch, CommitOptions, Range, ReadOptions, Row, Snapshot, Store } from "./store.js";
@@ -173,18 +175,9 @@ export class MemoryStore implements Store {
       this.#version = { rows: mergeRows(this.#version.rows, changes), shared: false };
       return;
     }
-    const { rows } = this.#version;
-    for (const { key, value } of changes) {
-      const at = lowerBound(rows, key);
-      const found = findValue(rows, key) === undefined ? 0 : 1;
-      if (value === undefined) rows.splice(at, found);
-      else rows.splice(at, found, [key, value]);
-    }
+    spliceChanges(this.#version.rows, changes);
   }
 }
-
-/** Changes made one by one in place; more are merged in one pass. */
-const splicesMax = 64;
 
 function closedError(): DiscoveryError {
   return new DiscoveryError("STORE", "the store is closed");

@@ -322,6 +322,20 @@ describe("a federation of real processes", function () {
       expect(root).to.include({ event: "listening", public_port: files.rootPort });
     });
 
+    it("answer as the directory says: zone health", async () => {
+      const health = ["zone", "health", files.artefact, "--anchors", files.anchors];
+      const shown = JSON.parse(await whitherctlInProcess([...health, "--json"])) as {
+        readonly lame: number;
+        readonly endpoints: readonly { readonly zone: string; readonly state: string }[];
+      };
+      expect(shown.lame).to.equal(0);
+      expect(shown.endpoints.map(({ state }) => state)).to.deep.equal(
+        shown.endpoints.map(() => "healthy"),
+      );
+      expect(shown.endpoints.map(({ zone }) => zone)).to.include("de@dp-a.example");
+      expect(await whitherctlInProcess(health)).to.match(/^PREFIX +ZONE +ENDPOINT +STATE/);
+    });
+
     it("report SERVING to grpc.health.v1 on each listener", async () => {
       for (const port of [dpA.port, dpA.publicPort, files.rootPort]) {
         expect(await healthOf(await clientTls(port)), `port ${port}`).to.equal(1);
@@ -455,6 +469,15 @@ describe("a federation of real processes", function () {
       const stranger = await freshClient(files, "stranger");
       const alone = await run("whither", ["--config", stranger, anna.csi, "+json"]);
       expect(alone.status, "who has no mirror cannot go on: the root really is down").to.equal(5);
+    });
+
+    it("zone health names a dpd that has stopped, and ends with 1", async () => {
+      await federation.dpds.get("dp-a.example")?.stop();
+      const health = ["zone", "health", files.artefact, "--anchors", files.anchors];
+      const done = await run("whitherctl", health);
+      expect(done.status, done.stderr).to.equal(1);
+      expect(done.stdout).to.match(/de@dp-a\.example +127\.0\.0\.1:\d+ +lame +\S+Z +NETWORK/);
+      expect(done.stdout).to.match(/@dp-b\.example +127\.0\.0\.1:\d+ +healthy/);
     });
 
     it("rootd and dpds have drained and ended with 0 on SIGTERM", async () => {

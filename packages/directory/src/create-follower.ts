@@ -11,6 +11,7 @@ import {
   type Directory,
   type Registry,
 } from "@whither/zone";
+import { caBundle } from "./ca-bundle.js";
 import { DirectoryMemory } from "./directory-memory.js";
 import { DirectoryServer } from "./directory-server.js";
 import type {
@@ -54,8 +55,7 @@ class Follower implements DirectoryFollower {
     if (source.kind === "server") {
       const { host, port } = source;
       const { openChannel = openGrpcChannel, verifier = nodeVerifier } = options;
-      const caPem = anchors.tlsCaPem.map((pem) => (pem.endsWith("\n") ? pem : `${pem}\n`)).join("");
-      const server = new DirectoryServer({ host, port, caPem, openChannel });
+      const server = new DirectoryServer({ host, port, caPem: caBundle(anchors), openChannel });
       const onNewer = (): void => this.#onNewer();
       this.#server = server;
       this.#walk = new DirectoryWalk({ server, anchors, memory, clock, verifier, onNewer });

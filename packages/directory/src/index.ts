@@ -11,4 +11,11 @@ export type {
   SignalOption,
   SpendKind,
 } from "./follower.js";
+export { createDelegationHealth } from "./delegation-health.js";
+export type {
+  AuthorityHealth,
+  DelegationHealth,
+  DelegationHealthOptions,
+} from "./delegation-health.js";
+export { formatHealthTable } from "./health-table.js";
 export { runSliced } from "./sliced.js";

@@ -8,6 +8,7 @@ import {
   loadConfig,
   logLevels,
   pathField,
+  secondsField,
   secretPathField,
   type HostPort,
   type LogLevel,
@@ -22,6 +23,7 @@ export interface RootdConfig {
   readonly listen: { readonly public: HostPort };
   readonly metrics: HostPort | undefined;
   readonly tls: { readonly certificateFile: string; readonly keyFile: string };
+  readonly health: { readonly intervalSeconds: number; readonly concurrency: number };
   readonly limits: { readonly requestsPerSecond: number; readonly requestsBurst: number };
 }
 
@@ -41,6 +43,10 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
       limits.clientRequestsBurst,
     ),
   });
+  const healthSchema = z.strictObject({
+    interval: secondsField({ min: 30, max: 86_400 }).default(300),
+    concurrency: integerField({ min: 1, max: 64, unit: "endpoints" }).default(8),
+  });
   return z
     .strictObject({
       anchors_file: path,
@@ -54,6 +60,7 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
         .prefault({}),
       metrics: hostPortField({ anyPort: true }).optional(),
       tls: z.strictObject({ certificate_file: path, key_file: secretPathField(directory) }),
+      health: healthSchema.prefault({}),
       limits: limitsSchema.prefault({}),
     })
     .transform((value): RootdConfig => ({
@@ -64,6 +71,10 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
       listen: value.listen,
       metrics: value.metrics,
       tls: { certificateFile: value.tls.certificate_file, keyFile: value.tls.key_file },
+      health: {
+        intervalSeconds: value.health.interval,
+        concurrency: value.health.concurrency,
+      },
       limits: {
         requestsPerSecond: value.limits.requests_per_second,
         requestsBurst: value.limits.requests_burst,

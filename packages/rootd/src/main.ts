@@ -3,6 +3,7 @@
 // verified from the anchors before a byte of it is served.
 
 import { createDirectoryService } from "@whither/authority";
+import { createDelegationHealth } from "@whither/directory";
 import {
   createLogger,
   formatStartFailure,
@@ -10,6 +11,7 @@ import {
   runDaemon,
   serveMetrics,
   systemClock as clock,
+  systemRandom as random,
   type DaemonScope,
   type RootLogger,
 } from "@whither/runtime";
@@ -31,11 +33,17 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   if (stateDirectory !== undefined) await makeStateDirectory(stateDirectory);
   const files = createServedFiles({ stateDirectory, logger });
   const given = await loadDirectory({ ...config, clock });
-  const { artefact, history } = await files.open(given, await readAnchors(config.anchorsFile));
+  const anchors = await readAnchors(config.anchorsFile);
+  const { artefact, history } = await files.open(given, anchors);
 
   const service = createDirectoryService(artefact, { history });
   const rateLimit = createRateLimit(config.limits, clock);
-  const { metrics, onCall, onDirectory } = createMeasurements();
+  const health = scope.use(
+    createDelegationHealth({ ...config.health, anchors, clock, random, logger }),
+  );
+  const measurements = createMeasurements();
+  measurements.watch({ health, service });
+  const { metrics, onCall } = measurements;
   const listener = scope.use(
     createListener({ service, identity, rateLimit, clock, logger, onCall }),
   );
@@ -48,12 +56,16 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     config.metrics === undefined
       ? undefined
       : scope.use(await serveMetrics({ ...config.metrics, metrics }));
-  expiry.watch(service.directory);
-  onDirectory(service.directory);
+  const onDirectory = (): void => {
+    expiry.watch(service.directory);
+    measurements.onDirectory(service.directory);
+    health.watch(service.directory);
+  };
+  onDirectory();
+  health.start();
   scope.onReload(async () => {
     await reload(configPath, { config, service, files, listener, rateLimit, clock, logger });
-    expiry.watch(service.directory);
-    onDirectory(service.directory);
+    onDirectory();
   });
   scope.listening({
     public_port: port,

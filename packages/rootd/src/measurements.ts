@@ -1,6 +1,8 @@
 // What whither-rootd counts, in the Prometheus text format. Labels are methods and codes; nothing in it
 // says who asked or for which prefix.
 
+import type { DirectoryService } from "@whither/authority";
+import type { DelegationHealth } from "@whither/directory";
 import { errorRegistry } from "@whither/protocol";
 import type { CallSample } from "@whither/rpc";
 import { createMetrics, type Metrics } from "@whither/runtime";
@@ -13,6 +15,11 @@ export interface Measurements {
   readonly metrics: Metrics;
   readonly onCall: (sample: CallSample) => void;
   readonly onDirectory: (directory: Directory) => void;
+  /** Read when somebody looks. */
+  watch(sources: {
+    readonly health: Pick<DelegationHealth, "list">;
+    readonly service: Pick<DirectoryService, "watchers">;
+  }): void;
 }
 
 export function createMeasurements(): Measurements {
@@ -37,6 +44,25 @@ export function createMeasurements(): Measurements {
     onDirectory: ({ head }) => {
       serial.set({}, head.serial);
       end.set({}, head.notAfter);
+    },
+    watch({ health, service }) {
+      const states = ["healthy", "lame", "unknown"] as const;
+      const authorities = metrics.gauge({
+        name: "whither_rootd_authority_entries",
+        help: "endpoints of delegated zones, by what the last probe found",
+        labels: { state: states },
+      });
+      const watchers = metrics.gauge({
+        name: "whither_rootd_watch_connections",
+        help: "open streams that wait for the next head",
+      });
+      metrics.beforeRead(() => {
+        watchers.set({}, service.watchers);
+        const found = health.list();
+        for (const state of states) {
+          authorities.set({ state }, found.filter((one) => one.state === state).length);
+        }
+      });
     },
   };
 }

@@ -67,6 +67,7 @@ describe("rootd configuration", () => {
       listen: { public: { host: "127.0.0.1", port: 7363 } },
       metrics: undefined,
       tls: { certificateFile: "/etc/whither/rootd.crt", keyFile: "/etc/whither/rootd.key" },
+      health: { intervalSeconds: 300, concurrency: 8 },
       limits: { requestsPerSecond: 50, requestsBurst: 125 },
     });
   });
@@ -93,6 +94,11 @@ describe("rootd configuration", () => {
       "a burst too small for a transfer",
       `${minimal}limits: { requests_burst: 4 }\n`,
       /:4: limits\.requests_burst: .*5\.\./,
+    ],
+    [
+      "probes without a pause",
+      `${minimal}health: { interval: 1s }\n`,
+      /:4: health\.interval: .*30s/,
     ],
     [
       "a word for a number",

@@ -198,6 +198,18 @@ export async function readArtefact(files: {
   return { objects, verified: true };
 }
 
+/** The verified directory of an artefact and its anchors. Throws as openArtefact, CONFIG. */
+export async function openDirectory(files: {
+  readonly file: string;
+  readonly anchors: string;
+}): Promise<{ readonly directory: Directory; readonly anchors: Anchors }> {
+  const bytes = await readFileBounded(files.file, { bytesMax: artefactBytesMax });
+  const anchors = parseAnchors(await readText(files.anchors));
+  const nowSeconds = systemClock.nowSeconds();
+  const check = { bytes, anchors, nowSeconds, verifier: nodeVerifier };
+  return { directory: openArtefact(check).directory, anchors };
+}
+
 async function readText(file: string): Promise<string> {
   const bytes = await readFileBounded(file, { bytesMax: sourceBytesMax });
   return new TextDecoder().decode(bytes);

@@ -6,6 +6,7 @@ import type { Finding } from "@whither/zone";
 import { print, type Terminal } from "../terminal.js";
 import { ExitStatus } from "../usage.js";
 import { jsonOption, parseInteger } from "../options.js";
+import { healthCommand } from "./zone-health.js";
 import { checkSources, readArtefact, signSources } from "./zone-files.js";
 import { describeArtefact, diffArtefacts, formatArtefact, formatDiff } from "./zone-text.js";
 
@@ -15,6 +16,7 @@ export function zoneCommand(terminal: Terminal): Command {
   zone.addCommand(signCommand(terminal));
   zone.addCommand(diffCommand(terminal));
   zone.addCommand(showCommand(terminal));
+  zone.addCommand(healthCommand(terminal));
   return zone;
 }
 

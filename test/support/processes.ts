@@ -16,6 +16,7 @@ export const programs = {
   whitherctl: join(root, "packages/cli/dist/bin/whitherctl.js"),
   "whither-rootd": join(root, "packages/rootd/dist/main.js"),
   "whither-dpd": join(root, "packages/dpd/dist/main.js"),
+  "whither-dnsd": join(root, "packages/dnsd/dist/main.js"),
 } as const;
 export type ProgramName = keyof typeof programs;
 

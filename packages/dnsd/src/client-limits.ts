@@ -1,0 +1,87 @@
+// Who may ask and how much: loopback and named networks only; queries and new names by address prefix. Over
+// the limit every second response is an empty truncated one and the others are none, so that a forged address
+// gets less than was sent in its name while an honest client comes back over TCP (Knot DNS, BIND: RRL slip).
+
+import { BlockList, isIPv6 } from "node:net";
+import { addressPrefix } from "@whither/rpc";
+import { createKeyedBuckets, type Clock, type KeyedBuckets } from "@whither/runtime";
+import type { DnsLimits, Network } from "./config.js";
+
+export type Transport = "udp" | "tcp";
+/** `slip`: say only that TCP is there. */
+export type Admitted = "answer" | "slip" | "drop" | "refuse";
+
+export interface ClientLimits {
+  /** Whether this address may ask at all. */
+  isAllowed(address: string): boolean;
+  /** Charges a query. */
+  query(client: string, transport: Transport): Admitted;
+  /** Charges a name that has to be looked up. */
+  lookup(client: string): boolean;
+  refusals(): Readonly<Record<"address" | "queries" | "lookups", number>>;
+  set(limits: DnsLimits, allow: readonly Network[]): void;
+}
+
+/** Key under which the limits of a client are counted. */
+export const clientOf = addressPrefix;
+
+export function createClientLimits(
+  given: { readonly limits: DnsLimits; readonly allow: readonly Network[] },
+  clock: Clock,
+): ClientLimits {
+  let networks = networksOf(given.allow);
+  let queries = bucketsOf(given.limits, "queries", clock);
+  let lookups = bucketsOf(given.limits, "lookups", clock);
+  const refused = { address: 0, queries: 0, lookups: 0 };
+  let slips = 0;
+  return {
+    isAllowed: (address) => {
+      const allowed = networks.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+      if (!allowed) refused.address += 1;
+      return allowed;
+    },
+    query: (client, transport) => {
+      if (queries.tryTake(client, 1).ok) return "answer";
+      refused.queries += 1;
+      if (transport === "tcp") return "refuse";
+      slips += 1;
+      return slips % 2 === 0 ? "slip" : "drop";
+    },
+    lookup: (client) => {
+      const { ok } = lookups.tryTake(client, 1);
+      if (!ok) refused.lookups += 1;
+      return ok;
+    },
+    refusals: () => ({ ...refused }),
+    set: (limits, allow) => {
+      networks = networksOf(allow);
+      queries = bucketsOf(limits, "queries", clock);
+      lookups = bucketsOf(limits, "lookups", clock);
+    },
+  };
+}
+
+function bucketsOf(limits: DnsLimits, of: "queries" | "lookups", clock: Clock): KeyedBuckets {
+  const keysMax = limits.clientsMax;
+  return of === "queries"
+    ? createKeyedBuckets({
+        ratePerSecond: limits.queriesPerSecond,
+        burst: limits.queriesBurst,
+        keysMax,
+        clock,
+      })
+    : createKeyedBuckets({
+        ratePerSecond: limits.lookupsPerSecond,
+        burst: limits.lookupsBurst,
+        keysMax,
+        clock,
+      });
+}
+
+function networksOf(allow: readonly Network[]): BlockList {
+  const networks = new BlockList();
+  networks.addSubnet("127.0.0.0", 8, "ipv4");
+  networks.addAddress("::1", "ipv6");
+  for (const { address, bits, family } of allow) networks.addSubnet(address, bits, family);
+  return networks;
+}

@@ -1,0 +1,216 @@
+// The way of a packet: read, admitted, answered from the cache or through the resolver. Everything that needs
+// no lookup is answered in the same turn; sockets are elsewhere.
+
+import { errorRegistry, type Csi } from "@whither/protocol";
+import type { Resolver } from "@whither/resolver";
+import type { Clock } from "@whither/runtime";
+import { apexReply, denial, makeApex, type Apex } from "./apex.js";
+import { clientOf, type ClientLimits, type Transport } from "./client-limits.js";
+import type { DnsdConfig } from "./config.js";
+import { readEnumName, wireName } from "./enum-name.js";
+import { failureReply, numberReply } from "./number-reply.js";
+import { readPacket, refusalOf, type Query } from "./query.js";
+import { encodeRdata, type ExtendedError } from "./records.js";
+import { ReplyCache } from "./reply-cache.js";
+import {
+  encodeRefusal,
+  encodeSlip,
+  failReply,
+  finishReply,
+  storeReply,
+  type StoredReply,
+} from "./response.js";
+import { classes, rcodes, tcpBytesMax, types, udpBytesWithoutEdns } from "./wire.js";
+
+/** What of the configuration the front shows; replaced whole at a reload. */
+export type Shown = Pick<
+  DnsdConfig,
+  "suffix" | "nameServer" | "contact" | "services" | "lookupTimeoutMs"
+>;
+
+export interface FrontOptions {
+  readonly resolver: Pick<Resolver, "lookup">;
+  readonly limits: ClientLimits;
+  readonly shown: Shown;
+  readonly cacheBytes: number;
+  readonly lookupsInFlight: number;
+  readonly clock: Clock;
+  /** Hears each finished query; the code is an RCODE's number. */
+  readonly onQuery?: (sample: QuerySample) => void;
+}
+
+export interface QuerySample {
+  readonly transport: Transport;
+  readonly rcode: number;
+  readonly cached: boolean;
+  readonly durationMs: number;
+}
+
+/** A response, none, or one that a lookup has to bring. */
+export type Handled = Buffer | undefined | Promise<Buffer>;
+
+const versionNames = new Set(["version.bind", "version.server"].map(wireName));
+
+export class Front {
+  readonly cache: ReplyCache;
+  readonly #options: FrontOptions;
+  #shown: Shown;
+  #suffix: string;
+  #apex: Apex;
+  #inFlight = 0;
+
+  constructor(options: FrontOptions) {
+    const { clock, cacheBytes, shown } = options;
+    this.#options = options;
+    this.cache = new ReplyCache({ clock, bytes: cacheBytes });
+    this.#shown = shown;
+    this.#suffix = wireName(shown.suffix);
+    this.#apex = this.#makeApex(shown);
+  }
+
+  /** Lookups under way. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Shows providers otherwise from now on. The cache goes only if what it holds would differ. */
+  show(shown: Shown): void {
+    const isSame = textOf(shown) === textOf(this.#shown);
+    this.#shown = shown;
+    if (isSame) return;
+    this.#suffix = wireName(shown.suffix);
+    this.#apex = this.#makeApex(shown);
+    this.cache.clear();
+  }
+
+  /** Never throws. `address` is the client's, allowed to ask. */
+  handle(
+    packet: Buffer,
+    from: { readonly address: string; readonly transport: Transport },
+  ): Handled {
+    const read = readPacket(packet);
+    if (read.kind === "ignored") return undefined;
+    const { transport } = from;
+    const client = clientOf(from.address);
+    const admitted = this.#options.limits.query(client, transport);
+    if (admitted === "drop") return undefined;
+    if (read.kind === "unanswerable") return encodeRefusal(read);
+    if (admitted === "slip") return encodeSlip(read);
+    const { clock, onQuery } = this.#options;
+    const startMs = clock.monotonicMs();
+    const finish = (stored: StoredReply, { ageSeconds = 0, cached = false } = {}): Buffer => {
+      const durationMs = clock.monotonicMs() - startMs;
+      onQuery?.({ transport, rcode: stored.rcode, cached, durationMs });
+      return finishReply(stored, read, { ageSeconds, bytesMax: bytesMaxOf(read, transport) });
+    };
+    if (admitted === "refuse") {
+      return finish(failReply(rcodes.refused, ede("LIMITED", "too many queries")));
+    }
+    const plain = this.#withoutLookup(read);
+    if (plain !== undefined) return finish(plain);
+    const name = readEnumName(read.name, this.#suffix);
+    switch (name.kind) {
+      case "outside":
+        return finish(failReply(rcodes.refused, ede("NOT_AUTHORITATIVE", "not below our suffix")));
+      case "apex":
+        return finish(storeReply(apexReply(this.#apex, read.type)));
+      case "between":
+        return finish(storeReply(denial(this.#apex, { rcode: rcodes.noError })));
+      case "impossible":
+        return finish(storeReply(denial(this.#apex, { rcode: rcodes.nxDomain })));
+      case "number": {
+        const key = `${name.digits} ${shownTypes.has(read.type) ? read.type : 0}`;
+        const hit = this.cache.get(key);
+        if (hit !== undefined) return finish(hit.stored, { ...hit, cached: true });
+        if (!this.#options.limits.lookup(client)) {
+          return finish(failReply(rcodes.servFail, ede("LIMITED", "too many new names")));
+        }
+        if (this.#inFlight >= this.#options.lookupsInFlight) {
+          return finish(failReply(rcodes.servFail, ede("OVERLOADED", "too many lookups at once")));
+        }
+        return this.#lookUp({ ...name, type: read.type, key }).then((stored) => finish(stored));
+      }
+    }
+  }
+
+  #withoutLookup(query: Query): StoredReply | undefined {
+    if (query.edns !== undefined && query.edns.version !== 0) return failReply(rcodes.badVers);
+    const refused = refusalOf(query);
+    if (refused !== undefined) return failReply(refused);
+    if (query.class !== classes.chaos) return undefined;
+    if (query.type !== types.txt || !versionNames.has(query.name)) return failReply(rcodes.refused);
+    return versionReply;
+  }
+
+  async #lookUp(asked: {
+    readonly csi: Csi;
+    readonly digits: string;
+    readonly type: number;
+    readonly key: string;
+  }): Promise<StoredReply> {
+    const { csi, key } = asked;
+    const { resolver } = this.#options;
+    const { services, lookupTimeoutMs: timeoutMs } = this.#shown;
+    const apex = this.#apex;
+    const templatesOf = (msp: string) => services.byMsp.get(msp) ?? services.default;
+    this.#inFlight += 1;
+    try {
+      // Verbose: what is routed on has every signature checked.
+      const answer = await resolver.lookup(csi, { timeoutMs });
+      const { reply, seconds } = numberReply({ apex, templatesOf }, asked, answer);
+      const stored = storeReply(reply);
+      // A reload may have come between: then it is shown once and not kept.
+      if (apex === this.#apex) this.cache.set(key, stored, seconds);
+      return stored;
+    } catch (error) {
+      return storeReply(failureReply(error));
+    } finally {
+      this.#inFlight -= 1;
+    }
+  }
+
+  #makeApex({ suffix, nameServer, contact }: Shown): Apex {
+    // Nobody transfers this zone: the serial only has to be one.
+    const serial = this.#options.clock.nowSeconds() % 2 ** 32;
+    return makeApex({ suffix, nameServer, contact, serial });
+  }
+}
+
+const shownTypes: ReadonlySet<number> = new Set([types.naptr, types.txt, types.any]);
+
+/** RFC 6891 section 6.2.5: what the client takes, over UDP. */
+function bytesMaxOf({ edns }: Query, transport: Transport): number {
+  if (transport === "tcp") return tcpBytesMax;
+  return edns?.udpBytes ?? udpBytesWithoutEdns;
+}
+
+function ede(code: keyof typeof errorRegistry, text: string): ExtendedError {
+  return { number: errorRegistry[code].number, text };
+}
+
+const versionReply = makeVersionReply();
+
+function makeVersionReply(): StoredReply {
+  const stored = storeReply({
+    rcode: rcodes.noError,
+    answers: [
+      {
+        owner: Buffer.of(0xc0, 0x0c),
+        type: types.txt,
+        ttlSeconds: 0,
+        rdata: encodeRdata({ type: "TXT", data: "whither-dnsd" }),
+      },
+    ],
+    authority: [],
+    error: undefined,
+    authoritative: true,
+  });
+  // Owner (2), type (2), then the class, which is not the Internet's here.
+  stored.records.writeUInt16BE(classes.chaos, 4);
+  return stored;
+}
+
+function textOf({ suffix, nameServer, contact, services }: Shown): string {
+  const { default: fallback, byMsp } = services;
+  return JSON.stringify([suffix, nameServer, contact, fallback, [...byMsp]]);
+}

@@ -1,0 +1,77 @@
+// What whither-dnsd counts, in the Prometheus text format. Labels are transports and RCODEs; nothing in it says
+// who asked or for whom.
+
+import { createMetrics, type Metrics } from "@whither/runtime";
+import type { ClientLimits } from "./client-limits.js";
+import type { Front, QuerySample } from "./front.js";
+import { rcodes } from "./wire.js";
+
+const durationBuckets = [0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5];
+const rcodeNames = new Map<number, string>(
+  Object.entries(rcodes).map(([name, number]) => [number, name.toUpperCase()]),
+);
+
+export interface Measurements {
+  readonly metrics: Metrics;
+  readonly onQuery: (sample: QuerySample) => void;
+  /** Gauges are read from these when somebody looks. */
+  watch(sources: {
+    readonly front: Pick<Front, "cache" | "inFlight">;
+    readonly limits: Pick<ClientLimits, "refusals">;
+    readonly tcpConnections: () => number;
+  }): void;
+}
+
+export function createMeasurements(): Measurements {
+  const metrics = createMetrics();
+  const queries = metrics.histogram({
+    name: "whither_dnsd_query_duration_seconds",
+    help: "duration of answered queries",
+    labels: {
+      transport: ["udp", "tcp"],
+      rcode: [...rcodeNames.values()],
+      cached: ["yes", "no"],
+    },
+    buckets: durationBuckets,
+  });
+  let read = (): void => undefined;
+  return {
+    metrics: {
+      ...metrics,
+      text: () => {
+        read();
+        return metrics.text();
+      },
+    },
+    onQuery: ({ transport, rcode, cached, durationMs }) => {
+      const labels = {
+        transport,
+        rcode: rcodeNames.get(rcode) ?? "SERVFAIL",
+        cached: cached ? "yes" : "no",
+      };
+      queries.observe(labels, durationMs / 1_000);
+    },
+    watch({ front, limits, tcpConnections }) {
+      const gauge = (name: string, help: string) => metrics.gauge({ name, help });
+      const replies = gauge("whither_dnsd_cache_replies", "replies in the cache");
+      const bytes = gauge("whither_dnsd_cache_bytes", "octets of the cache");
+      const inFlight = gauge("whither_dnsd_lookups_in_flight", "lookups under way");
+      const connections = gauge("whither_dnsd_tcp_connections", "open TCP connections");
+      const refusals = metrics.gauge({
+        name: "whither_dnsd_refusals_total",
+        help: "queries refused or dropped since the start, by what was used up",
+        labels: { limit: ["address", "queries", "lookups"] },
+      });
+      read = () => {
+        const stats = front.cache.stats();
+        replies.set({}, stats.replies);
+        bytes.set({}, stats.bytes);
+        inFlight.set({}, front.inFlight);
+        connections.set({}, tcpConnections());
+        for (const [limit, count] of Object.entries(limits.refusals())) {
+          refusals.set({ limit }, count);
+        }
+      };
+    },
+  };
+}

@@ -136,6 +136,20 @@ module.exports = {
     },
     ...layers,
     {
+      name: "vault-for-registration-only",
+      severity: "error",
+      comment: "what answers queries cannot open the vault (protocol.md section 4)",
+      from: {
+        path: "^packages/authority/src",
+        pathNot: [
+          test,
+          "^packages/authority/src/index\\.ts$",
+          "^packages/authority/src/mapping/(slot-submissions|mapping-zone|open-mapping-zone)\\.ts$",
+        ],
+      },
+      to: { path: "^packages/authority/src/mapping/vault\\.ts$" },
+    },
+    {
       name: "pure-without-node",
       severity: "error",
       from: { path: `^packages/(${pure.join("|")})/src`, pathNot: test },

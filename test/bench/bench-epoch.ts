@@ -1,6 +1,7 @@
 // `epoch`: publishing 1,000 changes into a zone of 1,000,000 slots on LevelDB, against the bare work on a copy:
 // read the touched buckets, put the entries in, hash, rehash the tree, one synced batch of the same bytes.
 
+import { parseCsi } from "@whither/protocol";
 import { hash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -119,6 +120,7 @@ async function submitOne(zone: MappingZone): Promise<void> {
   Buffer.from(nonceD.buffer).writeBigUInt64BE(BigInt(nowSeconds + 900));
   await zone.submit({
     slot: {
+      csi: parseCsi("+14155550100"),
       kid: zone.head().kid,
       others: [],
       y: systemRandom.bytes(64),

@@ -140,7 +140,11 @@ async function makeKeys(path: Path, plan: FederationPlan): Promise<PublicKeys> {
   );
   for (const zone of zones) {
     const name = baseName(zone);
-    await Promise.all([generate("zone", `${name}.zone.pem`), generate("voprf", `${name}.voprf`)]);
+    await Promise.all([
+      generate("zone", `${name}.zone.pem`),
+      generate("voprf", `${name}.voprf`),
+      generate("vault", `${name}.vault`),
+    ]);
   }
   await ctl(
     ...["key", "sign-root-set", "--ksk", path("ksk-1.pem"), "--ksk", path("ksk-2.pem")],
@@ -298,6 +302,7 @@ export function dpdYaml(parts: {
       `    manifest_file: ${baseName(zone)}.manifest`,
       `    zone_key_file: ${baseName(zone)}.zone.pem`,
       `    voprf_key_file: ${baseName(zone)}.voprf`,
+      `    vault_key_file: ${baseName(zone)}.vault`,
     ]),
     files.plan.dpdConfig ?? "",
     "",

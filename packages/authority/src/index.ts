@@ -8,6 +8,8 @@ export type {
   SlotSubmission,
 } from "./mapping/mapping-zone.js";
 export type { LoadedSlot } from "./mapping/load-slots.js";
+export { openVault } from "./mapping/vault.js";
+export type { Vault, VaultOptions, VaultRow } from "./mapping/vault.js";
 export { makeZoneKeys, parseManifestFile } from "./mapping/zone-keys.js";
 export type { ZoneKeys, ZoneSecrets } from "./mapping/zone-keys.js";
 export { createAdmission, defaultAdmissionLimits } from "./admission.js";

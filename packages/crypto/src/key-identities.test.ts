@@ -5,8 +5,10 @@ import { expect } from "chai";
 import fc from "fast-check";
 import {
   decodePrivateKeyPem,
+  decodeVaultKey,
   decodeVoprfKey,
   encodePrivateKeyPem,
+  encodeVaultKey,
   encodeVoprfKey,
   formatPin,
   formatPublicKey,
@@ -163,4 +165,33 @@ describe("VOPRF keys as one line", () => {
       .to.throw()
       .satisfies(isInvalid);
   });
+});
+
+describe("vault keys as one line", () => {
+  const key = new Uint8Array(32).fill(255);
+
+  it("are read with or without their newline, and are no VOPRF key", () => {
+    const line = encodeVaultKey(key);
+    expect(line).to.equal(`vault:${toBase64(key)}\n`);
+    for (const text of [line, line.trimEnd(), line.replace("\n", "\r\n")]) {
+      expect(decodeVaultKey(text)).to.deep.equal(key);
+    }
+    expect(() => decodeVoprfKey(line))
+      .to.throw()
+      .satisfies(isInvalid);
+  });
+
+  for (const [what, text] of [
+    ["a VOPRF key", encodeVoprfKey(new Uint8Array(32).fill(7, 0, 31))],
+    ["31 bytes", `vault:${toBase64(new Uint8Array(31))}`],
+    ["33 bytes", `vault:${toBase64(new Uint8Array(33))}`],
+    ["no base64", "vault:?"],
+    ["nothing", ""],
+  ] as const) {
+    it(`throws INVALID_DATA for ${what}`, () => {
+      expect(() => decodeVaultKey(text))
+        .to.throw()
+        .satisfies(isInvalid);
+    });
+  }
 });

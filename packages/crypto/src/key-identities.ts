@@ -1,5 +1,5 @@
 // Texts and files in which keys travel (protocol.md section 11): public keys, pins, Ed25519 private
-// keys as PEM PKCS#8 (RFC 8410), VOPRF keys as one line of base64. File modes are the caller's.
+// keys as PEM PKCS#8 (RFC 8410), VOPRF and vault keys as one line of base64. File modes are the caller's.
 import { DiscoveryError } from "@whither/protocol";
 import { concatBytes, equalBytes, expectLength } from "./bytes.js";
 import { isCanonicalScalar, isZero } from "./curve25519.js";
@@ -8,6 +8,7 @@ import { fromBase64, fromBase64Url, fromHex, toBase64, toBase64Url } from "./tex
 
 const publicKeyPrefix = "ed25519:";
 const pinPrefix = "sha256:";
+const vaultKeyPrefix = "vault:";
 const pemHeader = "-----BEGIN PRIVATE KEY-----";
 const pemFooter = "-----END PRIVATE KEY-----";
 
@@ -89,4 +90,20 @@ function checkVoprfScalar(scalar: Uint8Array): void {
   if (!isCanonicalScalar(scalar) || isZero(scalar)) {
     throw new DiscoveryError("INVALID_DATA", "voprf key: expected a canonical non-zero scalar");
   }
+}
+
+/** One line with a 32-byte vault key, newline included; it begins so that no VOPRF scalar is taken for one. */
+export function encodeVaultKey(key: Uint8Array): string {
+  expectLength(key, secretBytes, "vault key");
+  return `${vaultKeyPrefix}${toBase64(key)}\n`;
+}
+
+/** The 32-byte vault key of one line. Throws INVALID_DATA. */
+export function decodeVaultKey(line: string): Uint8Array {
+  const isVaultKey = line.startsWith(vaultKeyPrefix);
+  const key = isVaultKey
+    ? fromBase64(line.slice(vaultKeyPrefix.length).replace(/\r?\n$/, ""))
+    : undefined;
+  if (key?.length === secretBytes) return key;
+  throw new DiscoveryError("INVALID_DATA", `vault key: expected "${vaultKeyPrefix}" and 32 octets`);
 }

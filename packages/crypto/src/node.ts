@@ -34,8 +34,10 @@ export {
 export type { SignatureCheck, Signer } from "./ed25519.js";
 export {
   decodePrivateKeyPem,
+  decodeVaultKey,
   decodeVoprfKey,
   encodePrivateKeyPem,
+  encodeVaultKey,
   encodeVoprfKey,
   formatPin,
   formatPublicKey,

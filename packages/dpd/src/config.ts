@@ -34,6 +34,7 @@ export interface ZoneConfig {
   readonly manifestFile: string;
   readonly zoneKeyFile: string;
   readonly voprfKeyFile: string;
+  readonly vaultKeyFile: string | undefined;
   readonly epoch: number;
   readonly probe: Csi | undefined;
   readonly storeCacheBytes: number;
@@ -77,6 +78,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       manifest_file: path,
       zone_key_file: secret,
       voprf_key_file: secret,
+      vault_key_file: secret.optional(),
       epoch: integerField({ min: 1, max: 2 ** 32 }).default(1),
       probe: field("a canonical identifier such as tel:+4930123456", (value) =>
         typeof value === "string" && isCanonicalCsi(value) ? value : undefined,
@@ -89,6 +91,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       manifestFile: value.manifest_file,
       zoneKeyFile: value.zone_key_file,
       voprfKeyFile: value.voprf_key_file,
+      vaultKeyFile: value.vault_key_file,
       epoch: value.epoch,
       probe: value.probe,
       storeCacheBytes: value.store_cache,

@@ -2,7 +2,12 @@
 // is checked against one another here, so that `--check` finds what a start would find.
 
 import { makeZoneKeys, parseManifestFile, type ZoneSecrets } from "@whither/authority";
-import { createSigner, decodePrivateKeyPem, decodeVoprfKey } from "@whither/crypto/node";
+import {
+  createSigner,
+  decodePrivateKeyPem,
+  decodeVaultKey,
+  decodeVoprfKey,
+} from "@whither/crypto/node";
 import { DiscoveryError, type SignedObject } from "@whither/protocol";
 import { tlsIdentityFromFiles, type TlsIdentity } from "@whither/rpc";
 import { readFileBounded, readSecretFile } from "@whither/runtime";
@@ -15,6 +20,8 @@ export interface ZoneCredentials {
   readonly config: ZoneConfig;
   readonly manifest: SignedObject;
   readonly secrets: ZoneSecrets;
+  /** 32 bytes; undefined: the zone has no vault. */
+  readonly vaultKey: Uint8Array | undefined;
 }
 
 export interface Credentials {
@@ -40,7 +47,7 @@ export function readIdentity({ tls }: DpdConfig): Promise<TlsIdentity> {
 }
 
 async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCredentials> {
-  const { name, manifestFile, zoneKeyFile, voprfKeyFile } = config;
+  const { name, manifestFile, zoneKeyFile, voprfKeyFile, vaultKeyFile } = config;
   const manifestBytes = await readFileBounded(manifestFile, { bytesMax: fileBytesMax });
   const manifest = parseManifestFile(manifestBytes);
   const secrets = {
@@ -48,7 +55,9 @@ async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCre
     voprfSecretKey: await readKey(voprfKeyFile, decodeVoprfKey),
   };
   makeZoneKeys({ zone: name, manifest, secrets, nowSeconds });
-  return { config, manifest, secrets };
+  const vaultKey =
+    vaultKeyFile === undefined ? undefined : await readKey(vaultKeyFile, decodeVaultKey);
+  return { config, manifest, secrets, vaultKey };
 }
 
 async function readKey(path: string, decode: (text: string) => Uint8Array): Promise<Uint8Array> {

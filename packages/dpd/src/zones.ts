@@ -1,10 +1,21 @@
-// Opens the mapping zones of a process: each its own store under `zones/<name>/store`, one engine for all.
+// Opens the mapping zones of a process: each its own store under `zones/<name>/store`, its vault beside it,
+// one engine for all.
 
 import { join } from "node:path";
-import { openMappingZone, type ProvidedZone } from "@whither/authority";
-import type { Clock, Logger, Random, Scope, VoprfEngine } from "@whither/runtime";
+import { openMappingZone, openVault, type ProvidedZone, type Vault } from "@whither/authority";
+import { DiscoveryError, type ZoneName } from "@whither/protocol";
+import {
+  pathExists,
+  type Clock,
+  type Logger,
+  type Random,
+  type Scope,
+  type VoprfEngine,
+} from "@whither/runtime";
 import { openLevelStore } from "@whither/store";
 import type { ZoneCredentials } from "./credentials.js";
+
+const vaultCacheBytes = 1024 * 1024;
 
 export interface OpenZonesOptions {
   readonly stateDirectory: string;
@@ -22,10 +33,11 @@ export async function openZones(
 ): Promise<readonly ProvidedZone[]> {
   const { voprf, clock, random, logger } = options;
   const opened: ProvidedZone[] = [];
-  for (const { config, manifest, secrets } of options.zones) {
+  for (const { config, manifest, secrets, vaultKey } of options.zones) {
     const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
     const path = join(options.stateDirectory, "zones", name, "store");
     const store = scope.use(await openLevelStore({ path, cacheBytes }));
+    const vault = await openZoneVault(scope, options, { zone: name, key: vaultKey });
     const startMs = clock.monotonicMs();
     const zone = scope.use(
       await openMappingZone({
@@ -33,6 +45,7 @@ export async function openZones(
         zone: name,
         manifest,
         keys: secrets,
+        vault,
         voprf,
         clock,
         random,
@@ -47,4 +60,23 @@ export async function openZones(
     opened.push({ zone, signer: secrets.signer, probe });
   }
   return opened;
+}
+
+/** The vault beside the store. Throws CONFIG where one was kept and its key is not configured, or is another. */
+async function openZoneVault(
+  scope: Pick<Scope, "use">,
+  { stateDirectory, random, logger }: OpenZonesOptions,
+  { zone, key }: { readonly zone: ZoneName; readonly key: Uint8Array | undefined },
+): Promise<Vault | undefined> {
+  const path = join(stateDirectory, "zones", zone, "vault");
+  if (key === undefined) {
+    // Going on without it would leave new slots out, and the next rotation would lose them.
+    if (await pathExists(path)) {
+      throw new DiscoveryError("CONFIG", "the zone has a vault: vault_key_file is missing");
+    }
+    logger.warn("no vault", { zone });
+    return undefined;
+  }
+  const store = scope.use(await openLevelStore({ path, cacheBytes: vaultCacheBytes }));
+  return await openVault({ store, zone, key, random });
 }

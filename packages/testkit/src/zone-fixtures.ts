@@ -1,7 +1,7 @@
 // A mapping zone in memory with the parties of registration-fixtures, for tests of what is built on one:
 // services, resolver, failures. The zone is the real one; only clock, randomness and disk are not.
 
-import { openMappingZone, type MappingZone } from "@whither/authority";
+import { openMappingZone, type MappingZone, type Vault } from "@whither/authority";
 import { loadSodiumVoprf, type Voprf } from "@whither/crypto/node";
 import type { SignedObject } from "@whither/protocol";
 import { createInlineVoprf, type Clock, type Logger, type Random } from "@whither/runtime";
@@ -15,6 +15,7 @@ export interface TestZoneOptions {
   readonly random: Random;
   /** A new one in memory unless told. */
   readonly store?: Store;
+  readonly vault?: Vault;
   readonly logger?: Logger;
   readonly epoch?: number;
   /** Another manifest than the parties'. */
@@ -33,6 +34,7 @@ export async function openTestZone(options: TestZoneOptions): Promise<MappingZon
     voprf: createInlineVoprf(voprf, random),
     clock,
     random,
+    vault: options.vault,
     ...(logger === undefined ? {} : { logger }),
     ...(epoch === undefined ? {} : { epoch }),
   });

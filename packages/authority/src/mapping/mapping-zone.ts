@@ -8,6 +8,7 @@ import type { Store } from "@whither/store";
 import type { LoadedSlot } from "./load-slots.js";
 import type { HeadNews, HeldTree } from "./held-tree.js";
 import type { BucketQuery } from "./published-tree.js";
+import type { Vault } from "./vault.js";
 import type { ZoneSecrets } from "./zone-keys.js";
 
 export interface MappingZoneOptions {
@@ -16,6 +17,8 @@ export interface MappingZoneOptions {
   readonly zone: ZoneName;
   readonly manifest: SignedObject;
   readonly keys: ZoneSecrets;
+  /** Which identifiers have slots; without it the VOPRF key can never be replaced. */
+  readonly vault?: Vault | undefined;
   readonly voprf: VoprfEngine;
   readonly clock: Clock;
   readonly random: Random;
@@ -38,6 +41,7 @@ export interface TreePlace {
 
 /** A slot as a registration finds it: published, or waiting for the next epoch. Its place is the current tree's. */
 export interface SlotLookup extends TreePlace {
+  readonly csi: Csi;
   /** Its places in the zone's other trees. */
   readonly others: readonly TreePlace[];
   /** Hash of the present body; undefined: no slot. */

@@ -18,7 +18,8 @@ const bucketCacheBytesDefault = 8 * 1024 * 1024;
 
 /** Opens a zone on its store. Throws CONFIG where keys and manifest do not fit, STORE_CORRUPT. */
 export async function openMappingZone(options: MappingZoneOptions): Promise<MappingZone> {
-  const { store, zone, clock, manifest, keys: secrets, voprf, random } = options;
+  const { store, zone, clock, manifest, keys: secrets, vault, voprf, random } = options;
+  const { logger = silentLogger } = options;
   const { under, tree: key } = makeZoneKeys({
     zone,
     manifest,
@@ -32,7 +33,9 @@ export async function openMappingZone(options: MappingZoneOptions): Promise<Mapp
   }
   const { tree, nextSequence } = await openTree(options, { under, key });
   const trees = new ZoneTrees(tree);
-  const submissions = new SlotSubmissions({ zone, store, trees, voprf, random, nextSequence });
+  const parts = { zone, store, trees, vault, voprf, random, logger, nextSequence };
+  const submissions = new SlotSubmissions(parts);
+  await submissions.sweepVault();
   return new ServedZone({ under, trees, voprf, submissions });
 }
 

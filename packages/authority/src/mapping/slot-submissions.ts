@@ -3,7 +3,7 @@
 
 import { equalBytes } from "@whither/crypto/node";
 import { DiscoveryError, isDiscoveryError, type Csi, type ZoneName } from "@whither/protocol";
-import type { Random, VoprfEngine } from "@whither/runtime";
+import type { Logger, Random, VoprfEngine } from "@whither/runtime";
 import type { Expectation, Row, Store } from "@whither/store";
 import { maskMspBits, openPublicSlot, sealPublicSlot, slotIndex, slotInput } from "@whither/zone";
 import type {
@@ -14,6 +14,7 @@ import type {
   TreePlace,
 } from "./mapping-zone.js";
 import { encodePending, idxText, type PendingChange, type SlotContent } from "./pending-changes.js";
+import type { Vault } from "./vault.js";
 import type { TreeKey } from "./zone-keys.js";
 import {
   bodyKey,
@@ -36,6 +37,8 @@ export interface SlotSubmissionsOptions {
   readonly trees: ZoneTrees;
   readonly voprf: VoprfEngine;
   readonly random: Random;
+  readonly vault: Vault | undefined;
+  readonly logger: Logger;
   readonly nextSequence: bigint;
 }
 
@@ -69,11 +72,11 @@ export class SlotSubmissions {
     const { kid, y, idx } = first;
     const content = currentContent(trees.current, idx);
     if (content === undefined) {
-      return { kid, y, idx, others, vhash: undefined, plaintext: undefined };
+      return { csi, kid, y, idx, others, vhash: undefined, plaintext: undefined };
     }
     const { vhash, body } = content;
     const plaintext = openPublicSlot({ y, zone, kid, idx, body });
-    return { kid, y, idx, others, vhash, plaintext };
+    return { csi, kid, y, idx, others, vhash, plaintext };
   }
 
   isSpent(nonceD: Uint8Array): boolean {
@@ -95,10 +98,30 @@ export class SlotSubmissions {
     const changes = this.#changesOf(submission);
     this.#submitting.add(key);
     try {
+      // First the vault: a slot that it does not know would be lost at the next rotation.
+      await this.#options.vault?.begin(slot.csi, { removes: submission.content === undefined });
       await this.#commit(submission, changes);
       for (const { tree, change } of changes) tree.pending.add(change);
+      await this.#settle(slot.csi, { present: submission.content !== undefined });
     } finally {
       this.#submitting.delete(key);
+    }
+  }
+
+  /** Looks again at what a process that ended had begun: a row without a slot goes. */
+  async sweepVault(): Promise<void> {
+    for await (const csi of this.#options.vault?.unsettled() ?? []) {
+      const { vhash } = await this.lookup(csi, {});
+      await this.#options.vault?.settle(csi, { present: vhash !== undefined });
+    }
+  }
+
+  /** The change is durable, whatever becomes of this: what is not settled now is at the next start. */
+  async #settle(csi: Csi, slot: { readonly present: boolean }): Promise<void> {
+    try {
+      await this.#options.vault?.settle(csi, slot);
+    } catch (error) {
+      this.#options.logger.warn("vault not settled", { zone: this.#options.zone, error });
     }
   }
 

@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 import { DiscoveryError, suiteV1, type KeyPeriod, type SignedObject } from "@whither/protocol";
 import {
   encodePrivateKeyPem,
+  encodeVaultKey,
   encodeVoprfKey,
   formatPublicKey,
   generateSecretKey,
@@ -23,7 +24,7 @@ import { print, type Terminal } from "../terminal.js";
 import { keyFileKind, readSigner, readVoprfPublicKey } from "../key-files.js";
 import { collect, jsonOption, parseInteger, parseLifetime } from "../options.js";
 
-const purposes = ["ksk", "zsk", "zone", "msp", "prover", "holder", "voprf"] as const;
+const purposes = ["ksk", "zsk", "zone", "msp", "prover", "holder", "voprf", "vault"] as const;
 
 export function keyCommand(terminal: Terminal): Command {
   const key = new Command("key").description("make and show keys");
@@ -31,7 +32,10 @@ export function keyCommand(terminal: Terminal): Command {
     .command("generate")
     .description("write a new private key (mode 0600) and print its public key")
     .addOption(
-      new Option("--type <purpose>", "what the key is for; voprf is a ristretto255 scalar")
+      new Option(
+        "--type <purpose>",
+        "what the key is for; voprf is a ristretto255 scalar, vault a symmetric key",
+      )
         .choices(purposes)
         .makeOptionMandatory(),
     )
@@ -40,13 +44,11 @@ export function keyCommand(terminal: Terminal): Command {
     .addHelpText("after", "\nExample:\n  whitherctl key generate --type zone --out de.zone.pem")
     .action(async (options: { type: (typeof purposes)[number]; out: string; json?: true }) => {
       const json = options.json === true;
-      const made = await (options.type === "voprf"
-        ? generateVoprf(options.out)
-        : generateEd25519(options.out));
+      const made = await generate(options);
       print(terminal, {
         json,
         value: { type: options.type, file: options.out, ...made },
-        text: made.public_key,
+        text: made.public_key ?? options.out,
       });
     });
   key
@@ -68,6 +70,24 @@ export function keyCommand(terminal: Terminal): Command {
     });
   key.addCommand(rootSetCommand(terminal));
   return key;
+}
+
+function generate({
+  type,
+  out,
+}: {
+  readonly type: (typeof purposes)[number];
+  readonly out: string;
+}): Promise<{ public_key?: string; key_id?: string }> {
+  if (type === "voprf") return generateVoprf(out);
+  if (type === "vault") return generateVault(out);
+  return generateEd25519(out);
+}
+
+/** A symmetric key: there is nothing of it to show. */
+async function generateVault(out: string): Promise<Record<string, never>> {
+  await writeSecretFile(out, encodeVaultKey(systemRandom.bytes(32)));
+  return {};
 }
 
 async function generateEd25519(out: string): Promise<{ public_key: string; key_id: string }> {

@@ -16,6 +16,8 @@ export interface ChannelEndpoint {
   readonly pins?: readonly Uint8Array[];
   /** Client certificate; directories are asked without one. */
   readonly identity?: TlsIdentity;
+  /** Largest message either way, in bytes; that of the transport unless told. */
+  readonly messageBytesMax?: number;
 }
 export type OpenChannel = (endpoint: ChannelEndpoint) => Channel;
 

@@ -72,6 +72,9 @@ export const limits = {
   queryBytesCompactMax: 64 * 1024,
   queryBytesVerboseMax: 1024 * 1024,
   queryTimeoutMs: 7_000,
+  /** Largest answers on the resolver's streams: 32 bodies of the largest class, or a bucket; 512 elements and a proof. */
+  fetchAnswerBytesMax: 1024 * 1024,
+  evaluateAnswerBytesMax: 64 * 1024,
 
   /** Per client identity (section 7). */
   clientRequestsPerSecond: 50,

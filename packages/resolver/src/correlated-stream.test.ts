@@ -16,6 +16,7 @@ function setUp(more: Partial<CorrelatedStreamOptions<number, number>> = {}) {
   const streams: Opened[] = [];
   const stream = new CorrelatedStream<number, number>({
     upstream: "dp:1",
+    messageBytesMax: 1_000,
     clock: createSimulatedClock(),
     open: (listener) => {
       const opened: Opened = { listener, sent: [], cancelled: false };
@@ -201,5 +202,14 @@ describe("correlated stream", () => {
     expect(await one).to.equal("CANCELLED");
     expect(streams[0]!.cancelled).to.equal(true);
     expect(await codeOf(request(8))).to.equal("CANCELLED");
+  });
+
+  it("gives a stream up whose answer is over its size limit", async () => {
+    const { streams, request, turn } = setUp({ messageBytesMax: 2 });
+    const asked = codeOf(request(7));
+    await turn();
+    streams[0]!.listener.onMessage(Uint8Array.of(1, 7, 0));
+    expect(await asked).to.equal("TOO_LARGE");
+    expect(streams[0]!.cancelled).to.equal(true);
   });
 });

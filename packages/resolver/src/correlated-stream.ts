@@ -30,6 +30,8 @@ export interface CorrelatedStreamOptions<Request, Response> {
   readonly inFlightMax?: number;
   /** Answers still to come for callers who have left at most; beyond that the server does not answer. */
   readonly unansweredMax?: number;
+  /** Largest answer. A query's budget counts bytes that have come: it is overshot by one such answer at most. */
+  readonly messageBytesMax: number;
 }
 
 const unansweredMaxDefault = 1_024;
@@ -156,6 +158,10 @@ export class CorrelatedStream<Request, Response> {
   #receive(stream: ClientDuplex<Uint8Array>, bytes: Uint8Array): void {
     if (this.#stream !== stream) return;
     this.#receivedMs = this.#options.clock.monotonicMs();
+    if (bytes.length > this.#options.messageBytesMax) {
+      this.#giveUp(stream, this.#failure("TOO_LARGE", "an answer is over its size limit"));
+      return;
+    }
     let decoded: { readonly id: bigint; readonly result: Response | DiscoveryError };
     try {
       decoded = this.#options.decode(bytes);
@@ -217,7 +223,7 @@ export class CorrelatedStream<Request, Response> {
   }
 
   #failure(
-    code: "NETWORK" | "CANCELLED" | "INVALID_DATA",
+    code: "NETWORK" | "CANCELLED" | "INVALID_DATA" | "TOO_LARGE",
     text: string,
     cause?: unknown,
   ): DiscoveryError {

@@ -332,6 +332,26 @@ describe("lookup: several DPs (requirement 9)", () => {
     ]);
   });
 
+  it("waits 1.8 s more for the others once one has it, and the whole time while none has", async () => {
+    for (const silent of ["dp-a.example", "dp-b.example"]) {
+      const zones = [first(), second(undefined)];
+      for (const zone of zones) if (zone.host === silent) zone.lies.silent = () => true;
+      const { resolver, clock } = await scriptedWorld({ zones, registry });
+      const asked = { isOver: false };
+      const lookup = resolver.lookup(csi).finally(() => (asked.isOver = true));
+      for (let turn = 0; turn < 20; turn++) await clock.settle(); // the other's whole answer
+      await clock.advance(1_799);
+      expect(asked.isOver).to.equal(false);
+      await clock.advance(1);
+      expect(asked.isOver).to.equal(silent === "dp-b.example");
+      await clock.advance(5_200);
+      const answer = await lookup;
+      expect(answer.complete).to.deep.equal({ answered: 1, asked: 2 });
+      expect(answer.status).to.equal(silent === "dp-b.example" ? "found" : "incomplete");
+      expect(answer.errors.map(({ code }) => code)).to.deep.equal(["DEADLINE"]);
+    }
+  });
+
   it("does not keep for others what was asked without checking", async () => {
     const { resolver } = await scriptedWorld({ zones: [first(), second({ bits: [9] })], registry });
     const unchecked = await resolver.lookup(csi, { checkingDisabled: true });

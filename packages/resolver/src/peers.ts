@@ -4,7 +4,7 @@
 
 import { toHex } from "@whither/crypto";
 import type { OpenChannel } from "@whither/directory";
-import { DiscoveryError, type ErrorCode } from "@whither/protocol";
+import { DiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import {
   decodeMessage,
   encodeMessage,
@@ -145,10 +145,12 @@ export class Peers {
   #openIdentified(server: Server, identity: TlsIdentity): Peer<EvaluateFields, EvaluateResponse> {
     const { openChannel, caPem, clock } = this.#options;
     const { host, port, pins } = server;
-    const channel = openChannel({ host, port, pins, caPem, identity });
+    const messageBytesMax = limits.evaluateAnswerBytesMax;
+    const channel = openChannel({ host, port, pins, caPem, identity, messageBytesMax });
     const stream = new CorrelatedStream<EvaluateFields, EvaluateResponse>({
       upstream: server.key,
       clock,
+      messageBytesMax,
       open: (listener) => openRawDuplex({ channel, method: Discovery.method.exchange }, listener),
       encode: (id, value) =>
         encodeMessage(ExchangeRequestSchema, { id, request: { case: "evaluate", value } }),
@@ -165,11 +167,13 @@ export class Peers {
   #openAnonymous(server: Server): Peer<FetchAsk, FetchAnswer> {
     const { openChannel, caPem, clock, random } = this.#options;
     const { host, port, pins } = server;
-    const channel = openChannel({ host, port, pins, caPem });
+    const messageBytesMax = limits.fetchAnswerBytesMax;
+    const channel = openChannel({ host, port, pins, caPem, messageBytesMax });
     const stream = new CorrelatedStream<FetchAsk, FetchAnswer>({
       upstream: server.key,
       clock,
       shuffle: random,
+      messageBytesMax,
       open: (listener) => openRawDuplex({ channel, method: Zone.method.fetch }, listener),
       encode: (id, request) => encodeMessage(FetchRequestSchema, { id, request }),
       decode: (bytes) => {

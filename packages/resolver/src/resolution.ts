@@ -4,7 +4,7 @@
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
 import type { Csi, ErrorCode, Prefix } from "@whither/protocol";
 import type { DirectoryFollower } from "@whither/directory";
-import { abortError, deadlineSignal } from "@whither/runtime";
+import { abortError, deadlineSignal, type Clock, type Scheduled } from "@whither/runtime";
 import type { Answer, AnswerForm, AnswerWarning } from "./answer.js";
 import type { CachedAnswer } from "./answer-cache.js";
 import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
@@ -15,7 +15,7 @@ import { failedOutcome, mergeOutcomes, unassigned, type Outcome, type Result } f
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
 import type { Trace, ZoneQuery } from "./query.js";
 import { within, withReplicas, type Replica } from "./zone-view.js";
-import { askZone, type ZoneLookupParts } from "./zone-lookup.js";
+import { askZone, type ZoneLookupParts, type ZonePart } from "./zone-lookup.js";
 
 export interface ResolutionParts extends ZoneLookupParts, AnsweringParts {
   readonly follower: DirectoryFollower;
@@ -157,12 +157,13 @@ async function ask<F extends AnswerForm>(
   const { checkingDisabled = false, refresh = false, jurisdiction } = options;
   const jurisdictions = jurisdiction === undefined ? undefined : new Set(jurisdiction);
   const realm = jurisdiction === undefined ? "" : [...new Set(jurisdiction)].sort().join();
+  using others = graceAfterFound(clock, signal);
   const outcomes = await Promise.all(
     authorities.map(async (authority): Promise<Outcome> => {
       const query: ZoneQuery = {
         csi,
         form,
-        signal,
+        signal: patient ? signal : others.signal,
         trace,
         patient,
         checkingDisabled,
@@ -175,6 +176,7 @@ async function ask<F extends AnswerForm>(
       try {
         const placed = within(withReplicas(authority, parts.replicas), jurisdictions);
         const result = await askZone(parts, { authority: placed, registry }, query);
+        if (hasMappings(result)) others.begin();
         return { authority, result };
       } catch (error) {
         const outcome = failedOutcome(authority, error);
@@ -185,6 +187,32 @@ async function ask<F extends AnswerForm>(
   );
   if (options.signal?.aborted === true) throw abortError(options.signal);
   return { prefix, result: mergeOutcomes(form, outcomes, registry) };
+}
+
+/** How long the other DPs may still take once one has shown mappings: as long as a caller waits before RFC 8767. */
+const graceMs = staleAfterMs;
+
+interface Grace extends Disposable {
+  readonly signal: AbortSignal;
+  /** Mappings are there: from now on the others have `graceMs`, and then count as not answered. */
+  begin(): void;
+}
+
+function graceAfterFound(clock: Clock, parent: AbortSignal): Grace {
+  const over = new AbortController();
+  let timer: Scheduled | undefined;
+  const begin = (): void => {
+    timer ??= clock.schedule(graceMs, () =>
+      over.abort(new DiscoveryError("DEADLINE", "later than another DP's answer by far")),
+    );
+  };
+  const signal = AbortSignal.any([parent, over.signal]);
+  return { signal, begin, [Symbol.dispose]: () => timer?.cancel() };
+}
+
+function hasMappings({ content }: ZonePart): boolean {
+  if (content === undefined) return false;
+  return content.kind === "bits" ? content.bits.length > 0 : content.mappings.length > 0;
 }
 
 /** Failures without a server to blame, or found when all had been told: the steps note theirs themselves. */

@@ -63,7 +63,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     if (over) return;
     over = true;
     timer?.cancel();
-    silence.end();
+    silence.drop();
     responses.cut();
     // Never inside the caller's own `start` or `send`.
     queueMicrotask(() => {
@@ -149,9 +149,12 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
         silence.begin();
         return;
       }
-      silence.end();
-      if (gone || partition === "refused") lost();
-      if (partition !== "refused") return;
+      if (partition !== "refused") {
+        silence.end();
+        if (gone) lost();
+        return;
+      }
+      lost();
       controller.abort(new DiscoveryError("CANCELLED", "the client left"));
     },
     onServerGone() {
@@ -201,6 +204,8 @@ interface Silence {
   /** Delivers what was held, in the order of arrival. */
   end(): void;
   hold(deliver: () => void): void;
+  /** Nobody waits for it any more. */
+  drop(): void;
 }
 
 function silenceOf({ link, faults, clock }: MemoryCallOptions, onLost: () => void): Silence {
@@ -218,6 +223,10 @@ function silenceOf({ link, faults, clock }: MemoryCallOptions, onLost: () => voi
       for (const deliver of waiting) queueMicrotask(deliver);
     },
     hold: (deliver) => void held.push(deliver),
+    drop() {
+      timer?.cancel();
+      held = [];
+    },
   };
   if (faults.of(link.from, link.to).partition === "silent") silence.begin();
   return silence;

@@ -1,0 +1,160 @@
+// Scenarios as text: one step a line, run against a federation in memory whose clock moves only when told.
+// A word that is not known fails, and so does a DP that is asked without the script saying so.
+//
+//   dp dp-a.example de            prefix tel:+49 de@dp-a.example      before the first other step
+//   register +49… wire.example    publish      stop dp-a.example      start dp-a.example
+//   partition dp-a.example        heal dp-a.example                   advance 30s
+//   lookup +49… expect found wire.example; complete 1 of 2; warning STALE; asked dp-a.example
+
+import { isDiscoveryError, parseCsi } from "@whither/protocol";
+import type { Resolver } from "@whither/resolver";
+import { createFederation, type Federation } from "@whither/testkit";
+
+interface Step {
+  readonly line: number;
+  readonly word: string;
+  readonly rest: readonly string[];
+  readonly text: string;
+}
+
+/** Runs a script; throws with the line that did not hold. */
+export async function runScript(
+  text: string,
+  options: { readonly mirror: boolean },
+): Promise<void> {
+  const steps = parseSteps(text);
+  const layout = steps.filter(({ word }) => word === "dp" || word === "prefix");
+  await using federation = await createFederation(layoutOf(layout));
+  const stage = new Stage(federation, options);
+  for (const step of steps.filter((one) => !layout.includes(one))) {
+    try {
+      await stage.run(step);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`line ${step.line}: ${step.text}\n  ${why}`, { cause });
+    }
+  }
+}
+
+function parseSteps(text: string): readonly Step[] {
+  return text.split("\n").flatMap((raw, at) => {
+    const line = raw.replace(/#.*$/, "").trim();
+    const [word, ...rest] = line.split(/\s+/);
+    return word === undefined || word === "" ? [] : [{ line: at + 1, word, rest, text: line }];
+  });
+}
+
+function layoutOf(steps: readonly Step[]) {
+  const of = (word: string): readonly (readonly string[])[] =>
+    steps.filter((step) => step.word === word).map(({ rest }) => rest);
+  return {
+    seed: 1,
+    dps: of("dp").map(([id = "", ...zones]) => ({ id, zones })),
+    prefixes: of("prefix").map(
+      ([prefix, ...zones]) => `"${prefix}": { zones: [${zones.join(", ")}] }`,
+    ),
+  };
+}
+
+class Stage {
+  readonly #federation: Federation;
+  readonly #mirror: boolean;
+  #resolver: Resolver | undefined;
+  #asked = new Set<string>();
+
+  constructor(federation: Federation, { mirror }: { readonly mirror: boolean }) {
+    this.#federation = federation;
+    this.#mirror = mirror;
+    federation.tap(({ to, from, direction }) => {
+      if (direction === "request" && from === "resolver") this.#asked.add(hostOf(to));
+    });
+  }
+
+  async run({ word, rest, text }: Step): Promise<void> {
+    const [first = "", ...others] = rest;
+    switch (word) {
+      case "register":
+        await this.#federation.register({ csi: parseCsi(first), msps: others });
+        return;
+      case "publish":
+        await this.#federation.publish();
+        return;
+      case "stop":
+        await (first === "root"
+          ? this.#federation.stopDirectory()
+          : this.#federation.dp(first).stop());
+        return;
+      case "start":
+        if (first === "root") this.#federation.startDirectory();
+        else await this.#federation.dp(first).start();
+        return;
+      case "partition":
+        this.#link(first, { partition: "silent" });
+        return;
+      case "heal":
+        this.#link(first, undefined);
+        return;
+      case "advance":
+        await this.#federation.clock.advance(parseDuration(first));
+        return;
+      case "lookup":
+        await this.#lookup(first, text.slice(text.indexOf(" expect ") + 8));
+        return;
+      default:
+        throw new TypeError(`no such step: ${word}`);
+    }
+  }
+
+  #link(dp: string, faults: Parameters<Federation["network"]["setFaults"]>[1]): void {
+    const { clientAddress, publicAddress } = this.#federation.dp(dp).identity;
+    for (const to of [clientAddress, publicAddress])
+      this.#federation.network.setFaults({ to }, faults);
+  }
+
+  async #lookup(number: string, expectations: string): Promise<void> {
+    this.#resolver ??= await this.#federation.resolver({ mirror: this.#mirror });
+    this.#asked = new Set();
+    const told = await this.#federation.during(this.#outcome(this.#resolver, number));
+    const asked = [...this.#asked].filter((host) => host !== "root.example").sort();
+    const facts = { ...told, asked: `asked ${asked.join(" ") || "nobody"}` };
+    const wanted = expectations.split(";").map((one) => one.trim());
+    const holds = (one: string): boolean =>
+      Object.values(facts).flat().includes(one) ||
+      (one === "no warning" && told.warnings.length === 0);
+    const missing = wanted.filter((one) => !holds(one));
+    // A DP that the script does not expect to be asked is a failure, not a detail.
+    const unscripted = wanted.some((one) => one.startsWith("asked ")) ? [] : ["asked …"];
+    const wrong = [...missing, ...unscripted];
+    if (wrong.length > 0) {
+      throw new Error(
+        `expected ${wrong.join("; ")}, got ${Object.values(facts).flat().join("; ")}`,
+      );
+    }
+  }
+
+  async #outcome(resolver: Resolver, number: string) {
+    try {
+      const { status, mappings, complete, warnings } = await resolver.lookup(parseCsi(number));
+      return {
+        status: [status, ...mappings.map(({ msp }) => msp)].join(" "),
+        complete: `complete ${complete.answered} of ${complete.asked}`,
+        warnings: warnings.map(({ code }) => `warning ${code}`),
+      };
+    } catch (error) {
+      if (!isDiscoveryError(error)) throw error;
+      return { status: error.code, complete: "", warnings: [] };
+    }
+  }
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":"));
+}
+
+function parseDuration(text: string): number {
+  const [, count, unit] = /^(\d+)(s|m|h)$/.exec(text) ?? [];
+  const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+  const ms = units[unit ?? ""];
+  if (ms === undefined) throw new TypeError(`expected a duration such as 30s, got ${text}`);
+  return Number(count) * ms;
+}

@@ -1,0 +1,36 @@
+// Runs every *.scenario of this folder, mirrored and walking; and what the language refuses.
+import { readdir, readFile } from "node:fs/promises";
+import { expect } from "chai";
+import { bothWays, failureOf } from "./both-ways.js";
+import { runScript } from "./script.js";
+
+const folder = new URL(".", import.meta.url);
+const files = (await readdir(folder)).filter((name) => name.endsWith(".scenario"));
+
+describe("scripts", () => {
+  for (const file of files) {
+    bothWays(file, async (mirror) => {
+      await runScript(await readFile(new URL(file, folder), "utf8"), { mirror });
+    });
+  }
+
+  it("are there", () => {
+    expect(files).to.have.length.greaterThan(2);
+  });
+
+  const layout = "dp dp-a.example de\nprefix tel:+49 de@dp-a.example\n";
+  const refused: readonly (readonly [string, string])[] = [
+    ["dance", "line 3: dance\n  no such step"],
+    ["advance soon", "expected a duration"],
+    ["lookup +4930123456 expect none", "expected asked …"],
+    ["lookup +4930123456 expect none; asked nobody", "expected asked nobody, got none"],
+    ["lookup +4930123456 expect found wire.example; asked dp-a.example", "got none"],
+    ["lookup +4930123456 expect none; warning STALE; asked dp-a.example", "expected warning STALE"],
+  ];
+  for (const [line, text] of refused) {
+    it(`fail at ${line}`, async () => {
+      const error = await failureOf(runScript(`${layout}${line}\n`, { mirror: true }));
+      expect(error.message).to.contain(text);
+    });
+  }
+});

@@ -44,6 +44,8 @@ const day = 86_400;
 const startTimeoutMs = 60_000;
 
 export interface Federation extends AsyncDisposable {
+  /** Of its files: anchors.json, root.directory, client.crt and client.key among them. */
+  readonly directory: string;
   readonly parties: RegistrationParties;
   readonly real: readonly RealSlot[];
   readonly slots: number;
@@ -104,6 +106,7 @@ export async function openFederation(options: FederationOptions): Promise<Federa
     if (dpd.exitCode === null) await once(dpd, "exit");
   };
   return {
+    directory,
     parties,
     real,
     slots: options.slots,
@@ -167,6 +170,8 @@ function writeFiles(of: {
   write("ca.pem", certificates.caPem);
   write("dp.crt", certificates.server.certPem);
   write("dp.key", certificates.server.keyPem);
+  write("client.crt", certificates.client.certPem);
+  write("client.key", certificates.client.keyPem);
   write(
     "dpd.yaml",
     `dp: ${dp.id}

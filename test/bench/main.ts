@@ -5,6 +5,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { benchBytes } from "./bench-bytes.js";
+import { benchDns } from "./bench-dns.js";
 import { benchDpCpu } from "./bench-dp-cpu.js";
 import { benchEpoch } from "./bench-epoch.js";
 import { benchKnown } from "./bench-known.js";
@@ -31,6 +32,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   scale: benchScale,
   bytes: benchBytes,
   start: benchStart,
+  dns: benchDns,
 };
 
 const onlyArgument = "--only";

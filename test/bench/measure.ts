@@ -106,12 +106,15 @@ export function spreadOf(values: readonly number[]): Spread {
 
 const ticksPerSecond = 100; // USER_HZ, which Linux shows to programs whatever the kernel's own is
 
-/** CPU a process and its threads have used; undefined where the system does not tell (no /proc). */
+/** CPU a process, its threads and its children have used; undefined where the system does not tell (no /proc). */
 export function cpuSecondsOf(pid: number): number | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    const own = (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    const pids = children === "" ? [] : children.split(" ").map(Number);
+    return pids.reduce((sum, child) => sum + (cpuSecondsOf(child) ?? 0), own);
   } catch {
     return undefined;
   }

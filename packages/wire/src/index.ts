@@ -73,6 +73,7 @@ export {
 } from "./gen/whither/v1/zone_pb.js";
 export { Replication } from "./gen/whither/v1/replication_pb.js";
 export {
+  TransferFromSchema,
   TransferKind,
   TransferPartSchema,
   ZoneTransferResponseSchema,

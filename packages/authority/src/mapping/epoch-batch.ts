@@ -130,7 +130,7 @@ export function makeHead(parts: {
 }
 
 /** Length of the head's payload, the payload, the changes: what a secondary needs to follow. */
-function journalRow(payload: Uint8Array, changes: Uint8Array): Uint8Array {
+export function journalRow(payload: Uint8Array, changes: Uint8Array): Uint8Array {
   const row = new Uint8Array(4 + payload.length + changes.length);
   row.set(u32Bytes(payload.length));
   row.set(payload, 4);

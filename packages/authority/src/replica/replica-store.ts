@@ -1,0 +1,166 @@
+// The store of a replica. Each tree lies in a generation of its own, laid out as at the primary; one row says which
+// generation counts. A transfer of the whole fills the next one beside it and is swapped in by that row, so that a
+// truncated one is never seen, and a restart serves at once what was served before.
+
+import { DiscoveryError, type Head } from "@whither/protocol";
+import { sha256 } from "@whither/crypto/node";
+import {
+  composeKey,
+  openSubStore,
+  prefixRange,
+  readU32,
+  u32Bytes,
+  type Store,
+} from "@whither/store";
+import { decodeHead, decodeSignedObject, encodeSignedObject } from "@whither/wire";
+import { deleteKeys } from "../mapping/zone-start.js";
+import { headTablePrefix, present, signedHeadKey } from "../mapping/zone-table.js";
+
+/** Beyond those of a primary (zone-table.ts), so that neither takes the other's store for its own. */
+const tables = { current: 240, generation: 241, evidence: 242, promoted: 243 } as const;
+
+const promotedKey = composeKey(tables.promoted);
+const currentKey = (kid: Uint8Array): Uint8Array => composeKey(tables.current, kid);
+const kidBytes = 4;
+const keysPerCommit = 4_096;
+/** Forks whose evidence is kept; one is enough to prove a zone false. */
+const evidenceMax = 16;
+
+/** Where a tree lies. */
+export interface Generation {
+  readonly kid: Uint8Array;
+  readonly number: number;
+  readonly store: Store;
+}
+
+export class ReplicaStore {
+  readonly #store: Store;
+
+  private constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Throws CONFIG for the store of a primary, whose registrations no replica may lose. */
+  static async open(store: Store): Promise<ReplicaStore> {
+    for await (const _ of store.iterate({ ...prefixRange(headTablePrefix), limit: 1 })) {
+      throw new DiscoveryError("CONFIG", "the store is a primary's: move it away first");
+    }
+    if (store.get(promotedKey) !== undefined) {
+      throw new DiscoveryError("CONFIG", "the store was promoted: move it away first");
+    }
+    return new ReplicaStore(store);
+  }
+
+  /** The generations that count, one a tree. */
+  async current(): Promise<readonly Generation[]> {
+    const found: Generation[] = [];
+    for await (const [key, value] of this.#store.iterate(prefixRange(composeKey(tables.current)))) {
+      found.push(generationOf(this.#store, { kid: key.slice(1), number: readU32(value, 0) }));
+    }
+    return found;
+  }
+
+  /** An empty generation beside the current one. */
+  async next(kid: Uint8Array): Promise<Generation> {
+    const value = this.#store.get(currentKey(kid));
+    const number = value === undefined ? 0 : readU32(value, 0);
+    await this.#drop(kid, number);
+    return generationOf(this.#store, { kid, number: number + 1 });
+  }
+
+  /** From now on, and over restarts, this generation counts. What lies in it has been committed. */
+  async swapIn({ kid, number }: Generation): Promise<void> {
+    const row = [currentKey(kid), u32Bytes(number)] as const;
+    await this.#store.commit({ puts: [row], deletes: [] }, { sync: true });
+  }
+
+  /** Forgets a tree that the zone has given up. */
+  async forget(kid: Uint8Array): Promise<void> {
+    await this.#store.commit({ puts: [], deletes: [currentKey(kid)] }, { sync: true });
+    await this.#drop(kid, undefined);
+  }
+
+  /** Removes what lies in other generations than the current one. */
+  async tidy(kid: Uint8Array): Promise<void> {
+    const value = this.#store.get(currentKey(kid));
+    await this.#drop(kid, value === undefined ? undefined : readU32(value, 0));
+  }
+
+  /** Keeps signed objects and payloads that prove two histories. */
+  async keepEvidence(objects: readonly Uint8Array[]): Promise<void> {
+    const kept = await this.evidence();
+    if (kept.length >= evidenceMax) return;
+    const bytes = new Uint8Array(objects.reduce((sum, object) => sum + 4 + object.length, 0));
+    let offset = 0;
+    for (const object of objects) {
+      bytes.set(u32Bytes(object.length), offset);
+      bytes.set(object, offset + 4);
+      offset += 4 + object.length;
+    }
+    const key = composeKey(tables.evidence, sha256(bytes));
+    await this.#store.commit({ puts: [[key, bytes]], deletes: [] }, { sync: true });
+  }
+
+  /** Each the objects of one fork, every one preceded by its length in 4 bytes. */
+  async evidence(): Promise<readonly Uint8Array[]> {
+    const found: Uint8Array[] = [];
+    for await (const [, value] of this.#store.iterate(prefixRange(composeKey(tables.evidence)))) {
+      found.push(value);
+    }
+    return found;
+  }
+
+  async #drop(kid: Uint8Array, keep: number | undefined): Promise<void> {
+    const prefix = composeKey(tables.generation, kid);
+    const kept = keep === undefined ? undefined : u32Bytes(keep);
+    let keys: Uint8Array[] = [];
+    for await (const [key] of this.#store.iterate(prefixRange(prefix))) {
+      const isKept = kept !== undefined && Buffer.compare(key.subarray(5, 9), kept) === 0;
+      if (!isKept) keys.push(key);
+      if (keys.length < keysPerCommit) continue;
+      await deleteKeys(this.#store, keys);
+      keys = [];
+    }
+    await deleteKeys(this.#store, keys);
+  }
+}
+
+function generationOf(
+  store: Store,
+  { kid, number }: { readonly kid: Uint8Array; readonly number: number },
+): Generation {
+  if (kid.length !== kidBytes) throw new DiscoveryError("STORE_CORRUPT", "a kid has a wrong size");
+  const prefix = composeKey(tables.generation, kid, u32Bytes(number));
+  return { kid, number, store: openSubStore(store, prefix) };
+}
+
+/**
+ * The store that a primary opens: its own, or the tree of what was a replica until now. A promotion begins a new
+ * history: what the old primary promised after the replica's head is not in it. Throws CONFIG unless the configured
+ * epoch is above the replica's, which is how an operator says so.
+ */
+export async function openPrimaryStore(
+  store: Store,
+  { kid, epoch }: { readonly kid: Uint8Array; readonly epoch: number },
+): Promise<Store> {
+  const value = store.get(currentKey(kid));
+  if (value === undefined) return store;
+  const tree = generationOf(store, { kid, number: readU32(value, 0) }).store;
+  if (store.get(promotedKey) !== undefined) return tree;
+  const head = storedHead(tree, kid);
+  if (epoch <= head.epoch) {
+    const text = `the store is a replica's: epoch has to be above ${head.epoch}`;
+    throw new DiscoveryError("CONFIG", text);
+  }
+  await store.commit({ puts: [[promotedKey, present]], deletes: [] }, { sync: true });
+  return tree;
+}
+
+function storedHead(store: Store, kid: Uint8Array): Head {
+  const signed = store.get(signedHeadKey(kid));
+  if (signed === undefined) throw new DiscoveryError("STORE_CORRUPT", "the replica has no head");
+  return decodeHead(decodeSignedObject(signed).payload);
+}
+
+/** A signed object as evidence holds it. */
+export const evidenceOf = encodeSignedObject;

@@ -1,0 +1,256 @@
+import { expect } from "chai";
+import { sha256, uint32Bytes } from "@whither/crypto/node";
+import { isDiscoveryError, limits, type ErrorCode } from "@whither/protocol";
+import { createMemoryNetwork, type LinkFaults } from "@whither/rpc";
+import { createMemoryStore, type Store } from "@whither/store";
+import {
+  createSeededRandom,
+  createSimulatedClock,
+  makeRegistrationParties,
+  openTestZone,
+} from "@whither/testkit";
+import { createAdmission } from "../admission.js";
+import { createZoneService } from "../zone-service.js";
+import type { MappingZone } from "../mapping/mapping-zone.js";
+import { openReplicaZone } from "./open-replica-zone.js";
+import { openPrimaryStore, ReplicaStore } from "./replica-store.js";
+
+const startMs = Date.UTC(2027, 0, 15, 8);
+const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
+const { zone, manifestSha256, dp } = parties;
+const bodyOf = (n: number): Uint8Array => new Uint8Array(1052).fill(n & 255).fill(n >>> 8, 0, 1);
+
+const slots = (count: number) =>
+  Array.from({ length: count }, (_, n) => ({
+    idx: sha256(uint32Bytes(n)).slice(0, 16),
+    masked: new Uint8Array(12),
+    body: bodyOf(n),
+  }));
+
+function setting() {
+  const clock = createSimulatedClock({ startMs });
+  const random = createSeededRandom(1);
+  const network = createMemoryNetwork({ clock, random });
+  const endpoint = {
+    host: "a",
+    port: 0,
+    publicPort: 1,
+    spkiSha256: [sha256(zeros)],
+    jurisdiction: "",
+    operator: "",
+  };
+  const authority = {
+    zone,
+    dpId: dp.id,
+    kind: "mappings" as const,
+    relayOnly: false,
+    manifestSha256: [manifestSha256],
+    endpoints: [endpoint],
+  };
+  const admission = createAdmission({ clock, mspOfSpki: () => undefined });
+  const primary = (options: { store?: Store; epoch?: number } = {}) =>
+    openTestZone({ parties, clock, random, ...options });
+  const serve = (served: MappingZone) =>
+    network.serve("a:1", {
+      services: [createZoneService({ zones: new Map([[zone, served]]), admission, clock })],
+      clients: { kind: "none" },
+      spkiSha256: sha256(zeros),
+    });
+  const replica = (store: Store) =>
+    openReplicaZone({
+      store,
+      zone,
+      authority: () => Promise.resolve(authority),
+      openChannel: ({ host, port, pins }) =>
+        network.connect(`${host}:${port}`, { from: "replica", ...(pins ? { pins } : {}) }),
+      caPem: "",
+      clock,
+      random,
+    });
+  const faults = (given: LinkFaults | undefined) => network.setFaults({ to: "a:1" }, given);
+  return { clock, primary, serve, replica, faults };
+}
+
+const zeros = new Uint8Array(1);
+
+async function codeOf(run: () => unknown): Promise<ErrorCode | "ok"> {
+  try {
+    await run();
+    return "ok";
+  } catch (error) {
+    if (isDiscoveryError(error)) return error.code;
+    throw error;
+  }
+}
+
+/** All that a reader can ask for. */
+function everything(served: Pick<MappingZone, "head" | "bucketResponse">): readonly string[] {
+  const { kid, b } = served.head();
+  return Array.from({ length: 2 ** b }, (_, n) => {
+    const prefix = new Uint8Array(16);
+    if (b > 0) new DataView(prefix.buffer).setUint32(0, (n << (32 - b)) >>> 0);
+    return Buffer.from(served.bucketResponse({ kid, b, prefix })).toString("hex");
+  });
+}
+
+describe("replica of a zone", () => {
+  it("serves byte for byte what the primary serves, and follows it through a change of depth", async () => {
+    const { primary, serve, replica } = setting();
+    const served = await primary();
+    serve(served);
+    const store = createMemoryStore();
+    await using follower = await replica(store);
+    expect(await codeOf(() => follower.head())).to.equal("UNREACHABLE");
+    await follower.refresh();
+    await served.loadEntries(slots(600));
+    await follower.refresh();
+    expect(everything(follower)).to.deep.equal(everything(served));
+    const vhashes = slots(600)
+      .slice(0, 9)
+      .map(({ body }) => sha256(body));
+    expect(await follower.bodiesResponse(vhashes)).to.deep.equal(
+      await served.bodiesResponse(vhashes),
+    );
+    for (let n = 0; n < 3; n += 1) {
+      await served.runEpoch();
+      await follower.refresh();
+      expect(everything(follower)).to.deep.equal(everything(served));
+    }
+    expect(
+      await codeOf(() =>
+        follower.evaluate({ kid: parties.manifest.voprfKeys[0]!.kid, blinded: [] }),
+      ),
+    ).to.equal("NOT_AUTHORITATIVE");
+    await served.close();
+  });
+
+  it("keeps its last good state through every flipped bit and every cut, and is whole again after", async () => {
+    const { primary, serve, replica, faults } = setting();
+    const served = await primary();
+    await served.loadEntries(slots(300));
+    serve(served);
+    await using follower = await replica(createMemoryStore());
+    await follower.refresh();
+    const good = everything(follower);
+    const random = createSeededRandom(7);
+    for (let n = 0; n < 24; n += 1) {
+      await served.runEpoch();
+      const messageHit = n % 2;
+      let seen = 0;
+      faults({
+        tamper: (message, { direction }) => {
+          if (direction === "request" || seen++ !== messageHit) return message;
+          const at = random.uint32() % message.length;
+          return n % 3 === 0 ? message.slice(0, at) : message.with(at, (message[at] ?? 0) ^ 1);
+        },
+      });
+      const code = await codeOf(() => follower.refresh());
+      if (code === "ok") expect(everything(follower)).to.deep.equal(everything(served));
+      else expect(everything(follower).length).to.equal(good.length);
+    }
+    faults(undefined);
+    await follower.refresh();
+    expect(everything(follower)).to.deep.equal(everything(served));
+    await served.close();
+  });
+
+  it("restarts with what it served, without a server, and expires with its head", async () => {
+    const { clock, primary, serve, replica, faults } = setting();
+    const served = await primary();
+    await served.loadEntries(slots(600));
+    serve(served);
+    const store = createMemoryStore();
+    const first = await replica(store);
+    await first.refresh();
+    await first.close();
+    faults({ partition: "refused" });
+    await using second = await replica(store);
+    expect(everything(second)).to.deep.equal(everything(served));
+    expect(await codeOf(() => second.refresh())).to.equal("NETWORK");
+    await clock.advance((limits.headLifetimeSeconds + limits.clockSkewSeconds) * 1000);
+    expect(second.status().state).to.equal("serving");
+    await clock.advance(1_000);
+    expect(second.status().state).to.equal("expired");
+    expect(await codeOf(() => second.head())).to.equal("STALE");
+    await served.close();
+  });
+
+  it("refuses another history under the same key, keeps the proof, and takes a raised epoch", async () => {
+    const { clock, primary, serve, replica } = setting();
+    const served = await primary();
+    const server = serve(served);
+    const store = createMemoryStore();
+    await using follower = await replica(store);
+    await served.runEpoch();
+    await follower.refresh();
+    const before = everything(follower);
+    await server.close();
+    await clock.advance(1_000);
+    const forked = await primary();
+    for (let n = 0; n < 3; n += 1) await forked.runEpoch();
+    const other = serve(forked);
+    expect(await codeOf(() => follower.refresh())).to.equal("FORKED");
+    expect(everything(follower)).to.deep.equal(before);
+    expect(await (await ReplicaStore.open(store)).evidence()).to.have.length(1);
+    await other.close();
+    const restored = await primary({ epoch: 2 });
+    serve(restored);
+    await follower.refresh();
+    expect(follower.head().epoch).to.equal(2);
+    for (const one of [served, forked, restored]) await one.close();
+  });
+
+  it("asks by itself: at the start, when a head is pushed, and again after failures", async () => {
+    const { clock, primary, serve, replica, faults } = setting();
+    const served = await primary();
+    serve(served);
+    await using follower = await replica(createMemoryStore());
+    follower.start();
+    await clock.advance(100);
+    expect(follower.status().state).to.equal("serving");
+    await served.runEpoch();
+    await clock.advance(1_000);
+    expect(follower.head().serial).to.equal(served.head().serial);
+    faults({ partition: "refused" });
+    await served.runEpoch();
+    await clock.advance(60_000);
+    expect(follower.status().failures).to.be.greaterThan(1);
+    faults(undefined);
+    await clock.advance(limits.failureTtlSecondsMax * 1200);
+    expect(follower.head().serial).to.equal(served.head().serial);
+    await served.close();
+  });
+
+  it("becomes the primary with a raised epoch and loses nothing that was replicated", async () => {
+    const { primary, serve, replica } = setting();
+    const served = await primary();
+    await served.loadEntries(slots(600));
+    serve(served);
+    const store = createMemoryStore();
+    const follower = await replica(store);
+    await follower.refresh();
+    await follower.close();
+    await served.close();
+    const { kid } = parties.manifest.voprfKeys[0]!;
+    expect(await codeOf(() => openPrimaryStore(store, { kid, epoch: 1 }))).to.equal("CONFIG");
+    const promoted = await primary({
+      store: await openPrimaryStore(store, { kid, epoch: 2 }),
+      epoch: 2,
+    });
+    expect(promoted.head()).to.include({ epoch: 2, mapSize: 600 });
+    const vhashes = slots(600).map(({ body }) => sha256(body));
+    for (let at = 0; at < 600; at += 100)
+      await promoted.bodiesResponse(vhashes.slice(at, at + 100));
+    await promoted.close();
+    // From then on it is a primary's store: no replica takes it, and a restart needs no new epoch.
+    expect(await codeOf(() => replica(store))).to.equal("CONFIG");
+    await openPrimaryStore(store, { kid, epoch: 2 });
+  });
+
+  it("does not take a primary's store", async () => {
+    const { primary, replica } = setting();
+    const store = createMemoryStore();
+    await (await primary({ store })).close();
+    expect(await codeOf(() => replica(store))).to.equal("CONFIG");
+  });
+});

@@ -1,0 +1,58 @@
+// A secondary of a mapping zone: follows the zone's servers, verifies, and serves the same bytes as the primary. With the
+// VOPRF key it evaluates too (full replica); without it holds nothing but public bytes (bucket replica). It registers
+// nobody. Refresh, retry and expire as a secondary of the DNS has them (RFC 1035 section 3.3.13).
+
+import type { OpenChannel } from "@whither/directory";
+import type { Head, ZoneName, Authority } from "@whither/protocol";
+import type { Clock, Logger, Random, VoprfEngine } from "@whither/runtime";
+import type { Store } from "@whither/store";
+import type { ReadableZone } from "../mapping/mapping-zone.js";
+import type { FollowedServer } from "./primary-link.js";
+
+export interface ReplicaZoneOptions {
+  /** Holds this zone and nothing else; stays the caller's to close. */
+  readonly store: Store;
+  readonly zone: ZoneName;
+  /** What the signed directory says of the zone: the hashes its manifests are trusted by, and its servers. */
+  readonly authority: (options: { readonly signal: AbortSignal }) => Promise<Authority>;
+  /** Servers to follow; those of the directory unless told. */
+  readonly primaries?: readonly FollowedServer[];
+  /** Pin of this server, which the directory may list too. */
+  readonly ownSpkiSha256?: Uint8Array;
+  readonly openChannel: OpenChannel;
+  /** PEM bundle of the only CAs trusted. */
+  readonly caPem: string;
+  /** Engine and 32-byte scalars of a full replica. */
+  readonly evaluation?: {
+    readonly voprf: VoprfEngine;
+    readonly secretKeys: readonly Uint8Array[];
+  };
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger;
+  readonly bucketCacheBytes?: number;
+}
+
+export interface ReplicaStatus {
+  /** `empty` before the first transfer; `expired`: held, and not served any more. */
+  readonly state: "empty" | "serving" | "expired";
+  readonly head: Head | undefined;
+  /** Rounds in a row that brought nothing and no "nothing newer" either. */
+  readonly failures: number;
+}
+
+/**
+ * Reads throw UNREACHABLE before the first transfer and STALE after the head's end, both retryable: another server may do
+ * better. `evaluate` throws NOT_AUTHORITATIVE without the key.
+ */
+export interface ReplicaZone extends ReadableZone, AsyncDisposable {
+  status(): ReplicaStatus;
+  /** Asks the zone's servers soon; whoever says so is not believed. */
+  notify(): void;
+  /** One round now. Throws what kept it from being current; what is served stays. */
+  refresh(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+  /** Follows from now on. */
+  start(): void;
+  /** Ends transfers under way. */
+  close(): Promise<void>;
+}

@@ -31,6 +31,10 @@ export interface Listeners extends AsyncDisposable {
   readonly clients: RpcServer;
   /** Zone, health. */
   readonly public: RpcServer;
+  /** The certificate that new connections get. */
+  readonly identity: TlsIdentity;
+  /** A checked one for new connections; those that are open keep theirs. */
+  replaceIdentity(identity: TlsIdentity): void;
   /** Takes no new calls, and ends what is still open after a while. */
   close(): Promise<void>;
 }
@@ -60,5 +64,18 @@ export function createListeners(options: ListenersOptions): Listeners {
       [clients, publicServer].map((server) => server.drain({ timeoutMs: drainMs })),
     );
   };
-  return { clients, public: publicServer, close, [Symbol.asyncDispose]: close };
+  let shown = identity;
+  return {
+    clients,
+    public: publicServer,
+    get identity() {
+      return shown;
+    },
+    replaceIdentity(next) {
+      for (const server of [clients, publicServer]) server.replaceIdentity(next);
+      shown = next;
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

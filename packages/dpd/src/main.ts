@@ -20,6 +20,7 @@ import {
 import { Command, CommanderError } from "commander";
 import { loadDpdConfig } from "./config.js";
 import { readCredentials } from "./credentials.js";
+import { expiries } from "./expiries.js";
 import { createListeners } from "./listeners.js";
 import { createMeasurements } from "./measurements.js";
 import { reload } from "./reload.js";
@@ -65,12 +66,21 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   );
   const { admission } = provider;
   const measurements = createMeasurements();
-  measurements.watch({ zones, admission });
   const { metrics, onCall } = measurements;
   const { identity, clientCaPem } = credentials;
   const listeners = scope.use(
     createListeners({ provider, identity, clientCaPem, clock, logger, onCall }),
   );
+  measurements.watch({
+    zones,
+    admission,
+    expiries: () =>
+      expiries({
+        zones: zones.map(({ zone }) => zone),
+        certPem: listeners.identity.certPem,
+        directory: follower.current(),
+      }),
+  });
 
   provider.start();
   const clients = await listeners.clients.listen(config.listen.clients);

@@ -5,6 +5,7 @@ import type { Admission, ProvidedZone } from "@whither/authority";
 import { errorRegistry } from "@whither/protocol";
 import type { CallSample } from "@whither/rpc";
 import { createMetrics, type Metrics } from "@whither/runtime";
+import { expiringThings, type Expiry } from "./expiries.js";
 
 const durationBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 const methodsMax = 16;
@@ -16,6 +17,8 @@ export interface Measurements {
   watch(sources: {
     readonly zones: readonly ProvidedZone[];
     readonly admission: Pick<Admission, "refusals">;
+    /** What ends when. */
+    readonly expiries: () => readonly Expiry[];
   }): void;
 }
 
@@ -38,7 +41,7 @@ export function createMeasurements(): Measurements {
     },
     onCall: ({ method, code, durationMs }): void =>
       calls.observe({ method, code }, durationMs / 1000),
-    watch({ zones, admission }) {
+    watch({ zones, admission, expiries }) {
       const labels = { zone: zones.map(({ zone }) => zone.zone) };
       const slots = metrics.gauge({
         name: "whither_dpd_zone_slots",
@@ -55,7 +58,13 @@ export function createMeasurements(): Measurements {
         help: "requests refused because a limit was used up, since the start",
         labels: { limit: ["requests", "contacts", "cpu", "bytes"] },
       });
+      const ends = metrics.gauge({
+        name: "whither_dpd_not_after_seconds",
+        help: "Unix time after which a key, the certificate or the directory is no longer valid",
+        labels: { what: expiringThings, zone: ["", ...labels.zone] },
+      });
       read = () => {
+        for (const { what, zone, notAfter } of expiries()) ends.set({ what, zone }, notAfter);
         for (const { zone } of zones) {
           const { mapSize, serial } = zone.head();
           slots.set({ zone: zone.zone }, mapSize);

@@ -34,8 +34,7 @@ export async function reload(
     (key) => JSON.stringify(next[key]) !== JSON.stringify(running.config[key]),
   );
   if (waiting.length > 0) logger.warn("restart needed", { keys: waiting });
-  listeners.clients.replaceIdentity(identity);
-  listeners.public.replaceIdentity(identity);
+  listeners.replaceIdentity(identity);
   admission.setLimits(next.limits);
   logger.setLevel(next.logLevel);
 }

@@ -16,7 +16,10 @@ export interface Measurements {
   readonly onQuery: (sample: QuerySample) => void;
   /** Gauges are read from these when somebody looks. */
   watch(sources: {
-    readonly front: Pick<Front, "cache" | "inFlight">;
+    readonly front: {
+      readonly cache: Pick<Front["cache"], "stats">;
+      readonly inFlight: number;
+    };
     readonly limits: Pick<ClientLimits, "refusals">;
     readonly tcpConnections: () => number;
   }): void;
@@ -34,15 +37,8 @@ export function createMeasurements(): Measurements {
     },
     buckets: durationBuckets,
   });
-  let read = (): void => undefined;
   return {
-    metrics: {
-      ...metrics,
-      text: () => {
-        read();
-        return metrics.text();
-      },
-    },
+    metrics,
     onQuery: ({ transport, rcode, cached, durationMs }) => {
       const labels = {
         transport,
@@ -53,25 +49,25 @@ export function createMeasurements(): Measurements {
     },
     watch({ front, limits, tcpConnections }) {
       const gauge = (name: string, help: string) => metrics.gauge({ name, help });
-      const replies = gauge("whither_dnsd_cache_replies", "replies in the cache");
+      const replies = gauge("whither_dnsd_cache_entries", "replies in the cache");
       const bytes = gauge("whither_dnsd_cache_bytes", "octets of the cache");
-      const inFlight = gauge("whither_dnsd_lookups_in_flight", "lookups under way");
+      const inFlight = gauge("whither_dnsd_lookup_entries", "lookups under way");
       const connections = gauge("whither_dnsd_tcp_connections", "open TCP connections");
-      const refusals = metrics.gauge({
+      const refusals = metrics.counter({
         name: "whither_dnsd_refusals_total",
         help: "queries refused or dropped since the start, by what was used up",
         labels: { limit: ["address", "queries", "lookups"] },
       });
-      read = () => {
+      metrics.beforeRead(() => {
         const stats = front.cache.stats();
         replies.set({}, stats.replies);
         bytes.set({}, stats.bytes);
         inFlight.set({}, front.inFlight);
         connections.set({}, tcpConnections());
         for (const [limit, count] of Object.entries(limits.refusals())) {
-          refusals.set({ limit }, count);
+          refusals.raiseTo({ limit }, count);
         }
-      };
+      });
     },
   };
 }

@@ -117,6 +117,16 @@ export const limits = {
   failureTtlSecondsMin: 5,
   failureTtlSecondsMax: 300,
   headStaleSeconds: 15 * 60,
+  /** Serve-stale: after so long, for so long after expiry, with this lifetime (section 8, RFC 8767). */
+  staleAfterMs: 1_800,
+  staleSecondsMax: 86_400,
+  staleTtlSeconds: 30,
+  /** Prefetch: in this last part of the lifetime, after so many hits (section 8). */
+  prefetchLastShare: 0.1,
+  prefetchHitsMin: 2,
+  /** Resolutions in the background of one resolver, and those of them that are prefetches. */
+  renewalsMax: 256,
+  prefetchesMax: 32,
   /** Entries that hide the wanted one in a verbose request, itself included (section 5). */
   decoyBodies: 32,
 } as const;

@@ -1,7 +1,7 @@
 // Answers and absences by contact (protocol.md section 8): fresh answer before fresh absence before stale
 // answer. A hit costs one map look-up: no hashing, no decoding. Failures are failure-cache.ts.
 
-import type { Csi } from "@whither/protocol";
+import { limits, type Csi } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import type { Answer, AnswerForm, HopRecord } from "./answer.js";
 import type { CacheUse } from "./cache-shares.js";
@@ -20,6 +20,10 @@ export interface CachedAnswer<F extends AnswerForm = AnswerForm> {
   /** Until when it may be served stale, monotonic milliseconds; before its mappings end. */
   readonly staleUntilMs: number;
   readonly bytes: number;
+  /** From when a hit asks for the successor, monotonic milliseconds; Infinity once it has. */
+  prefetchFromMs: number;
+  /** Times that it was given out. Written in place: a hit must not allocate. */
+  hits: number;
 }
 
 export interface AnswerCacheOptions {
@@ -46,6 +50,24 @@ export class AnswerCache {
     this.#answers = { verbose: answers(bytes / 2), compact: answers(bytes / 2) };
   }
 
+  /** As `fresh`, counted; tells when a successor should be asked for, once for each answer. */
+  hit<F extends AnswerForm>(
+    form: F,
+    csi: Csi,
+    onDue: (form: AnswerForm, csi: Csi) => void,
+  ): CachedAnswer<F> | undefined {
+    const cached = this.#answers[form].get(csi);
+    if (cached === undefined) return undefined;
+    const nowMs = this.#clock.monotonicMs();
+    if (cached.expiresMs <= nowMs) return undefined;
+    cached.hits += 1;
+    if (cached.prefetchFromMs <= nowMs && cached.hits >= limits.prefetchHitsMin) {
+      cached.prefetchFromMs = Infinity;
+      onDue(form, csi);
+    }
+    return cached as CachedAnswer<F>; // each cache holds one form
+  }
+
   /** An answer or absence that need not be asked again. */
   fresh<F extends AnswerForm>(form: F, csi: Csi): CachedAnswer<F> | undefined {
     const cached = this.#answers[form].get(csi);
@@ -62,6 +84,11 @@ export class AnswerCache {
 
   set<F extends AnswerForm>(form: F, csi: Csi, cached: CachedAnswer<F>): void {
     this.#answers[form].set(csi, cached);
+    // What the other form still says is older than this proof, and would outlive a revocation.
+    const { status, proof } = cached.answer;
+    if (status === "none" && proof.kind === "absence") {
+      this.#answers[form === "verbose" ? "compact" : "verbose"].delete(csi);
+    }
   }
 
   /** The user acted, or the answer is to be asked anew. Says how many it held. */

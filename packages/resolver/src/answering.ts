@@ -1,8 +1,8 @@
 // From a merged result to the answer of this caller, and to the small one that the cache keeps.
 
-import type { Csi, Prefix } from "@whither/protocol";
+import { limits, type Csi, type Prefix } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
-import type { Answer, AnswerForm, HopRecord, QueryStats } from "./answer.js";
+import type { Answer, AnswerForm, HopRecord, QueryStats, WarningCode } from "./answer.js";
 import type { AnswerCache, CachedAnswer } from "./answer-cache.js";
 import type { ChoiceMemory } from "./choice-memory.js";
 import type { Result } from "./merge.js";
@@ -31,7 +31,8 @@ export interface Asked<F extends AnswerForm> {
   readonly prefix: Prefix;
 }
 
-const staleForMs = 86_400_000;
+/** What the next caller has to be told, and then is remembered as told. */
+const telling: ReadonlySet<WarningCode> = new Set<WarningCode>(["HOLDER_KEY_CHANGED", "VANISHED"]);
 const noStats: QueryStats = { rpcs: 0, bytesIn: 0, bytesOut: 0 };
 
 /** Filter, choice and warnings for this caller. */
@@ -74,15 +75,18 @@ function remember(
   });
 }
 
-/** Puts the plain form of a result into the cache, with its mappings as bytes. */
+/**
+ * Puts the plain form of a result into the cache, with its mappings as bytes. What nobody has seen and somebody
+ * must be told is not kept: the next caller's own lookup tells it.
+ */
 export function keepAnswer<F extends AnswerForm>(
   parts: AnsweringParts,
   csi: Csi,
   { result, prefix }: Asked<F>,
-  { expiresMs }: { readonly expiresMs: number },
+  { expiresMs, isSeen }: { readonly expiresMs: number; readonly isSeen: boolean },
 ): void {
   const { choices, clock, cache, ownMsp } = parts;
-  const { merged, mappings } = result;
+  const { merged } = result;
   const { proof, content } = merged;
   const { holderPublicKey } = content;
   const options: SelectionOptions = {
@@ -93,6 +97,10 @@ export function keepAnswer<F extends AnswerForm>(
     nowSeconds: clock.nowSeconds(),
   };
   const selection = keepSmall(select(result, options), options);
+  if (!isSeen && selection.warnings.some(({ code }) => telling.has(code))) {
+    cache.forget(csi);
+    return;
+  }
   const hops: readonly HopRecord[] = [
     {
       prefix,
@@ -111,17 +119,18 @@ export function keepAnswer<F extends AnswerForm>(
     merged,
     hops,
     expiresMs,
-    staleUntilMs: mappings.length === 0 ? expiresMs : staleUntil(result, expiresMs, clock),
+    staleUntilMs: staleUntil(result, expiresMs, clock),
     bytes: content.bytes,
+    prefetchFromMs: expiresMs - (expiresMs - clock.monotonicMs()) * limits.prefetchLastShare,
+    hits: 0,
   });
 }
 
-/** Never beyond the end of a mapping; the DP's unsigned word is not served stale. */
+/** Never beyond the end of a mapping; neither absence nor the DP's unsigned word is served stale. */
 function staleUntil({ merged, mappings }: Result, expiresMs: number, clock: Clock): number {
-  if (merged.form === "compact") return expiresMs;
-  const ends = mappings.map((mapping) => ("notAfter" in mapping ? mapping.notAfter : 0));
-  const leftMs = Math.min(...ends) * 1_000 - clock.nowMs();
-  return Math.max(expiresMs, clock.monotonicMs() + Math.min(leftMs, staleForMs));
+  if (merged.form === "compact" || mappings.length === 0) return expiresMs;
+  const endsMs = clock.monotonicMs() + merged.content.endsAt * 1_000 - clock.nowMs();
+  return Math.max(expiresMs, Math.min(endsMs, expiresMs + limits.staleSecondsMax * 1_000));
 }
 
 /** A cached result with its mappings decoded again. */

@@ -14,6 +14,7 @@ import type { EvidenceFile } from "./evidence.js";
 import { FailureCache } from "./failure-cache.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { Peers } from "./peers.js";
+import { Renewals } from "./renewals.js";
 import { createResolverCache } from "./resolver-cache.js";
 import { createResolverOf, type Resolver } from "./resolver.js";
 import { ServerChoice } from "./server-choice.js";
@@ -65,9 +66,14 @@ export function assembleResolver(options: AssembleOptions): Resolver {
   const buckets = new Buckets({ ...upstream, views, cacheBytes: shares.buckets });
   const bodies = new Bodies({ ...upstream, secret, cacheBytes: shares.bodies });
   const caches = { cache, failures, evaluations, buckets, bodies, views, verdicts };
+  const { ownMsp, replicas = [] } = options;
+  const resolution = { ...caches, follower, memory, evidence, choices, clock, ownMsp, replicas };
+  const renewals = new Renewals(resolution);
   const close = async (): Promise<void> => {
+    const renewed = renewals.close();
     peers.close();
     const ended = await Promise.allSettled([
+      renewed,
       follower.close(),
       options.closeEngines(),
       memory.close(),
@@ -77,15 +83,9 @@ export function assembleResolver(options: AssembleOptions): Resolver {
     for (const one of ended) if (one.status === "rejected") throw one.reason as Error; // what close threw
   };
   return createResolverOf({
-    ...caches,
-    follower,
-    memory,
-    evidence,
-    choices,
-    clock,
+    ...resolution,
+    renewals,
     choice,
-    ownMsp: options.ownMsp,
-    replicas: options.replicas ?? [],
     introspection: createResolverCache({ ...caches, clock, secret }),
     close,
   });

@@ -9,7 +9,7 @@ import {
   type Entry,
   type VerifiedBucket,
 } from "@whither/zone";
-import { DiscoveryError, type Manifest } from "@whither/protocol";
+import { DiscoveryError, limits, type Manifest } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
 import type { HopRecord } from "./answer.js";
@@ -89,7 +89,7 @@ export class Buckets {
   async look(view: ZoneView, idx: Uint8Array, query: ZoneQuery): Promise<Looked> {
     const { head } = view.head ?? (await this.#options.views.head(view, query));
     const key = bucketKey(view, head.b, bucketIndex(idx, head.b));
-    const held = query.refresh ? undefined : this.#fresh(view, key, idx);
+    const held = query.refresh ? undefined : this.#fresh(view, key, { idx, early: query.early });
     if (held !== undefined) {
       report(query, {
         held: held.held,
@@ -117,13 +117,27 @@ export class Buckets {
     return { held: got, entry, stale: this.#isStale(got) };
   }
 
+  /** The newest held of an idx, however old, at whatever depth of the tree. */
+  newest(view: ZoneView, idx: Uint8Array): HeldBucket | undefined {
+    let newest: HeldBucket | undefined;
+    for (let b = 0; b <= limits.bucketDepthMax; b++) {
+      const held = this.#held.peek(bucketKey(view, b, bucketIndex(idx, b)));
+      if (held !== undefined && held.fetchedMs >= (newest?.fetchedMs ?? -Infinity)) newest = held;
+    }
+    return newest;
+  }
+
   /** Drops a bucket whose body is not served any more: a newer one names another. */
   forget(view: ZoneView, idx: Uint8Array, { b }: { readonly b: number }): void {
     this.#held.delete(bucketKey(view, b, bucketIndex(idx, b)));
   }
 
   /** A held bucket, if its manifest still counts and it is young enough for what it says about this idx. */
-  #fresh(view: ZoneView, key: string, idx: Uint8Array): Looked | undefined {
+  #fresh(
+    view: ZoneView,
+    key: string,
+    { idx, early }: { readonly idx: Uint8Array; readonly early: boolean },
+  ): Looked | undefined {
     const held = this.#held.get(key);
     if (held === undefined || this.#isStale(held)) return undefined;
     // A manifest that the directory no longer names may have lost its keys to somebody.
@@ -131,7 +145,9 @@ export class Buckets {
     if (!view.manifests.some(({ sha256 }) => equalBytes(sha256, manifestSha256))) return undefined;
     const entry = held.bucket.find(idx);
     const ageMs = this.#options.clock.monotonicMs() - held.fetchedMs;
-    if (ageMs >= lifetimeSeconds(held.head.manifest, entry !== undefined) * 1_000) return undefined;
+    const lifetimeMs = lifetimeSeconds(held.head.manifest, entry !== undefined) * 1_000;
+    if (ageMs >= (early ? lifetimeMs * (1 - limits.prefetchLastShare) : lifetimeMs))
+      return undefined;
     return { held, entry, stale: false };
   }
 

@@ -47,6 +47,8 @@ interface Content<F extends AnswerForm = AnswerForm> {
   readonly sameAppOnly: boolean;
   readonly firstPreference: number;
   readonly portedTo: string;
+  /** First end of what counts, Unix seconds. */
+  readonly endsAt: number;
   readonly holderPublicKey: Uint8Array | undefined;
   readonly verified: boolean;
 }
@@ -152,6 +154,7 @@ const noContent = {
   sameAppOnly: false,
   firstPreference: 0,
   portedTo: "",
+  endsAt: Number.MAX_SAFE_INTEGER,
   holderPublicKey: undefined,
   verified: true,
 } satisfies Content;
@@ -191,6 +194,7 @@ function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): Winner<"
       sameAppOnly,
       firstPreference,
       portedTo,
+      endsAt: Math.min(...newest.map(({ content }) => content.endsAt)),
       holderPublicKey,
       verified: newest.every(({ content }) => content.unverified === undefined),
     },
@@ -271,6 +275,7 @@ function winnerOfBits(parts: readonly ZonePart[], registry: Registry): Winner<"c
       sameAppOnly: false,
       firstPreference: 0,
       portedTo: "",
+      endsAt: Number.MAX_SAFE_INTEGER,
       holderPublicKey: undefined,
       verified: true,
     },

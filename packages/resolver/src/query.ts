@@ -19,6 +19,8 @@ export interface ZoneQuery {
   readonly refresh: boolean;
   /** Where servers must lie, as a word in the keys of shared fetches: "" for anywhere. */
   readonly realm: string;
+  /** Prefetching: a bucket in the last part of its lifetime counts as old. */
+  readonly early: boolean;
   readonly zone: ZoneName;
   readonly prefix: Prefix;
   readonly spend: Spend;
@@ -45,6 +47,14 @@ export class Trace {
     this.#rpcs += 1;
     this.#bytesIn += bytesIn;
     this.#bytesOut += bytesOut;
+  }
+
+  /** What another query did so far, for whoever waited for that one. */
+  adopt(other: Trace): void {
+    for (const hop of other.hops) this.hop(hop);
+    this.#rpcs += other.#rpcs;
+    this.#bytesIn += other.#bytesIn;
+    this.#bytesOut += other.#bytesOut;
   }
 
   /** Work that the directory did for this query. */

@@ -2,18 +2,20 @@
 // old answers where nothing newer can be had, failures remembered (protocol.md sections 5 and 8).
 
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
-import type { Csi, ErrorCode, Prefix } from "@whither/protocol";
+import type { Authority, Csi, ErrorCode, Prefix } from "@whither/protocol";
 import type { DirectoryFollower } from "@whither/directory";
 import { abortError, deadlineSignal, type Clock, type Scheduled } from "@whither/runtime";
-import type { Answer, AnswerForm, AnswerWarning } from "./answer.js";
+import type { Delegation } from "@whither/zone";
+import type { Answer, AnswerForm } from "./answer.js";
 import type { CachedAnswer } from "./answer-cache.js";
 import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
 import { WorkBudget, type WorkKind } from "./budget.js";
 import type { FailureCache } from "./failure-cache.js";
-import { failureStatus } from "./failure.js";
+import { asError } from "./failure.js";
 import { failedOutcome, mergeOutcomes, unassigned, type Outcome, type Result } from "./merge.js";
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
 import type { Trace, ZoneQuery } from "./query.js";
+import { hidesData, mayAnswerStale, staleResult } from "./stale.js";
 import { within, withReplicas, type Replica } from "./zone-view.js";
 import { askZone, type ZoneLookupParts, type ZonePart } from "./zone-lookup.js";
 
@@ -31,6 +33,29 @@ export interface Attempt<F extends AnswerForm> {
   /** A batch waits where a DP limits it. */
   readonly patient: boolean;
   readonly trace: Trace;
+  /** Why the resolver itself asks; undefined: a caller does. */
+  readonly renewal?: "stale" | "prefetch";
+  /** Hears who is authoritative as soon as that is known. */
+  readonly onDelegation?: (delegation: Delegation) => void;
+}
+
+/** A resolution under way that several callers may watch and none can stop. */
+export interface Renewal<F extends AnswerForm = AnswerForm> {
+  readonly result: Promise<Resolved<F>>;
+  readonly trace: Trace;
+  /** Who is authoritative now; undefined before that is known. */
+  authorities(): readonly Authority[] | undefined;
+}
+
+/** Renewals, as renewals.ts makes them. */
+export interface RenewalSource {
+  join<F extends AnswerForm>(form: F, csi: Csi): Renewal<F> | undefined;
+  prefetch(form: AnswerForm, csi: Csi): void;
+}
+
+/** What callers' lookups need beside. */
+export interface ResolvingParts extends ResolutionParts {
+  readonly renewals: RenewalSource;
 }
 
 /** Failures that say nothing about the next try. */
@@ -44,13 +69,18 @@ const uncached: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CONFIG",
   "NOT_AVAILABLE",
 ]);
-/** RFC 8767: when to stop waiting for something fresh, how long it may be old, and its lifetime then. */
-const staleAfterMs = 1_800;
-const staleTtlMs = 30_000;
+/** Failures of a renewal that are no failure of what was asked. */
+const ownEnds: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["CANCELLED", "CLOCK_SKEW", "CONFIG"]);
 
-/** A fresh answer from cache or servers; see `Resolver.lookup` for what is thrown. */
+/** What came of asking, before it is made an answer of. */
+export interface Resolved<F extends AnswerForm = AnswerForm> extends Asked<F> {
+  /** Monotonic milliseconds. */
+  readonly expiresMs: number;
+}
+
+/** A fresh answer from cache or servers, or an old one; see `Resolver.lookup` for what is thrown. */
 export async function resolve<F extends AnswerForm>(
-  parts: ResolutionParts,
+  parts: ResolvingParts,
   attempt: Attempt<F>,
 ): Promise<Answer<F>> {
   const { csi, form, options, trace } = attempt;
@@ -61,78 +91,151 @@ export async function resolve<F extends AnswerForm>(
     for (const hop of cached.hops) trace.hop(hop);
     return answerOf(parts, attempt, whole(cached), { expiresMs: cached.expiresMs });
   }
-  const stale = anew ? undefined : parts.cache.stale(form, csi);
-  if (stale === undefined) return await resolveAnew(parts, attempt);
-  return await resolveOrStale(parts, attempt, stale);
-}
-
-/** RFC 8767: what is old is shown when nothing newer comes in time, or can be had at all. */
-async function resolveOrStale<F extends AnswerForm>(
-  parts: ResolutionParts,
-  attempt: Attempt<F>,
-  stale: CachedAnswer<F>,
-): Promise<Answer<F>> {
-  const { clock } = parts;
-  const fresh = resolveAnew(parts, attempt);
-  const late = new Promise<undefined>((done) => {
-    const timer = clock.schedule(staleAfterMs, () => done(undefined));
-    const stop = (): void => timer.cancel();
-    fresh.then(stop, stop);
-  });
-  try {
-    const answer = await Promise.race([fresh, late]);
-    if (answer !== undefined) return answer;
-  } catch (error) {
-    if (!isDiscoveryError(error) || failureStatus(error) !== "unreachable") throw error;
-    if (attempt.options.signal?.aborted === true) throw error;
-  }
-  const { merged, mappings } = whole(stale);
-  const warning: AnswerWarning = {
-    code: "STALE",
-    text: "nothing newer could be had",
-    upstream: merged.proof.zone,
-  };
-  const expiresMs = clock.monotonicMs() + staleTtlMs;
-  return answerOf(
-    parts,
-    attempt,
-    { mappings, merged: { ...merged, warnings: [...merged.warnings, warning] } },
-    { expiresMs },
-  );
+  // A renewal may ask servers anywhere: with a wish for a jurisdiction only the caller's own asking will do.
+  const mayWatch = !anew && options.jurisdiction === undefined;
+  const stale = mayWatch ? parts.cache.stale(form, csi) : undefined;
+  if (stale !== undefined) return await resolveOrStale(parts, attempt, stale);
+  return await resolveAnew(parts, attempt);
 }
 
 async function resolveAnew<F extends AnswerForm>(
   parts: ResolutionParts,
   attempt: Attempt<F>,
 ): Promise<Answer<F>> {
-  const { csi, form, options } = attempt;
+  const resolved = await ask(parts, attempt);
+  const answer = answerOf(parts, attempt, resolved.result, resolved);
+  keep(parts, attempt, resolved);
+  return answer;
+}
+
+/** Asks in the background, with nobody's options, and keeps what comes of it. Throws as `resolve`. */
+export async function renew<F extends AnswerForm>(
+  parts: ResolutionParts,
+  attempt: Attempt<F>,
+): Promise<Resolved<F>> {
+  const resolved = await ask(parts, attempt);
+  keep(parts, attempt, resolved);
+  return resolved;
+}
+
+/**
+ * RFC 8767: what is old is shown when nothing newer comes in time, or can be had at all. The resolution is the
+ * resolver's own: it goes on when this caller has its answer.
+ */
+async function resolveOrStale<F extends AnswerForm>(
+  parts: ResolvingParts,
+  attempt: Attempt<F>,
+  stale: CachedAnswer<F>,
+): Promise<Answer<F>> {
+  const { csi, form, options, trace } = attempt;
+  const { clock } = parts;
+  const renewal = parts.renewals.join(form, csi);
+  let error: DiscoveryError | undefined;
+  if (renewal !== undefined) {
+    const waitMs = Math.min(limits.staleAfterMs, options.timeoutMs ?? Infinity);
+    const outcome = await settledWithin(clock, waitMs, { work: renewal.result, options });
+    trace.adopt(renewal.trace);
+    if (outcome instanceof DiscoveryError) error = outcome;
+    else if (outcome !== undefined && !hidesData(outcome.result, stale)) {
+      return answerOf(parts, attempt, outcome.result, outcome);
+    }
+    if (error !== undefined && !mayAnswerStale(error)) throw error;
+  }
+  const authorities = renewal?.authorities();
+  const result = staleResult(parts, { csi, stale }, { error, authorities });
+  if (result !== undefined) {
+    const expiresMs = clock.monotonicMs() + limits.staleTtlSeconds * 1_000;
+    return answerOf(parts, attempt, result, { expiresMs });
+  }
+  // Too old after all: as if nothing were held. The renewal's failure, if it has one by now, is remembered.
+  return await resolveAnew(parts, attempt);
+}
+
+/** The work's value or failure; undefined if it takes longer. Throws when the caller's signal aborts. */
+function settledWithin<T>(
+  clock: Clock,
+  ms: number,
+  { work, options: { signal } }: { readonly work: Promise<T>; readonly options: LookupOptions },
+): Promise<T | DiscoveryError | undefined> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      timer.cancel();
+      signal?.removeEventListener("abort", onAbort);
+    };
+    const timer = clock.schedule(ms, () => {
+      end();
+      resolve(undefined);
+    });
+    const onAbort = (): void => {
+      end();
+      if (signal !== undefined) reject(abortError(signal));
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    work.then(
+      (value) => {
+        end();
+        resolve(value);
+      },
+      (error: unknown) => {
+        end();
+        if (isDiscoveryError(error)) resolve(error);
+        else reject(asError(error));
+      },
+    );
+  });
+}
+
+/** Asks unless it failed just now, and remembers a failure. */
+async function ask<F extends AnswerForm>(
+  parts: ResolutionParts,
+  attempt: Attempt<F>,
+): Promise<Resolved<F>> {
+  const { csi, form, options, renewal } = attempt;
   const { failures, clock } = parts;
   const known = options.refresh === true ? undefined : failures.get(form, csi);
   if (known !== undefined) throw known;
   let asked: Asked<F>;
   try {
-    asked = await ask(parts, attempt);
+    asked = await askDirectoryAndZones(parts, attempt);
   } catch (error) {
-    const isOwn = options.jurisdiction !== undefined; // others may ask servers that lie elsewhere
-    if (isDiscoveryError(error) && !uncached.has(error.code) && !isOwn)
-      failures.fail(form, csi, error);
+    // Others may ask servers that lie elsewhere.
+    if (isDiscoveryError(error) && options.jurisdiction === undefined) {
+      // A renewal has the whole time of a query: that it ran out says something about the next try.
+      const passes = renewal === undefined ? uncached : ownEnds;
+      if (!passes.has(error.code)) failures.fail(form, csi, error);
+    }
     throw error;
   }
   failures.forget(csi, [form]);
-  const expiresMs = clock.monotonicMs() + ttlMs(asked.result);
-  const answer = answerOf(parts, attempt, asked.result, { expiresMs });
+  return { ...asked, expiresMs: clock.monotonicMs() + ttlMs(asked.result) };
+}
+
+/** Into the cache, unless it would hide more than it shows. */
+function keep<F extends AnswerForm>(
+  parts: ResolutionParts,
+  { csi, form, options, renewal }: Attempt<F>,
+  resolved: Resolved<F>,
+): void {
+  const { merged } = resolved.result;
   // Of several parts one may have been let through unchecked: others must not be given that.
-  const { complete, content } = asked.result.merged;
-  const isChecked = options.checkingDisabled !== true && content.verified;
-  const isWhole = options.jurisdiction === undefined || complete.answered === complete.asked;
-  if (isChecked && isWhole) keepAnswer(parts, csi, asked, { expiresMs });
-  return answer;
+  const { complete, content, errors } = merged;
+  if (options.checkingDisabled === true || !content.verified) return;
+  if (options.jurisdiction !== undefined && complete.answered !== complete.asked) return;
+  const held = parts.cache.stale(form, csi);
+  const [error] = errors;
+  if (held !== undefined && error !== undefined && hidesData(resolved.result, held)) {
+    const { code, text, upstream } = error;
+    parts.failures.fail(form, csi, new DiscoveryError(code, text, { upstream }));
+    return;
+  }
+  const { expiresMs } = resolved;
+  keepAnswer(parts, csi, resolved, { expiresMs, isSeen: renewal === undefined });
 }
 
 /** Delegation, then every authority at once, under one budget and one deadline. */
-async function ask<F extends AnswerForm>(
+async function askDirectoryAndZones<F extends AnswerForm>(
   parts: ResolutionParts,
-  { csi, form, options, patient, trace }: Attempt<F>,
+  { csi, form, options, patient, trace, renewal, onDelegation }: Attempt<F>,
 ): Promise<Asked<F>> {
   const { follower, clock } = parts;
   const timeoutMs = options.timeoutMs ?? (patient ? batchTimeoutMs : limits.queryTimeoutMs);
@@ -148,6 +251,7 @@ async function ask<F extends AnswerForm>(
     spend,
     onHop: (hop) => trace.hop(hop),
   });
+  onDelegation?.(delegation);
   const registry = await follower.registry({ signal });
   const { prefix, authorities, ttlSeconds, serial } = delegation;
   if (delegation.disposition === "unassigned") {
@@ -169,6 +273,7 @@ async function ask<F extends AnswerForm>(
         checkingDisabled,
         refresh,
         realm,
+        early: renewal === "prefetch",
         zone: authority.zone,
         prefix,
         spend: budget.zone(),
@@ -190,7 +295,7 @@ async function ask<F extends AnswerForm>(
 }
 
 /** How long the other DPs may still take once one has shown mappings: as long as a caller waits before RFC 8767. */
-const graceMs = staleAfterMs;
+const graceMs = limits.staleAfterMs;
 
 interface Grace extends Disposable {
   readonly signal: AbortSignal;
@@ -237,6 +342,6 @@ function ttlMs({ merged, mappings }: Result): number {
   const atMost = complete.answered === complete.asked ? limits.mappingTtlSecondsMax : partial;
   const lifetimeMs = Math.min(ttlSeconds, atMost) * 1_000;
   return warnings.some(({ code }) => code === "STALE")
-    ? Math.min(lifetimeMs, staleTtlMs)
+    ? Math.min(lifetimeMs, limits.staleTtlSeconds * 1_000)
     : lifetimeMs;
 }

@@ -9,7 +9,7 @@ import { asError, failureStatus, requireDiscoveryError } from "./failure.js";
 import { lookupAll } from "./lookup-all.js";
 import { checkLookupOptions, type LookupOptions } from "./options.js";
 import { Trace } from "./query.js";
-import { resolve, type Attempt, type ResolutionParts } from "./resolution.js";
+import { resolve, type Attempt, type ResolvingParts } from "./resolution.js";
 import type { ResolverCache } from "./resolver-cache.js";
 import type { InfraRow, ServerChoice } from "./server-choice.js";
 
@@ -45,7 +45,7 @@ export interface Resolver extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export interface ResolverParts extends ResolutionParts {
+export interface ResolverParts extends ResolvingParts {
   readonly choice: ServerChoice;
   readonly introspection: ResolverCache;
   readonly close: () => Promise<void>;
@@ -54,6 +54,7 @@ export interface ResolverParts extends ResolutionParts {
 /** Puts the public face on assembled parts. */
 export function createResolverOf(parts: ResolverParts): Resolver {
   const { cache, failures, choices, evidence, choice, introspection } = parts;
+  const prefetch = (form: AnswerForm, csi: Csi): void => parts.renewals.prefetch(form, csi);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= parts.close());
   const closed = (): DiscoveryError => new DiscoveryError("CANCELLED", "the resolver is closed");
@@ -67,7 +68,7 @@ export function createResolverOf(parts: ResolverParts): Resolver {
         return Promise.reject(asError(error));
       }
       if (closing !== undefined) return Promise.reject(closed());
-      const cached = cache.fresh(form, csi);
+      const cached = cache.hit(form, csi, prefetch);
       if (cached !== undefined && isPlain(options)) return cached.settled;
       const trace = new Trace(options.onHop);
       return resolve(parts, { csi, form, options, patient: false, trace });
@@ -120,7 +121,8 @@ async function resolveItem<F extends AnswerForm>(
   attempt: Attempt<F>,
 ): Promise<BatchItem<F>["answer"]> {
   const { csi, form, options, trace } = attempt;
-  const cached = isPlain(options) ? parts.cache.fresh(form, csi) : undefined;
+  const prefetch = (): void => parts.renewals.prefetch(form, csi);
+  const cached = isPlain(options) ? parts.cache.hit(form, csi, prefetch) : undefined;
   if (cached !== undefined) return cached.answer;
   try {
     return await resolve(parts, attempt);

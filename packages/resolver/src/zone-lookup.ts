@@ -37,6 +37,8 @@ export interface SlotPart {
   /** Lowest preference that the statement names, whether or not that mapping counts. */
   readonly firstPreference: number;
   readonly portedTo: string;
+  /** First end of what counts, statement included, Unix seconds. */
+  readonly endsAt: number;
   /** Why it is shown although it does not verify; only with `checkingDisabled`. */
   readonly unverified: DiscoveryError | undefined;
 }
@@ -144,9 +146,8 @@ async function askOnce(
     return { ...part, content: { kind: "bits", bits: compactBits(evaluated, entry) } };
   }
   const content = await readSlot(parts, { view, registry, evaluated, held, entry }, query);
-  const now = parts.memory.nowSeconds();
-  const endings = content.mappings.map(({ notAfter }) => notAfter - now);
-  return { ...part, content, ttlSeconds: Math.min(ttlSeconds, ...endings) };
+  const leftSeconds = content.endsAt - parts.memory.nowSeconds();
+  return { ...part, content, ttlSeconds: Math.min(ttlSeconds, leftSeconds) };
 }
 
 /** The head, which tells the tree's depth, is fetched while the DP evaluates. */
@@ -211,6 +212,10 @@ function verifiedPart(opening: SlotOpening): SlotPart {
     sameAppOnly: statement.sameAppOnly,
     firstPreference: Math.min(...statement.items.map(({ preference }) => preference)),
     portedTo: statement.portedTo,
+    endsAt:
+      slot.mappings.length === 0
+        ? Number.MAX_SAFE_INTEGER
+        : Math.min(statement.notAfter, ...slot.mappings.map(({ notAfter }) => notAfter)),
     unverified: undefined,
   };
 }
@@ -229,6 +234,7 @@ function unverifiedPart(opening: SlotOpening, unverified: DiscoveryError): SlotP
     sameAppOnly: false,
     firstPreference: 0,
     portedTo: "",
+    endsAt: Number.MAX_SAFE_INTEGER,
     unverified,
   };
 }

@@ -3,7 +3,7 @@
 
 import { equalBytes, toHex } from "@whither/crypto";
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
-import type { Authority, Head, Manifest, SignedObject } from "@whither/protocol";
+import type { Authority, Head, Manifest, SignedObject, ZoneName } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
 import { verifyHead, verifyManifest } from "@whither/zone";
@@ -55,6 +55,11 @@ export class ZoneViews {
   get use(): CacheUse {
     const entries = this.#views.size;
     return { entries, bytes: entries * viewBytes, bytesMax: this.#options.cacheBytes };
+  }
+
+  /** What is held of a zone, wherever its servers lie and whoever delegated it. */
+  named(zone: ZoneName): ZoneView | undefined {
+    return this.#views.peek(viewKey({ zone }, ""));
   }
 
   /** Zones held, those used latest first. */

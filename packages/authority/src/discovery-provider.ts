@@ -21,7 +21,8 @@ import {
 import { isAccredited, type Registry } from "@whither/zone";
 import { createAdmission, type Admission, type AdmissionLimits } from "./admission.js";
 import { createDiscoveryService } from "./discovery-service.js";
-import type { MappingZone } from "./mapping/mapping-zone.js";
+import type { MappingZone, ReadableZone } from "./mapping/mapping-zone.js";
+import type { ReplicaZone } from "./replica/replica-zone.js";
 import { createRegistrarService } from "./registrar-service.js";
 import { createZoneService } from "./zone-service.js";
 
@@ -42,6 +43,8 @@ export interface ProvidedZone {
 export interface DiscoveryProviderOptions {
   readonly dpId: DpId;
   readonly zones: readonly ProvidedZone[];
+  /** Zones followed from their primaries; nobody registers at them. */
+  readonly replicas?: readonly ReplicaZone[];
   readonly follower: DirectoryFollower;
   readonly limits?: AdmissionLimits;
   readonly clock: Clock;
@@ -62,7 +65,7 @@ export interface DiscoveryProvider extends AsyncDisposable {
 }
 
 export function createDiscoveryProvider(options: DiscoveryProviderOptions): DiscoveryProvider {
-  const { dpId, zones, follower, clock, random, logger = silentLogger } = options;
+  const { dpId, zones, replicas = [], follower, clock, random, logger = silentLogger } = options;
   const parties = new RegistryWatch(options, logger);
   const admission = createAdmission({
     ...(options.limits === undefined ? {} : { limits: options.limits }),
@@ -70,10 +73,11 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
     logger,
     mspOfSpki: (spki) => parties.mspOfSpki(spki),
   });
-  const served = new Map(zones.map(({ zone }) => [zone.zone as string, zone]));
+  const readable: readonly ReadableZone[] = [...zones.map(({ zone }) => zone), ...replicas];
+  const served = new Map(readable.map((zone) => [zone.zone as string, zone]));
   const close = async (): Promise<void> => {
     parties.close();
-    await Promise.all(zones.map(({ zone }) => zone.close()));
+    await Promise.all([...zones.map(({ zone }) => zone), ...replicas].map((zone) => zone.close()));
   };
   return {
     publicServices: [createZoneService({ zones: served, admission, clock, logger })],
@@ -97,6 +101,7 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
     admission,
     start() {
       for (const { zone } of zones) zone.start();
+      for (const replica of replicas) replica.start();
       parties.start();
     },
     close,
@@ -163,7 +168,8 @@ class RegistryWatch {
     this.#bySpki = new Map(
       registry.msps().flatMap((msp) => msp.spkiSha256.map((spki) => [spkiText(spki), msp])),
     );
-    if (registry.dp(this.#options.dpId) === undefined) {
+    // Who only follows the zones of others need not be in the registry.
+    if (this.#options.zones.length > 0 && registry.dp(this.#options.dpId) === undefined) {
       this.#logger.error("dp not registered", { dp: this.#options.dpId });
     }
   }

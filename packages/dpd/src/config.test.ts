@@ -24,6 +24,20 @@ const mistakes = (text: string): string => {
 };
 
 describe("dpd configuration", () => {
+  it("may hold nothing but replicas, each zone once and with its probe", () => {
+    const only = (entries: string): string =>
+      minimal.replace(/zones:[^]*/, `replicas: [${entries}]\n`);
+    const entry = "{ name: de@dp-x.example, probe: 'tel:+4930123456' }";
+    expect(parse(only(entry)).replicas[0]).to.include({
+      name: "de@dp-x.example",
+      voprfKeyFile: undefined,
+      primaries: undefined,
+    });
+    expect(mistakes(only(`${entry}, ${entry}`))).to.include("each zone once");
+    expect(mistakes(only("{ name: de@dp-x.example }"))).to.include("probe");
+    expect(mistakes(only(""))).to.include("at least one zone or replica");
+  });
+
   it("fills every default and starts relative paths from the file's directory", () => {
     const config = parse(minimal);
     expect(config.listen).to.deep.equal({

@@ -1,9 +1,15 @@
 // The configuration of whither-dpd: one YAML file, every key with its default, unit and bounds. What each
 // key is for is written for operators in configs/dpd.yaml.
 
-import { defaultAdmissionLimits, type AdmissionLimits } from "@whither/authority";
+import {
+  defaultAdmissionLimits,
+  type AdmissionLimits,
+  type FollowedServer,
+} from "@whither/authority";
+import { parsePin } from "@whither/crypto/node";
 import {
   isCanonicalCsi,
+  limits,
   parseDpId,
   parseZoneName,
   zoneDp,
@@ -41,6 +47,18 @@ export interface ZoneConfig {
   readonly bucketCacheBytes: number;
 }
 
+/** A zone of somebody that is followed and served. */
+export interface ReplicaConfig {
+  readonly name: ZoneName;
+  readonly probe: Csi;
+  /** Servers to follow; undefined: those of the directory. */
+  readonly primaries: readonly FollowedServer[] | undefined;
+  /** Of a full replica. */
+  readonly voprfKeyFile: string | undefined;
+  readonly storeCacheBytes: number;
+  readonly bucketCacheBytes: number;
+}
+
 export interface DpdConfig {
   readonly dp: DpId;
   readonly stateDirectory: string;
@@ -59,6 +77,7 @@ export interface DpdConfig {
       | { readonly kind: "file"; readonly path: string };
   };
   readonly zones: readonly ZoneConfig[];
+  readonly replicas: readonly ReplicaConfig[];
   readonly voprfThreads: number;
   readonly limits: AdmissionLimits;
 }
@@ -126,11 +145,27 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       metrics: hostPortField({ anyPort: true }).optional(),
       tls: z.strictObject({ certificate_file: path, key_file: secret, client_ca_file: path }),
       directory: directorySource,
-      zones: z.array(zone).min(1).max(zonesMax),
+      zones: z.array(zone).max(zonesMax).default([]),
+      replicas: z.array(replicaSchema(secret)).max(zonesMax).default([]),
       voprf_threads: integerField({ min: 1, max: 256, unit: "threads" }).default(1),
       limits: limitsSchema().prefault({}),
     })
+    .refine(({ zones, replicas }) => zones.length + replicas.length > 0, {
+      message: "expected zones or replicas",
+      params: { expected: "at least one zone or replica" },
+    })
     .superRefine((value, context) => {
+      const names = [...value.zones, ...value.replicas].map(({ name }) => name);
+      value.replicas.forEach(({ name }, index) => {
+        if (names.indexOf(name) === value.zones.length + index) return;
+        const params = { expected: "each zone once" };
+        const at = {
+          path: ["replicas", index, "name"],
+          params,
+          message: "expected each zone once",
+        };
+        context.addIssue({ code: "custom", ...at });
+      });
       value.zones.forEach(({ name }, index) => {
         const isOwn = zoneDp(name) === value.dp;
         const isFirst = value.zones.findIndex((other) => other.name === name) === index;
@@ -154,8 +189,44 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       },
       directory: value.directory,
       zones: value.zones,
+      replicas: value.replicas,
       voprfThreads: value.voprf_threads,
       limits: value.limits,
+    }));
+}
+
+function replicaSchema(secret: ReturnType<typeof secretPathField>) {
+  const primary = z
+    .strictObject({
+      server: hostPortField(),
+      spki: z
+        .array(textField("a pin, sha256:<base64url>", orUndefined(parsePin)))
+        .min(1)
+        .max(limits.pinsMax),
+    })
+    .transform(({ server, spki }): FollowedServer => ({
+      host: server.host,
+      publicPort: server.port,
+      spkiSha256: spki,
+    }));
+  return z
+    .strictObject({
+      name: textField("a zone name, name@dp_id", orUndefined(parseZoneName)),
+      probe: field("a canonical identifier such as tel:+4930123456", (value) =>
+        typeof value === "string" && isCanonicalCsi(value) ? value : undefined,
+      ),
+      primaries: z.array(primary).min(1).max(limits.endpointsMax).optional(),
+      voprf_key_file: secret.optional(),
+      store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
+      bucket_cache: sizeField({ min: 0, max: 64 * 1024 * mib }).default(8 * mib),
+    })
+    .transform((value): ReplicaConfig => ({
+      name: value.name,
+      probe: value.probe,
+      primaries: value.primaries,
+      voprfKeyFile: value.voprf_key_file,
+      storeCacheBytes: value.store_cache,
+      bucketCacheBytes: value.bucket_cache,
     }));
 }
 

@@ -12,7 +12,7 @@ import { DiscoveryError, type SignedObject } from "@whither/protocol";
 import { tlsIdentityFromFiles, type TlsIdentity } from "@whither/rpc";
 import { readFileBounded, readSecretFile } from "@whither/runtime";
 import { parseAnchors, type Anchors } from "@whither/zone";
-import type { DpdConfig, ZoneConfig } from "./config.js";
+import type { DpdConfig, ReplicaConfig, ZoneConfig } from "./config.js";
 
 const fileBytesMax = 256 * 1024;
 
@@ -24,11 +24,18 @@ export interface ZoneCredentials {
   readonly vaultKey: Uint8Array | undefined;
 }
 
+export interface ReplicaCredentials {
+  readonly config: ReplicaConfig;
+  /** 32-byte scalar of a full replica. */
+  readonly voprfSecretKey: Uint8Array | undefined;
+}
+
 export interface Credentials {
   readonly anchors: Anchors;
   readonly identity: TlsIdentity;
   readonly clientCaPem: string;
   readonly zones: readonly ZoneCredentials[];
+  readonly replicas: readonly ReplicaCredentials[];
 }
 
 /** Reads and checks all files that the configuration names. Throws CONFIG naming the file. */
@@ -38,7 +45,13 @@ export async function readCredentials(config: DpdConfig, nowSeconds: number): Pr
   const clientCaPem = await readText(config.tls.clientCaFile);
   const zones: ZoneCredentials[] = [];
   for (const zone of config.zones) zones.push(await readZone(zone, nowSeconds));
-  return { anchors, identity, clientCaPem, zones };
+  const replicas: ReplicaCredentials[] = [];
+  for (const replica of config.replicas) {
+    const { voprfKeyFile: path } = replica;
+    const voprfSecretKey = path === undefined ? undefined : await readKey(path, decodeVoprfKey);
+    replicas.push({ config: replica, voprfSecretKey });
+  }
+  return { anchors, identity, clientCaPem, zones, replicas };
 }
 
 /** The certificate that both listeners show. */

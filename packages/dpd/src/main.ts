@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { createDiscoveryProvider } from "@whither/authority";
 import { createDirectoryFollower } from "@whither/directory";
+import { spkiSha256OfPem } from "@whither/rpc";
 import {
   createLogger,
   createVoprfPool,
@@ -24,6 +25,7 @@ import { expiries } from "./expiries.js";
 import { createListeners } from "./listeners.js";
 import { createMeasurements } from "./measurements.js";
 import { reload } from "./reload.js";
+import { openReplicas } from "./replicas.js";
 import { openZones } from "./zones.js";
 
 async function serve(scope: DaemonScope, configPath: string, logger: RootLogger): Promise<void> {
@@ -53,10 +55,23 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       logger,
     }),
   );
+  const { anchors, identity, clientCaPem } = credentials;
+  const replicas = await openReplicas(scope, {
+    stateDirectory,
+    replicas: credentials.replicas,
+    follower,
+    caPem: anchors.tlsCaPem.join("\n"),
+    ownSpkiSha256: spkiSha256OfPem(identity.certPem),
+    voprf,
+    clock,
+    random,
+    logger,
+  });
   const provider = scope.use(
     createDiscoveryProvider({
       dpId: config.dp,
       zones,
+      replicas,
       follower,
       limits: config.limits,
       clock,
@@ -67,7 +82,6 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   const { admission } = provider;
   const measurements = createMeasurements();
   const { metrics, onCall } = measurements;
-  const { identity, clientCaPem } = credentials;
   const listeners = scope.use(
     createListeners({ provider, identity, clientCaPem, clock, logger, onCall }),
   );

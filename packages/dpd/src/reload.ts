@@ -14,6 +14,7 @@ const fixedKeys = [
   "metrics",
   "directory",
   "zones",
+  "replicas",
   "voprfThreads",
 ] as const satisfies readonly (keyof DpdConfig)[];
 

@@ -1,0 +1,71 @@
+// Opens the zones that this process follows, each on a store of its own.
+
+import { join } from "node:path";
+import { openReplicaZone, type ReplicaZone } from "@whither/authority";
+import type { DirectoryFollower } from "@whither/directory";
+import { DiscoveryError, type Authority } from "@whither/protocol";
+import { openChannel } from "@whither/rpc";
+import type { Clock, Logger, Random, Scope, VoprfEngine } from "@whither/runtime";
+import { openLevelStore } from "@whither/store";
+import type { ReplicaConfig } from "./config.js";
+import type { ReplicaCredentials } from "./credentials.js";
+
+export interface OpenReplicasOptions {
+  readonly stateDirectory: string;
+  readonly replicas: readonly ReplicaCredentials[];
+  readonly follower: DirectoryFollower;
+  readonly caPem: string;
+  /** Pin of this process's certificate, which the directory lists too. */
+  readonly ownSpkiSha256: Uint8Array;
+  readonly voprf: VoprfEngine;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Stores and replicas belong to the scope. Throws STORE_LOCKED, CONFIG for a primary's store. */
+export async function openReplicas(
+  scope: Pick<Scope, "use">,
+  options: OpenReplicasOptions,
+): Promise<readonly ReplicaZone[]> {
+  const { follower, caPem, ownSpkiSha256, voprf, clock, random, logger } = options;
+  const opened: ReplicaZone[] = [];
+  for (const { config, voprfSecretKey } of options.replicas) {
+    const { name: zone, primaries, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
+    const path = join(options.stateDirectory, "zones", zone, "store");
+    const store = scope.use(await openLevelStore({ path, cacheBytes }));
+    const replica = await openReplicaZone({
+      store,
+      zone,
+      authority: ({ signal }) => authorityOf(config, { follower, signal }),
+      ...(primaries === undefined ? {} : { primaries }),
+      ...(voprfSecretKey === undefined
+        ? {}
+        : { evaluation: { voprf, secretKeys: [voprfSecretKey] } }),
+      ownSpkiSha256,
+      openChannel,
+      caPem,
+      clock,
+      random,
+      logger,
+      bucketCacheBytes,
+    });
+    opened.push(scope.use(replica));
+    const { state, head } = replica.status();
+    logger.info("replica opened", { zone, state, serial: head?.serial ?? 0 });
+  }
+  return opened;
+}
+
+/** What the signed directory says of the zone: by its hashes manifests are trusted. */
+async function authorityOf(
+  { name, probe }: ReplicaConfig,
+  by: { readonly follower: DirectoryFollower; readonly signal: AbortSignal },
+): Promise<Authority> {
+  const { authorities } = await by.follower.delegation(probe, { signal: by.signal });
+  const authority = authorities.find(({ zone }) => zone === name);
+  if (authority !== undefined) return authority;
+  throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory does not name the zone", {
+    upstream: name,
+  });
+}

@@ -178,7 +178,11 @@ const makers: Readonly<Record<FaultKind, (ground: Ground) => Made>> = {
     const dp = anyDp(ground);
     const damageOne = (): void => {
       const [disk] = dp.disks.values();
-      const rows = disk?.rows() ?? [];
+      const all = disk?.rows() ?? [];
+      // The table first: journals are long, and most rows of a disk are theirs.
+      const tables = [...new Set(all.map(([key]) => key[0]))];
+      const table = tables[random.below(Math.max(1, tables.length))];
+      const rows = all.filter(([key]) => key[0] === table);
       const row = rows[random.below(Math.max(1, rows.length))];
       if (disk === undefined || row === undefined) return;
       const [key, value] = row;

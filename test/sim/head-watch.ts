@@ -13,10 +13,10 @@ const placesMax = 20_000;
 export class HeadWatch {
   readonly #seen = new Map<string, string>();
   readonly #newest = new Map<string, { readonly epoch: number; readonly serial: number }>();
-  readonly #violate: (text: string) => never;
+  readonly #report: (text: string) => void;
 
-  constructor(violate: (text: string) => never) {
-    this.#violate = violate;
+  constructor(report: (text: string) => void) {
+    this.#report = report;
   }
 
   /** What a client was sent. */
@@ -30,7 +30,7 @@ export class HeadWatch {
     const place = `${zone} ${epoch} ${serial}`;
     const hash = toHex(sha256(payload));
     const before = this.#seen.get(place);
-    if (before !== undefined && before !== hash) this.#violate(`two heads of ${place}`);
+    if (before !== undefined && before !== hash) this.#report(`two heads of ${place}`);
     if (this.#seen.size >= placesMax) this.#seen.clear();
     this.#seen.set(place, hash);
   }
@@ -41,7 +41,7 @@ export class HeadWatch {
     const isOlder =
       before !== undefined &&
       (epoch < before.epoch || (epoch === before.epoch && serial < before.serial));
-    if (isOlder) this.#violate(`${zone} went back from ${before.serial} to ${serial}`);
+    if (isOlder) this.#report(`${zone} went back from ${before.serial} to ${serial}`);
     this.#newest.set(zone, { epoch, serial });
   }
 }

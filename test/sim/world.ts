@@ -88,7 +88,7 @@ class World {
     this.#random = createSeededRandom(seed ^ 0x5eed);
     const names = dps.map(({ id }) => id);
     this.#links = new Links(federation, ["resolver-1", "resolver-2", "app", ...names]);
-    this.#heads = new HeadWatch((text) => this.#violate(text));
+    this.#heads = new HeadWatch((text) => this.#report(text));
     federation.tap((record) => this.#heads.hear(record));
     this.#csis = numbers.flatMap((number) =>
       Array.from({ length: peoplePerPrefix }, (_, n) => parseCsi(`${number}${4560 + n}`)),
@@ -184,6 +184,9 @@ class World {
     await Promise.all([...running, ...living]);
     const healMs = Math.max(...faults.map(({ healSeconds }) => healSeconds)) * 1_000;
     if (healMs > 0) await clock.sleep(healMs);
+    // A machine that is off is a failure that lasts until it is on again.
+    const onAgainMs = Math.max(0, ...this.#downUntilMs.values()) - clock.monotonicMs();
+    if (onAgainMs > 0) await clock.sleep(onAgainMs);
   }
 
   async #suffer(fault: Fault, lastsMs: number): Promise<void> {
@@ -216,7 +219,7 @@ class World {
     if (!dp.isRunning) return;
     this.#counts.crashes += 1;
     dp.crash({ kept: (unsynced) => this.#random.below(unsynced + 1) });
-    void this.#supervise(dp).catch((error: unknown) => this.#violate(String(error)));
+    void this.#supervise(dp).catch((error: unknown) => this.#report(String(error)));
   }
 
   /** As systemd does: again after 5 s, for as long as it takes. */
@@ -236,7 +239,8 @@ class World {
         if (!isDiscoveryError(error)) throw error;
         this.#note(`${id} does not start: ${error.code}`);
         const isDamaged = [...dp.disks.values()].some((disk) => disk.damaged() > 0);
-        if (error.code === "STORE_CORRUPT" && isDamaged) this.#counts.refusedStarts += 1;
+        // Whatever a damaged store is called: it is not served.
+        if (isDamaged) this.#counts.refusedStarts += 1;
         else if (error.code !== "STORE") throw error;
       }
     }
@@ -288,7 +292,7 @@ class World {
         const version = versions.get(zone);
         if (version === undefined) continue;
         const promised = { csi, zone, statementSha256, version };
-        void this.#hold(promised).catch((error: unknown) => this.#violate(String(error)));
+        void this.#hold(promised).catch((error: unknown) => this.#report(String(error)));
       }
     } catch (error) {
       if (!isDiscoveryError(error)) throw error;
@@ -353,7 +357,8 @@ class World {
     }
     this.#answered(answer.status);
     const found = mspText(answer.mappings.map(({ msp }) => msp));
-    this.#note(`${name} ${csi}: ${answer.status} ${found}`);
+    const failed = answer.errors.map(({ code, upstream }) => ` ${code} ${upstream}`).join("");
+    this.#note(`${name} ${csi}: ${answer.status} ${found}${failed}`);
     this.#judge({ name, csi, answer, found, begun, refresh });
     if (resolver.evidence().length > 0) {
       this.#violate(`${name} holds evidence: ${resolver.evidence()[0]?.text}`);
@@ -417,6 +422,7 @@ class World {
       if (left.length === 0) {
         this.#recoveries.push(tookSeconds);
         this.#note(`recovered after ${tookSeconds} s`);
+        this.#check();
         return;
       }
       if (tookSeconds > recoverySecondsMax) {
@@ -474,13 +480,15 @@ class World {
     if (this.#tail.length > traceLinesMax) this.#tail.shift();
   }
 
-  /** Also where nobody waits for the thrower: the next check ends the run. */
   #violate(text: string): never {
-    const violation = new Violation(
-      `at ${this.#federation.clock.monotonicMs() / 1_000} s: ${text}`,
-    );
-    this.#violation ??= violation;
-    throw violation;
+    throw this.#report(text);
+  }
+
+  /** For where nobody waits for a thrower: the next check ends the run. */
+  #report(text: string): Violation {
+    const at = this.#federation.clock.monotonicMs() / 1_000;
+    this.#violation ??= new Violation(`at ${at} s: ${text}`);
+    return this.#violation;
   }
 }
 

@@ -100,20 +100,20 @@ describe("correlated stream", () => {
     expect(await next).to.equal(90);
   });
 
-  it("takes a stream for dead that was silent for 2 s when a caller leaves, not one that is slow", async () => {
+  it("takes a stream for dead that was silent for 1.5 s when a caller leaves, not one that is slow", async () => {
     const clock = createSimulatedClock();
     const { streams, request, turn } = setUp({ clock });
     const callers = [new AbortController(), new AbortController(), new AbortController()];
     const codes = callers.map(({ signal }, n) => codeOf(request(n + 1, signal)));
     await turn();
-    await clock.advance(1_999);
+    await clock.advance(1_499);
     streams[0]!.listener.onMessage(Uint8Array.of(1, 10));
-    await clock.advance(1_999);
+    await clock.advance(1_499);
     callers[1]!.abort();
     expect(streams[0]!.cancelled).to.equal(false);
     const last = codeOf(request(4));
     await turn();
-    await clock.advance(2_000);
+    await clock.advance(1_500);
     callers[2]!.abort();
     expect(await Promise.all(codes)).to.deep.equal(["ok", "CANCELLED", "CANCELLED"]);
     expect(await last).to.equal("NETWORK");

@@ -38,9 +38,10 @@ const unansweredMaxDefault = 1_024;
 
 /**
  * Time in which a stream that owes answers says nothing at all, after which a caller who leaves takes it for
- * dead: the connection may stand while nothing comes through it. Several times a slow evaluation.
+ * dead: the connection may stand while nothing comes through it. Below the 1.8 s that callers stay once another
+ * DP has shown mappings: else nobody would stay long enough. Several times a slow evaluation.
  */
-const silentMsMax = 2_000;
+const silentMsMax = 1_500;
 
 interface Pending<Request, Response> {
   readonly request: Request;

@@ -1,5 +1,7 @@
 // The demo: a federation of real daemons on loopback, shown with the commands a person would type.
 
+import { execFileSync } from "node:child_process";
+import { Resolver } from "node:dns/promises";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,6 +28,7 @@ import {
   whitherctlInProcess,
   type Finished,
 } from "../test/support/processes.js";
+import { dnsdYaml, isInstalled } from "../test/support/dns-window.js";
 import { forgeRegistration } from "../test/support/forger.js";
 import { startTamperingDp } from "../test/support/tampering-dp.js";
 
@@ -41,7 +44,14 @@ interface Person {
 
 const plan = (rootZone: string): FederationPlan => ({
   dps: [
-    { id: "dp-a.example", operator: "Operator A", jurisdiction: "DE", zones: ["de@dp-a.example"] },
+    {
+      id: "dp-a.example",
+      operator: "Operator A",
+      jurisdiction: "DE",
+      zones: ["de@dp-a.example"],
+      // So that the demo need not wait an hour to show a stale answer.
+      mappingTtl: "5s",
+    },
     { id: "dp-b.example", operator: "Operator B", jurisdiction: "GB", zones: ["gb@dp-b.example"] },
     {
       id: "dp-c.example",
@@ -251,6 +261,68 @@ async function stopOneOfTwo(federation: RunningFederation): Promise<void> {
   await expectStatus(files, { what: "both again: absent", args: ["+447700900002"], status: 1 });
 }
 
+/** The same people for software that speaks DNS only; what it was told lives on while the DP is away. */
+async function openWindow(federation: RunningFederation): Promise<void> {
+  title("A window for DNS clients: ENUM");
+  const { files } = federation;
+  const config = files.path("dnsd.yaml");
+  const [port] = await freePorts(1);
+  const listen = `127.0.0.1:${String(port)}`;
+  await writeFile(config, dnsdYaml(files, { listen, uri: "sip:{number}@{msp}" }));
+  await using dnsd = await Daemon.start("whither-dnsd", ["--config", config]);
+  say(`whither-dnsd listens on ${listen}`);
+  const number = "493023125001";
+  const wanted = `100 10 "u" "E2U+sip" "!^.*$!sip:+${number}@wire.example!" .`;
+  record("ENUM", wanted, await showNaptr(Number(port), number));
+  await federation.dpds.get("dp-a.example")?.stop();
+  say("$ kill dp-a      (its mappings may be repeated for 5 s)");
+  await new Promise<void>((resolve) => systemClock.schedule(5_500, resolve));
+  record("ENUM, stale, DP stopped", wanted, await showNaptr(Number(port), number));
+  record("ENUM, a new name, DP stopped", "SERVFAIL", await showNaptr(Number(port), "493023125002"));
+  await federation.restart("dp-a.example");
+  await dnsd.stop();
+}
+
+/** As `dig +short` prints it: with dig where there is one, else with Node's own resolver. */
+async function showNaptr(port: number, digits: string): Promise<string> {
+  const name = `${digits.split("").toReversed().join(".")}.e164.arpa`;
+  say(`\n$ dig -p ${port} @127.0.0.1 ${name} NAPTR +short`);
+  const seen = isInstalled("dig") ? dig(port, name) : await resolveNaptr(port, name);
+  say(seen);
+  return seen;
+}
+
+function dig(port: number, name: string): string {
+  const args = ["-p", String(port), "@127.0.0.1", name, "NAPTR", "+noall", "+answer", "+comments"];
+  const text = execFileSync("dig", args, { encoding: "utf8" });
+  const status = /status: (\w+)/.exec(text)?.[1] ?? "nothing";
+  const [reason] = /EDE: .*/.exec(text) ?? [];
+  if (reason !== undefined) say(`; ${reason}`);
+  if (status !== "NOERROR") return status;
+  const answers = text
+    .split("\n")
+    .filter((line) => /\sNAPTR\s/.test(line) && !line.startsWith(";"));
+  return answers.map((line) => line.replace(/^.*\sNAPTR\s+/, "")).join("\n");
+}
+
+async function resolveNaptr(port: number, name: string): Promise<string> {
+  const resolver = new Resolver({ timeout: 5_000, tries: 1 });
+  resolver.setServers([`127.0.0.1:${port}`]);
+  try {
+    const records = await resolver.resolveNaptr(name);
+    return records
+      .toSorted((a, b) => a.preference - b.preference)
+      .map(
+        ({ order, preference, flags, service, regexp }) =>
+          `${order} ${preference} "${flags}" "${service}" "${regexp}" .`,
+      )
+      .join("\n");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    return code.replace(/^E/, "");
+  }
+}
+
 /** A DP with its own key and certificate that flips one bit of each bucket. */
 async function catchLiar(federation: RunningFederation): Promise<void> {
   title("A discovery provider that changes its answers is caught");
@@ -332,6 +404,7 @@ async function tour(federation: RunningFederation, people: readonly Person[]): P
     args: ["+14155550123", "+trace", "+nomirror", "+noall", "+answer"],
     status: 0,
   });
+  await openWindow(federation);
   await stopRoot(federation);
   await stopOneOfTwo(federation);
   await catchLiar(federation);

@@ -226,7 +226,6 @@ describe("a federation of real processes", function () {
         "+audience=x",
         "+policy",
         "+yaml",
-        "+jurisdiction=DE",
       ];
       const verbs = [
         "setup",

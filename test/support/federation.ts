@@ -11,6 +11,8 @@ export interface DpPlan {
   readonly jurisdiction: string;
   /** Names of its mapping zones, `name@id`. */
   readonly zones: readonly string[];
+  /** How long its mappings may be repeated, such as "5s"; an hour unless told. */
+  readonly mappingTtl?: string;
 }
 
 export interface MspPlan {
@@ -188,6 +190,7 @@ async function makeManifests(
           `zone_key_file: ${name}.zone.pem`,
           `voprf_key_file: ${name}.voprf`,
           `epoch: ${plan.epoch ?? "1s"}`,
+          `mapping_ttl: ${dp.mappingTtl ?? "1h"}`,
           "policy:",
           "  federation_default: local",
           "",

@@ -108,6 +108,10 @@ export class Front {
     }
     const plain = this.#withoutLookup(read);
     if (plain !== undefined) return finish(plain);
+    // Before anything is made of the name: most queries end here.
+    const key = `${read.name} ${shownTypes.has(read.type) ? read.type : 0}`;
+    const hit = this.cache.get(key);
+    if (hit !== undefined) return finish(hit.stored, { ...hit, cached: true });
     const name = readEnumName(read.name, this.#suffix);
     switch (name.kind) {
       case "outside":
@@ -119,9 +123,6 @@ export class Front {
       case "impossible":
         return finish(storeReply(denial(this.#apex, { rcode: rcodes.nxDomain })));
       case "number": {
-        const key = `${name.digits} ${shownTypes.has(read.type) ? read.type : 0}`;
-        const hit = this.cache.get(key);
-        if (hit !== undefined) return finish(hit.stored, { ...hit, cached: true });
         if (!this.#options.limits.lookup(client)) {
           return finish(failReply(rcodes.servFail, ede("LIMITED", "too many new names")));
         }

@@ -58,6 +58,10 @@ export interface DiscoveryProvider extends AsyncDisposable {
   /** `Discovery` and `Registrar`: for the listener that demands them. */
   readonly clientServices: readonly ServiceRegistration[];
   readonly admission: Admission;
+  /** Serves a further zone from now on. */
+  addZone(zone: ProvidedZone): void;
+  /** Serves a zone no longer; closing it is its owner's. */
+  removeZone(name: string): void;
   /** Publishes epochs and follows the registry from now on. */
   start(): void;
   /** Waits for epochs under way. Zones, follower and stores stay their owner's to close. */
@@ -65,19 +69,23 @@ export interface DiscoveryProvider extends AsyncDisposable {
 }
 
 export function createDiscoveryProvider(options: DiscoveryProviderOptions): DiscoveryProvider {
-  const { dpId, zones, replicas = [], follower, clock, random, logger = silentLogger } = options;
-  const parties = new RegistryWatch(options, logger);
+  const { dpId, replicas = [], follower, clock, random, logger = silentLogger } = options;
+  const provided = new Map(options.zones.map((one) => [one.zone.zone as string, one]));
+  const zones: Iterable<ProvidedZone> = { [Symbol.iterator]: () => provided.values() };
+  const parties = new RegistryWatch({ ...options, zones }, logger);
   const admission = createAdmission({
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     clock,
     logger,
     mspOfSpki: (spki) => parties.mspOfSpki(spki),
   });
-  const readable: readonly ReadableZone[] = [...zones.map(({ zone }) => zone), ...replicas];
+  const readable: readonly ReadableZone[] = [...options.zones.map(({ zone }) => zone), ...replicas];
   const served = new Map(readable.map((zone) => [zone.zone as string, zone]));
+  let started = false;
   const close = async (): Promise<void> => {
     parties.close();
-    await Promise.all([...zones.map(({ zone }) => zone), ...replicas].map((zone) => zone.close()));
+    const open = [...[...provided.values()].map(({ zone }) => zone), ...replicas];
+    await Promise.all(open.map((zone) => zone.close()));
   };
   return {
     publicServices: [createZoneService({ zones: served, admission, clock, logger })],
@@ -99,7 +107,17 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
       }),
     ],
     admission,
+    addZone(one) {
+      provided.set(one.zone.zone, one);
+      served.set(one.zone.zone, one.zone);
+      if (started) one.zone.start();
+    },
+    removeZone(name) {
+      provided.delete(name);
+      served.delete(name);
+    },
     start() {
+      started = true;
       for (const { zone } of zones) zone.start();
       for (const replica of replicas) replica.start();
       parties.start();
@@ -119,16 +137,24 @@ function registrationInterceptor(admission: Admission): ServerInterceptor {
   };
 }
 
+interface RegistryWatchOptions extends Pick<
+  DiscoveryProviderOptions,
+  "clock" | "dpId" | "follower"
+> {
+  /** Those served at the time of each look. */
+  readonly zones: Iterable<ProvidedZone>;
+}
+
 /** The newest registry seen, by certificate; and whether the directory names the zones as they are. */
 class RegistryWatch {
-  readonly #options: DiscoveryProviderOptions;
+  readonly #options: RegistryWatchOptions;
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #registry: Registry | undefined;
   #bySpki: ReadonlyMap<string, MspRecord> = new Map();
   #timer: Scheduled | undefined;
 
-  constructor(options: DiscoveryProviderOptions, logger: Logger) {
+  constructor(options: RegistryWatchOptions, logger: Logger) {
     this.#options = options;
     this.#logger = logger;
   }

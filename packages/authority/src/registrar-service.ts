@@ -43,8 +43,8 @@ export type RegistrarZone = Pick<
 
 export interface RegistrarOptions {
   readonly dpId: DpId;
-  /** Each with the zone key that signs its acceptances and promises. */
-  readonly zones: readonly { readonly zone: RegistrarZone; readonly signer: Signer }[];
+  /** Each with the zone key that signs its acceptances and promises; looked at anew by every call. */
+  readonly zones: Iterable<{ readonly zone: RegistrarZone; readonly signer: Signer }>;
   /** The signed directory: which zone is authoritative, and the registry of parties. */
   readonly directory: Pick<DirectoryFollower, "delegation" | "registry">;
   readonly clock: Clock;
@@ -85,7 +85,8 @@ export function createRegistrarService(options: RegistrarOptions): ServiceRegist
 
 class RegistrarEngine {
   readonly #options: RegistrarOptions;
-  readonly #zones: ReadonlyMap<string, ServedZone>;
+  /** By name: they outlive a zone that is closed and opened again, as the offers do. */
+  readonly #removals = new Map<string, Removals>();
   readonly #verifier: SignatureVerifier;
   readonly #logger: Logger;
   /**
@@ -98,10 +99,6 @@ class RegistrarEngine {
 
   constructor(options: RegistrarOptions) {
     this.#options = options;
-    const { clock } = options;
-    this.#zones = new Map(
-      options.zones.map((one) => [one.zone.zone, { ...one, removals: createRemovals({ clock }) }]),
-    );
     this.#verifier = options.verifier ?? nodeVerifier;
     this.#logger = options.logger ?? silentLogger;
     this.#offerKey = options.random.bytes(32);
@@ -243,9 +240,15 @@ class RegistrarEngine {
   }
 
   #served(name: string): ServedZone {
-    const served = this.#zones.get(parseZoneName(name));
-    if (served === undefined) throw new DiscoveryError("NOT_AUTHORITATIVE", "not a zone of ours");
-    return served;
+    const wanted = parseZoneName(name);
+    const { zones, clock } = this.#options;
+    for (const one of zones) {
+      if (one.zone.zone !== wanted) continue;
+      const removals = this.#removals.get(wanted) ?? createRemovals({ clock });
+      this.#removals.set(wanted, removals);
+      return { ...one, removals };
+    }
+    throw new DiscoveryError("NOT_AUTHORITATIVE", "not a zone of ours");
   }
 }
 

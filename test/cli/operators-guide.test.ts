@@ -116,12 +116,33 @@ describe("the operators' guide", () => {
     }
   });
 
-  it("knows every command for a running daemon, and says that none works yet", async () => {
+  it("wants to know which daemon a command is for, and says where none answers", async () => {
     for (const words of [["status"], ["cache-flush-subtree", "tel:"], ["conflicts", "list"]]) {
       const { status, stderr } = await run(words);
-      expect(status).to.equal(1);
-      expect(stderr).to.match(/^error: NOT_AVAILABLE \(49153\): /);
+      expect(status).to.equal(2);
+      expect(stderr).to.match(
+        /^error: daemon: expected --socket PATH or --config FILE, got neither/,
+      );
+      expect(stderr).to.match(/^hint: name the daemon's configuration: --config dpd\.yaml/m);
     }
+    const { status, stderr } = await run(["status", "--config", "dpd.yaml"]);
+    expect(status).to.equal(1);
+    expect(stderr).to.match(/^error: NETWORK \(23\): .*state\/control\.sock\)$/m);
+  });
+
+  it("documents every command with an example", async () => {
+    const { stdout } = await run(["--help"]);
+    const verbs = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) /gm)].map(([, name]) => name ?? "");
+    expect(verbs).to.include.members(["status", "zone-health", "limits", "cache-flush-negative"]);
+    for (const verb of verbs) {
+      const help = await run([verb, "--help"]);
+      expect(help.status, verb).to.equal(0);
+      const isGroup = help.stdout.includes("\nCommands:");
+      expect(isGroup || help.stdout.includes(`Example:\n  whitherctl ${verb}`), verb).to.be.true;
+    }
+  });
+
+  it("suggests the command that was meant", async () => {
     expect(await run(["zone", "sing"])).to.include({
       status: 2,
       stderr: "error: unknown command 'sing'\nhint: Did you mean sign?\n",

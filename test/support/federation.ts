@@ -257,6 +257,7 @@ async function writeConfigs(files: FederationFiles): Promise<void> {
     [
       "anchors_file: anchors.json",
       "artefact_file: root.signed",
+      "state_directory: root-state",
       "tls:",
       "  certificate_file: pki/root.example.pem",
       "  key_file: pki/root.example-key.pem",

@@ -80,11 +80,10 @@ interface WhitherctlModule {
   }): Promise<number>;
 }
 
-/**
- * The built whitherctl without a process of its own: making a federation takes forty commands, and starting
- * Node forty times would take longer than all tests. Returns what it printed; throws if it fails.
- */
-export async function whitherctlInProcess(args: readonly string[]): Promise<string> {
+/** As `run`, without a process: starting Node takes longer than most commands. */
+export async function whitherctlHere(
+  args: readonly string[],
+): Promise<Pick<Finished, "status" | "stderr" | "stdout">> {
   const path = join(root, "packages/cli/dist/ctl/program.js");
   const module = (await import(pathToFileURL(path).href)) as WhitherctlModule; // built by `npm run build`
   let stdout = "";
@@ -97,7 +96,17 @@ export async function whitherctlInProcess(args: readonly string[]): Promise<stri
     signal: new AbortController().signal,
   };
   const status = await module.runWhitherctl({ args, terminal });
-  if (status !== 0) throw new Error(`whitherctl ${args.join(" ")}: exit ${status}\n${stderr}`);
+  return { status, stdout, stderr };
+}
+
+/**
+ * The built whitherctl without a process of its own: making a federation takes forty commands, and starting
+ * Node forty times would take longer than all tests. Returns what it printed; throws if it fails.
+ */
+export async function whitherctlInProcess(args: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await whitherctlHere(args);
+  if (status !== 0)
+    throw new Error(`whitherctl ${args.join(" ")}: exit ${String(status)}\n${stderr}`);
   return stdout;
 }
 

@@ -195,7 +195,8 @@ class RegistryWatch {
       registry.msps().flatMap((msp) => msp.spkiSha256.map((spki) => [spkiText(spki), msp])),
     );
     // Who only follows the zones of others need not be in the registry.
-    if (this.#options.zones.length > 0 && registry.dp(this.#options.dpId) === undefined) {
+    const ownsZones = [...this.#options.zones].length > 0;
+    if (ownsZones && registry.dp(this.#options.dpId) === undefined) {
       this.#logger.error("dp not registered", { dp: this.#options.dpId });
     }
   }

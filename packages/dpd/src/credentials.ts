@@ -1,5 +1,5 @@
-// Everything whither-dpd reads from files before it serves: anchors, certificates, manifests, keys. All of it
-// is checked against one another here, so that `--check` finds what a start would find.
+// Everything whither-dpd reads from files before it serves: anchors, certificates, manifests, keys, checked
+// against one another. What concerns the process stops its start; what concerns a zone stops that zone.
 
 import { makeZoneKeys, parseManifestFile, type ZoneSecrets } from "@whither/authority";
 import {
@@ -19,6 +19,8 @@ const fileBytesMax = 256 * 1024;
 export interface ZoneCredentials {
   readonly config: ZoneConfig;
   readonly manifest: SignedObject;
+  /** 32 bytes. */
+  readonly manifestSha256: Uint8Array;
   readonly secrets: ZoneSecrets;
   /** 32 bytes; undefined: the zone has no vault. */
   readonly vaultKey: Uint8Array | undefined;
@@ -34,24 +36,21 @@ export interface Credentials {
   readonly anchors: Anchors;
   readonly identity: TlsIdentity;
   readonly clientCaPem: string;
-  readonly zones: readonly ZoneCredentials[];
   readonly replicas: readonly ReplicaCredentials[];
 }
 
-/** Reads and checks all files that the configuration names. Throws CONFIG naming the file. */
-export async function readCredentials(config: DpdConfig, nowSeconds: number): Promise<Credentials> {
+/** Reads and checks the files that are not a zone's. Throws CONFIG naming the file. */
+export async function readCredentials(config: DpdConfig): Promise<Credentials> {
   const anchors = parseAnchors(await readText(config.directory.anchorsFile));
   const identity = await readIdentity(config);
   const clientCaPem = await readText(config.tls.clientCaFile);
-  const zones: ZoneCredentials[] = [];
-  for (const zone of config.zones) zones.push(await readZone(zone, nowSeconds));
   const replicas: ReplicaCredentials[] = [];
   for (const replica of config.replicas) {
     const { voprfKeyFile: path } = replica;
     const voprfSecretKey = path === undefined ? undefined : await readKey(path, decodeVoprfKey);
     replicas.push({ config: replica, voprfSecretKey });
   }
-  return { anchors, identity, clientCaPem, zones, replicas };
+  return { anchors, identity, clientCaPem, replicas };
 }
 
 /** The certificate that both listeners show. */
@@ -59,7 +58,8 @@ export function readIdentity({ tls }: DpdConfig): Promise<TlsIdentity> {
   return tlsIdentityFromFiles({ certPath: tls.certificateFile, keyPath: tls.keyFile });
 }
 
-async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCredentials> {
+/** Reads and checks the files of one zone. Throws CONFIG naming the file. */
+export async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCredentials> {
   const { name, manifestFile, zoneKeyFile, voprfKeyFile, vaultKeyFile } = config;
   const manifestBytes = await readFileBounded(manifestFile, { bytesMax: fileBytesMax });
   const manifest = parseManifestFile(manifestBytes);
@@ -67,10 +67,10 @@ async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCre
     signer: createSigner(await readKey(zoneKeyFile, decodePrivateKeyPem)),
     voprfSecretKey: await readKey(voprfKeyFile, decodeVoprfKey),
   };
-  makeZoneKeys({ zone: name, manifest, secrets, nowSeconds });
+  const { under } = makeZoneKeys({ zone: name, manifest, secrets, nowSeconds });
   const vaultKey =
     vaultKeyFile === undefined ? undefined : await readKey(vaultKeyFile, decodeVaultKey);
-  return { config, manifest, secrets, vaultKey };
+  return { config, manifest, manifestSha256: under.sha256, secrets, vaultKey };
 }
 
 async function readKey(path: string, decode: (text: string) => Uint8Array): Promise<Uint8Array> {

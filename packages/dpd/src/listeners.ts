@@ -10,6 +10,8 @@ import {
   metricsInterceptor,
   type CallSample,
   type RpcServer,
+  type ServerInterceptor,
+  type ServingStatus,
   type TlsIdentity,
 } from "@whither/rpc";
 import type { Clock, Logger } from "@whither/runtime";
@@ -24,6 +26,8 @@ export interface ListenersOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onCall: (sample: CallSample) => void;
+  /** Sees every call on both ports. */
+  readonly queryLog: ServerInterceptor;
 }
 
 export interface Listeners extends AsyncDisposable {
@@ -35,15 +39,18 @@ export interface Listeners extends AsyncDisposable {
   readonly identity: TlsIdentity;
   /** A checked one for new connections; those that are open keep theirs. */
   replaceIdentity(identity: TlsIdentity): void;
+  /** What grpc.health.v1 says on both ports of a zone by its name, or with "" of the whole. */
+  setStatus(name: string, status: ServingStatus): void;
   /** Takes no new calls, and ends what is still open after a while. */
   close(): Promise<void>;
 }
 
 export function createListeners(options: ListenersOptions): Listeners {
-  const { provider, identity, clientCaPem, clock, logger, onCall } = options;
+  const { provider, identity, clientCaPem, clock, logger, onCall, queryLog } = options;
   const observed = [
     metricsInterceptor({ clock, onCall }),
     logInterceptor({ clock, logger }),
+    queryLog,
     deadlineInterceptor({ clock }),
   ];
   const common = { identity, clock, logger };
@@ -59,21 +66,23 @@ export function createListeners(options: ListenersOptions): Listeners {
     services: provider.publicServices,
     interceptors: observed,
   });
-  const close = async (): Promise<void> => {
-    await Promise.all(
-      [clients, publicServer].map((server) => server.drain({ timeoutMs: drainMs })),
-    );
-  };
   let shown = identity;
+  const servers = [clients, publicServer];
+  const close = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.drain({ timeoutMs: drainMs })));
+  };
   return {
     clients,
     public: publicServer,
     get identity() {
       return shown;
     },
-    replaceIdentity(next) {
-      for (const server of [clients, publicServer]) server.replaceIdentity(next);
+    replaceIdentity: (next) => {
+      for (const server of servers) server.replaceIdentity(next);
       shown = next;
+    },
+    setStatus: (name, status) => {
+      for (const server of servers) server.setStatus(name, status);
     },
     close,
     [Symbol.asyncDispose]: close,

@@ -4,6 +4,7 @@
 
 import { join } from "node:path";
 import { createDiscoveryProvider } from "@whither/authority";
+import { createQueryLog, serveControl } from "@whither/control";
 import { createDirectoryFollower } from "@whither/directory";
 import { spkiSha256OfPem } from "@whither/rpc";
 import {
@@ -20,30 +21,25 @@ import {
 } from "@whither/runtime";
 import { Command, CommanderError } from "commander";
 import { loadDpdConfig } from "./config.js";
-import { readCredentials } from "./credentials.js";
+import { createDpdControl } from "./control.js";
+import { readCredentials, readZone } from "./credentials.js";
 import { expiries } from "./expiries.js";
 import { createListeners } from "./listeners.js";
 import { createMeasurements } from "./measurements.js";
 import { reload } from "./reload.js";
 import { openReplicas } from "./replicas.js";
-import { openZones } from "./zones.js";
+import { requireOne, showHealth } from "./zone-health.js";
+import { ZoneSet } from "./zone-set.js";
 
 async function serve(scope: DaemonScope, configPath: string, logger: RootLogger): Promise<void> {
-  const config = await loadDpdConfig(configPath);
+  let config = await loadDpdConfig(configPath);
   logger.setLevel(config.logLevel);
   const { stateDirectory } = config;
   await makeStateDirectory(stateDirectory);
-  const credentials = await readCredentials(config, clock.nowSeconds());
+  const credentials = await readCredentials(config);
+  const { identity, clientCaPem } = credentials;
 
   const voprf = scope.use(createVoprfPool({ threads: config.voprfThreads }));
-  const zones = await openZones(scope, {
-    stateDirectory,
-    zones: credentials.zones,
-    voprf,
-    clock,
-    random,
-    logger,
-  });
   const follower = scope.use(
     createDirectoryFollower({
       anchors: credentials.anchors,
@@ -55,7 +51,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       logger,
     }),
   );
-  const { anchors, identity, clientCaPem } = credentials;
+  const { anchors } = credentials;
   const replicas = await openReplicas(scope, {
     stateDirectory,
     replicas: credentials.replicas,
@@ -67,34 +63,48 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     random,
     logger,
   });
+  const { dp: dpId, limits } = config;
   const provider = scope.use(
-    createDiscoveryProvider({
-      dpId: config.dp,
-      zones,
-      replicas,
-      follower,
-      limits: config.limits,
-      clock,
-      random,
-      logger,
-    }),
+    createDiscoveryProvider({ dpId, zones: [], replicas, follower, limits, clock, random, logger }),
   );
   const { admission } = provider;
   const measurements = createMeasurements();
   const { metrics, onCall } = measurements;
+  const queryLog = createQueryLog({ clock, random, logger: createLogger() });
   const listeners = scope.use(
-    createListeners({ provider, identity, clientCaPem, clock, logger, onCall }),
+    createListeners({
+      provider,
+      identity,
+      clientCaPem,
+      clock,
+      logger,
+      onCall,
+      queryLog: queryLog.interceptor,
+    }),
   );
-  measurements.watch({
-    zones,
-    admission,
-    expiries: () =>
-      expiries({
-        zones: zones.map(({ zone }) => zone),
-        certPem: listeners.identity.certPem,
-        directory: follower.current(),
-      }),
-  });
+  const zones = scope.use(
+    new ZoneSet({
+      stateDirectory,
+      voprf,
+      clock,
+      random,
+      logger,
+      onServe: (zone) => provider.addZone(zone),
+      onWithdraw: (name) => {
+        provider.removeZone(name);
+        listeners.setStatus(name, "UNKNOWN");
+      },
+      onChange: () => showHealth({ zones, replicas, listeners }),
+    }),
+  );
+  requireOne(await zones.apply(config.zones), replicas);
+  const ends = (): ReturnType<typeof expiries> =>
+    expiries({
+      zones: zones.serving().map(({ zone }) => zone),
+      certPem: listeners.identity.certPem,
+      directory: follower.current(),
+    });
+  measurements.watch({ zones, admission, expiries: ends });
 
   provider.start();
   const clients = await listeners.clients.listen(config.listen.clients);
@@ -103,13 +113,32 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     config.metrics === undefined
       ? undefined
       : scope.use(await serveMetrics({ ...config.metrics, metrics }));
-  scope.onReload(() => reload(configPath, { config, admission, listeners, logger }));
+  const again = scope.onReload(async () => {
+    const next = await reload(configPath, { config, admission, listeners, zones, logger });
+    config = next.config;
+    return next.report;
+  });
+  const service = createDpdControl({
+    configPath,
+    config: () => config,
+    zones,
+    expiries: ends,
+    admission,
+    listeners,
+    metrics,
+    queryLog,
+    clock,
+    logger,
+    reload: again,
+    stop: () => scope.stop(),
+  });
+  scope.use(await serveControl({ stateDirectory, service, clock, logger }));
   scope.listening({
-    dp: config.dp,
+    dp: dpId,
     port: clients.port,
     public_port: open.port,
     ...(page === undefined ? {} : { metrics_port: page.port }),
-    zones: zones.map(({ zone }) => zone.zone),
+    zones: zones.serving().map(({ zone }) => zone.zone),
   });
 }
 
@@ -117,7 +146,8 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
 async function check(configPath: string): Promise<void> {
   try {
     const config = await loadDpdConfig(configPath);
-    await readCredentials(config, clock.nowSeconds());
+    await readCredentials(config);
+    for (const zone of config.zones) await readZone(zone, clock.nowSeconds());
     process.stdout.write(`${configPath}: ok\n`);
   } catch (error) {
     process.stderr.write(formatStartFailure(error));

@@ -1,21 +1,24 @@
 // What whither-dpd counts, in the Prometheus text format. Labels are methods, codes and zone names, all
 // bounded; nothing in it says who asked or for whom.
 
-import type { Admission, ProvidedZone } from "@whither/authority";
+import type { Admission } from "@whither/authority";
 import { errorRegistry } from "@whither/protocol";
 import type { CallSample } from "@whither/rpc";
 import { createMetrics, type Metrics } from "@whither/runtime";
 import { expiringThings, type Expiry } from "./expiries.js";
+import type { ZoneSet } from "./zone-set.js";
 
 const durationBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 const methodsMax = 16;
+/** Names of zones seen since the start; those of one configuration at least. */
+const zoneNamesMax = 512;
 
 export interface Measurements {
   readonly metrics: Metrics;
   readonly onCall: (sample: CallSample) => void;
   /** Gauges are read from these when somebody looks. */
   watch(sources: {
-    readonly zones: readonly ProvidedZone[];
+    readonly zones: Pick<ZoneSet, "conditions">;
     readonly admission: Pick<Admission, "refusals">;
     /** What ends when. */
     readonly expiries: () => readonly Expiry[];
@@ -30,50 +33,59 @@ export function createMeasurements(): Measurements {
     labels: { method: methodsMax, code: ["OK", ...Object.keys(errorRegistry)] },
     buckets: durationBuckets,
   });
-  let read = (): void => undefined;
+  const labels = { zone: zoneNamesMax };
+  const up = metrics.gauge({
+    name: "whither_dpd_zone_up",
+    help: "1: the zone serves, 0: it does not and is tried again",
+    labels,
+  });
+  const slots = metrics.gauge({
+    name: "whither_dpd_zone_slots",
+    help: "slots under the last signed head",
+    labels,
+  });
+  const serials = metrics.gauge({
+    name: "whither_dpd_zone_head_serial",
+    help: "serial of the last signed head",
+    labels,
+  });
+  const ends = metrics.gauge({
+    name: "whither_dpd_zone_head_not_after_seconds",
+    help: "end of the last signed head, Unix time",
+    labels,
+  });
+  const notAfters = metrics.gauge({
+    name: "whither_dpd_not_after_seconds",
+    help: "Unix time after which a key, the certificate or the directory is no longer valid",
+    labels: { what: expiringThings, zone: zoneNamesMax },
+  });
+  const refusals = metrics.counter({
+    name: "whither_dpd_refusals_total",
+    help: "requests refused because a limit was used up, since the start",
+    labels: { limit: ["requests", "contacts", "cpu", "bytes"] },
+  });
   return {
-    metrics: {
-      ...metrics,
-      text: () => {
-        read();
-        return metrics.text();
-      },
-    },
+    metrics,
     onCall: ({ method, code, durationMs }): void =>
       calls.observe({ method, code }, durationMs / 1000),
     watch({ zones, admission, expiries }) {
-      const labels = { zone: zones.map(({ zone }) => zone.zone) };
-      const slots = metrics.gauge({
-        name: "whither_dpd_zone_slots",
-        help: "slots under the last signed head",
-        labels,
-      });
-      const serials = metrics.gauge({
-        name: "whither_dpd_zone_head_serial",
-        help: "serial of the last signed head",
-        labels,
-      });
-      const refusals = metrics.gauge({
-        name: "whither_dpd_refusals_total",
-        help: "requests refused because a limit was used up, since the start",
-        labels: { limit: ["requests", "contacts", "cpu", "bytes"] },
-      });
-      const ends = metrics.gauge({
-        name: "whither_dpd_not_after_seconds",
-        help: "Unix time after which a key, the certificate or the directory is no longer valid",
-        labels: { what: expiringThings, zone: ["", ...labels.zone] },
-      });
-      read = () => {
-        for (const { what, zone, notAfter } of expiries()) ends.set({ what, zone }, notAfter);
-        for (const { zone } of zones) {
-          const { mapSize, serial } = zone.head();
-          slots.set({ zone: zone.zone }, mapSize);
-          serials.set({ zone: zone.zone }, serial);
+      metrics.beforeRead(() => {
+        notAfters.clear();
+        for (const { what, zone, notAfter } of expiries()) notAfters.set({ what, zone }, notAfter);
+        // A zone that is not configured any more is not shown any more.
+        for (const gauge of [up, slots, serials, ends]) gauge.clear();
+        for (const [zone, condition] of zones.conditions()) {
+          up.set({ zone }, condition.kind === "serving" ? 1 : 0);
+          if (condition.kind !== "serving") continue;
+          const { mapSize, serial, notAfter } = condition.provided.zone.head();
+          slots.set({ zone }, mapSize);
+          serials.set({ zone }, serial);
+          ends.set({ zone }, notAfter);
         }
         for (const [limit, count] of Object.entries(admission.refusals())) {
-          refusals.set({ limit }, count);
+          refusals.raiseTo({ limit }, count);
         }
-      };
+      });
     },
   };
 }

@@ -1,11 +1,14 @@
-// SIGHUP: what may change while the daemon serves — log level, limits, the certificate. Everything else
-// is named in the log as waiting for a restart; a file that does not check changes nothing.
+// SIGHUP and `whitherctl reload`: what may change while the daemon serves — zones, log level, limits, the
+// certificate. Everything else is named as waiting for a restart. A configuration that does not check
+// changes nothing; a zone that does not check changes nothing but itself.
 
 import type { Admission } from "@whither/authority";
+import type { ReloadReport } from "@whither/control";
 import type { RootLogger } from "@whither/runtime";
 import { loadDpdConfig, type DpdConfig } from "./config.js";
 import { readIdentity } from "./credentials.js";
 import type { Listeners } from "./listeners.js";
+import type { ZoneSet } from "./zone-set.js";
 
 const fixedKeys = [
   "dp",
@@ -13,29 +16,39 @@ const fixedKeys = [
   "listen",
   "metrics",
   "directory",
-  "zones",
   "replicas",
   "voprfThreads",
 ] as const satisfies readonly (keyof DpdConfig)[];
 
-/** Reads the configuration again and applies it whole or not at all. Throws CONFIG. */
+export interface Reloaded {
+  /** The configuration in force from now on. */
+  readonly config: DpdConfig;
+  readonly report: ReloadReport;
+}
+
+/** Reads the configuration again and applies it. Throws CONFIG, with nothing changed. */
 export async function reload(
   path: string,
   running: {
+    /** The configuration in force. */
     readonly config: DpdConfig;
     readonly admission: Admission;
-    readonly listeners: Listeners;
+    readonly listeners: Pick<Listeners, "replaceIdentity">;
+    readonly zones: Pick<ZoneSet, "apply">;
     readonly logger: RootLogger;
   },
-): Promise<void> {
-  const { admission, listeners, logger } = running;
+): Promise<Reloaded> {
+  const { admission, listeners, zones, logger } = running;
   const next = await loadDpdConfig(path);
   const identity = await readIdentity(next);
-  const waiting = fixedKeys.filter(
+  const restartNeeded = fixedKeys.filter(
     (key) => JSON.stringify(next[key]) !== JSON.stringify(running.config[key]),
   );
-  if (waiting.length > 0) logger.warn("restart needed", { keys: waiting });
+  if (restartNeeded.length > 0) logger.warn("restart needed", { keys: restartNeeded });
   listeners.replaceIdentity(identity);
   admission.setLimits(next.limits);
   logger.setLevel(next.logLevel);
+  const report = { restartNeeded, zones: await zones.apply(next.zones) };
+  const fixed = Object.fromEntries(fixedKeys.map((key) => [key, running.config[key]]));
+  return { config: { ...next, ...fixed }, report };
 }

@@ -1,82 +1,178 @@
-// Opens the mapping zones of a process: each its own store under `zones/<name>/store`, its vault beside it,
-// one engine for all.
+// The mapping zones of a process, each on its own: its store under `zones/<name>/store`, its keys, its
+// fate. A zone whose files do not fit is reported and tried again; the others never notice. What serves
+// is kept while its successor does not check (last good data).
 
-import { join } from "node:path";
-import { openMappingZone, openVault, type ProvidedZone, type Vault } from "@whither/authority";
-import { DiscoveryError, type ZoneName } from "@whither/protocol";
-import {
-  pathExists,
-  type Clock,
-  type Logger,
-  type Random,
-  type Scope,
-  type VoprfEngine,
-} from "@whither/runtime";
-import { openLevelStore } from "@whither/store";
-import type { ZoneCredentials } from "./credentials.js";
+import type { ProvidedZone } from "@whither/authority";
+import type { ReloadedZoneFact } from "@whither/control";
+import { toHex } from "@whither/crypto/node";
+import { DiscoveryError } from "@whither/protocol";
+import { createScope, formatConfigError, type Scheduled, type Scope } from "@whither/runtime";
+import type { ZoneConfig } from "./config.js";
+import { readZone, type ZoneCredentials } from "./credentials.js";
+import { openZone, type OpenZoneOptions } from "./open-zone.js";
 
-const vaultCacheBytes = 1024 * 1024;
+/** Between two looks at zones that did not open. */
+const retryMs = 60_000;
 
-export interface OpenZonesOptions {
-  readonly stateDirectory: string;
-  readonly zones: readonly ZoneCredentials[];
-  readonly voprf: VoprfEngine;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
+/** A configured zone as it is now. */
+export type ZoneCondition =
+  | { readonly kind: "serving"; readonly provided: ProvidedZone }
+  | { readonly kind: "failed"; readonly error: DiscoveryError };
+
+export interface ZoneSetOptions extends OpenZoneOptions {
+  /** Called with each zone that begins to serve. */
+  readonly onServe: (zone: ProvidedZone) => void;
+  /** Called before a zone that served is closed. */
+  readonly onWithdraw: (name: string) => void;
+  /** Called after each change. */
+  readonly onChange: () => void;
 }
 
-/** Stores and zones belong to the scope. Throws STORE_LOCKED, STORE_CORRUPT, CONFIG. */
-export async function openZones(
-  scope: Pick<Scope, "use">,
-  options: OpenZonesOptions,
-): Promise<readonly ProvidedZone[]> {
-  const { voprf, clock, random, logger } = options;
-  const opened: ProvidedZone[] = [];
-  for (const { config, manifest, secrets, vaultKey } of options.zones) {
-    const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
-    const path = join(options.stateDirectory, "zones", name, "store");
-    const store = scope.use(await openLevelStore({ path, cacheBytes }));
-    const vault = await openZoneVault(scope, options, { zone: name, key: vaultKey });
-    const startMs = clock.monotonicMs();
-    const zone = scope.use(
-      await openMappingZone({
-        store,
-        zone: name,
-        manifest,
-        keys: secrets,
-        vault,
-        voprf,
-        clock,
-        random,
-        logger,
-        epoch,
-        bucketCacheBytes,
-      }),
+interface Entry {
+  readonly config: ZoneConfig;
+  readonly condition: ZoneCondition;
+  /** Of what the zone was opened with: another one means that it has to be opened again. */
+  readonly print: string;
+  /** Zone and store. */
+  readonly scope: Scope;
+}
+
+export class ZoneSet implements AsyncDisposable {
+  readonly #options: ZoneSetOptions;
+  readonly #entries = new Map<string, Entry>();
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: Scheduled | undefined;
+  #closed = false;
+
+  constructor(options: ZoneSetOptions) {
+    this.#options = options;
+  }
+
+  /** By name, in the order of the configuration. */
+  conditions(): ReadonlyMap<string, ZoneCondition> {
+    return new Map([...this.#entries].map(([name, { condition }]) => [name, condition]));
+  }
+
+  serving(): readonly ProvidedZone[] {
+    return [...this.#entries.values()].flatMap(({ condition }) =>
+      condition.kind === "serving" ? [condition.provided] : [],
     );
-    const { serial, mapSize, b } = zone.head();
-    const ms = Math.round(clock.monotonicMs() - startMs);
-    logger.info("zone opened", { zone: name, serial, slots: mapSize, b, duration_ms: ms });
-    opened.push({ zone, signer: secrets.signer, probe });
   }
-  return opened;
+
+  /** Brings the zones to a configuration, one after the other; a failure is an outcome of its zone. */
+  apply(configs: readonly ZoneConfig[]): Promise<readonly ReloadedZoneFact[]> {
+    return this.#exclusive(async () => {
+      const outcomes: ReloadedZoneFact[] = [];
+      for (const name of [...this.#entries.keys()]) {
+        if (configs.some((config) => config.name === name)) continue;
+        await this.#close(name);
+        outcomes.push({ zone: name, outcome: "closed" });
+      }
+      for (const config of configs) outcomes.push(await this.#settle(config));
+      this.#options.onChange();
+      this.#retryLater();
+      return outcomes;
+    });
+  }
+
+  /** Reads one zone again. Throws NOT_AUTHORITATIVE for a name that is not configured. */
+  reload(name: string): Promise<ReloadedZoneFact> {
+    return this.#exclusive(async () => {
+      const entry = this.#entries.get(name);
+      if (entry === undefined) {
+        throw new DiscoveryError("NOT_AUTHORITATIVE", "no zone of that name here");
+      }
+      const outcome = await this.#settle(entry.config);
+      this.#options.onChange();
+      return outcome;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#exclusive(async () => {
+      for (const name of [...this.#entries.keys()].reverse()) await this.#close(name);
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  async #settle(config: ZoneConfig): Promise<ReloadedZoneFact> {
+    const zone = config.name;
+    const before = this.#entries.get(zone);
+    try {
+      const credentials = await readZone(config, this.#options.clock.nowSeconds());
+      const print = printOf(credentials);
+      const served = before?.condition.kind === "serving" ? before : undefined;
+      if (served?.print === print) return { zone, outcome: "kept" };
+      // Nothing of the old one is touched before everything about the new one has been checked.
+      if (before !== undefined) await this.#close(zone);
+      await this.#open(credentials, print);
+      return { zone, outcome: served === undefined ? "opened" : "replaced" };
+    } catch (cause) {
+      const error = asDiscoveryError(cause);
+      this.#options.logger.error("zone failed", { zone, error, detail: formatConfigError(error) });
+      // One that still serves goes on; the entry of one that does not holds why.
+      if (this.#entries.get(zone)?.condition.kind !== "serving") {
+        const condition = { kind: "failed", error } as const;
+        this.#entries.set(zone, { config, condition, print: "", scope: createScope() });
+      }
+      return { zone, outcome: "failed", error };
+    }
+  }
+
+  async #open(credentials: ZoneCredentials, print: string): Promise<void> {
+    const { config } = credentials;
+    const scope = createScope();
+    try {
+      const provided = await openZone(scope, this.#options, credentials);
+      const condition = { kind: "serving", provided } as const;
+      this.#entries.set(config.name, { config, condition, print, scope });
+      this.#options.onServe(provided);
+    } catch (error) {
+      await scope.close();
+      throw error;
+    }
+  }
+
+  async #close(name: string): Promise<void> {
+    const entry = this.#entries.get(name);
+    this.#entries.delete(name);
+    if (entry?.condition.kind === "serving") this.#options.onWithdraw(name);
+    await entry?.scope.close();
+  }
+
+  #retryLater(): void {
+    this.#timer?.cancel();
+    if (this.#closed) return;
+    this.#timer = this.#options.clock.schedule(retryMs, () => void this.#retry());
+  }
+
+  #retry(): Promise<void> {
+    return this.#exclusive(async () => {
+      const failed = [...this.#entries.values()].filter((one) => one.condition.kind === "failed");
+      for (const { config } of failed) if (!this.#closed) await this.#settle(config);
+      if (failed.length > 0) this.#options.onChange();
+      this.#retryLater();
+    });
+  }
 }
 
-/** The vault beside the store. Throws CONFIG where one was kept and its key is not configured, or is another. */
-async function openZoneVault(
-  scope: Pick<Scope, "use">,
-  { stateDirectory, random, logger }: OpenZonesOptions,
-  { zone, key }: { readonly zone: ZoneName; readonly key: Uint8Array | undefined },
-): Promise<Vault | undefined> {
-  const path = join(stateDirectory, "zones", zone, "vault");
-  if (key === undefined) {
-    // Going on without it would leave new slots out, and the next rotation would lose them.
-    if (await pathExists(path)) {
-      throw new DiscoveryError("CONFIG", "the zone has a vault: vault_key_file is missing");
-    }
-    logger.warn("no vault", { zone });
-    return undefined;
-  }
-  const store = scope.use(await openLevelStore({ path, cacheBytes: vaultCacheBytes }));
-  return await openVault({ store, zone, key, random });
+function printOf({ config, manifestSha256, secrets }: ZoneCredentials): string {
+  return `${JSON.stringify(config)} ${toHex(manifestSha256)} ${toHex(secrets.signer.publicKey)}`;
+}
+
+/** What a zone's files provoke is its operator's to mend, whatever it is: it must not end the process. */
+function asDiscoveryError(error: unknown): DiscoveryError {
+  if (error instanceof DiscoveryError) return error;
+  return new DiscoveryError("INTERNAL", "the zone could not be opened", { cause: error });
 }

@@ -2,12 +2,14 @@
 
 import type { DirectoryService } from "@whither/authority";
 import {
+  certificateNotAfter,
   createRpcServer,
   deadlineInterceptor,
   logInterceptor,
   metricsInterceptor,
   type CallSample,
   type RpcServer,
+  type ServerInterceptor,
   type TlsIdentity,
 } from "@whither/rpc";
 import type { Clock, Logger } from "@whither/runtime";
@@ -18,6 +20,10 @@ const drainMs = 5_000;
 
 export interface Listener extends AsyncDisposable {
   readonly server: RpcServer;
+  /** The certificate for new connections. Throws CONFIG. */
+  replaceIdentity(identity: TlsIdentity): void;
+  /** End of the certificate in use, Unix seconds. */
+  certificateNotAfter(): number;
   /** What grpc.health.v1 says of the directory. */
   setServing(isServing: boolean): void;
   /** Takes no new calls, and ends what is still open after a while. */
@@ -31,8 +37,10 @@ export function createListener(options: {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onCall: (sample: CallSample) => void;
+  readonly queryLog: ServerInterceptor;
 }): Listener {
-  const { service, identity, rateLimit, clock, logger, onCall } = options;
+  const { service, identity, rateLimit, clock, logger, onCall, queryLog } = options;
+  let shown = identity;
   const server = createRpcServer({
     identity,
     clients: { kind: "none" },
@@ -40,6 +48,7 @@ export function createListener(options: {
     interceptors: [
       metricsInterceptor({ clock, onCall }),
       logInterceptor({ clock, logger }),
+      queryLog,
       deadlineInterceptor({ clock }),
       rateLimit.interceptor,
     ],
@@ -52,6 +61,11 @@ export function createListener(options: {
   };
   return {
     server,
+    replaceIdentity: (next) => {
+      server.replaceIdentity(next);
+      shown = next;
+    },
+    certificateNotAfter: () => certificateNotAfter(shown.certPem),
     setServing: (isServing) => {
       const status = isServing ? "SERVING" : "NOT_SERVING";
       server.setStatus("", status);

@@ -3,6 +3,7 @@
 // verified from the anchors before a byte of it is served.
 
 import { createDirectoryService } from "@whither/authority";
+import { createQueryLog, serveControl } from "@whither/control";
 import { createDelegationHealth } from "@whither/directory";
 import {
   createLogger,
@@ -17,6 +18,7 @@ import {
 } from "@whither/runtime";
 import { Command, CommanderError } from "commander";
 import { loadRootdConfig } from "./config.js";
+import { createRootdControl } from "./control.js";
 import { createExpiryWatch } from "./expiry-watch.js";
 import { createListener } from "./listener.js";
 import { loadDirectory, readAnchors, readIdentity } from "./load-directory.js";
@@ -26,7 +28,7 @@ import { reload } from "./reload.js";
 import { createServedFiles } from "./served-state.js";
 
 async function serve(scope: DaemonScope, configPath: string, logger: RootLogger): Promise<void> {
-  const config = await loadRootdConfig(configPath);
+  let config = await loadRootdConfig(configPath);
   logger.setLevel(config.logLevel);
   const identity = await readIdentity(config);
   const { stateDirectory } = config;
@@ -44,8 +46,17 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   const measurements = createMeasurements();
   measurements.watch({ health, service });
   const { metrics, onCall } = measurements;
+  const queryLog = createQueryLog({ clock, random, logger: createLogger() });
   const listener = scope.use(
-    createListener({ service, identity, rateLimit, clock, logger, onCall }),
+    createListener({
+      service,
+      identity,
+      rateLimit,
+      clock,
+      logger,
+      onCall,
+      queryLog: queryLog.interceptor,
+    }),
   );
   const expiry = scope.use(
     createExpiryWatch({ clock, logger, onServing: (isServing) => listener.setServing(isServing) }),
@@ -63,10 +74,28 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   };
   onDirectory();
   health.start();
-  scope.onReload(async () => {
-    await reload(configPath, { config, service, files, listener, rateLimit, clock, logger });
+  const again = scope.onReload(async () => {
+    const running = { config, service, files, listener, rateLimit, clock, logger };
+    const next = await reload(configPath, running);
+    config = next.config;
     onDirectory();
+    return next.report;
   });
+  if (stateDirectory !== undefined) {
+    const control = createRootdControl({
+      configPath,
+      config: () => config,
+      service,
+      listener,
+      metrics,
+      queryLog,
+      clock,
+      logger,
+      reload: again,
+      stop: () => scope.stop(),
+    });
+    scope.use(await serveControl({ stateDirectory, service: control, clock, logger }));
+  }
   scope.listening({
     public_port: port,
     ...(page === undefined ? {} : { metrics_port: page.port }),

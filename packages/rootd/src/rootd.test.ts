@@ -184,7 +184,7 @@ describe("rootd with files", () => {
       await loadDirectory({ ...config, clock }),
     );
     const identities: TlsIdentity[] = [];
-    const server = { replaceIdentity: (identity: TlsIdentity) => void identities.push(identity) };
+    const listener = { replaceIdentity: (identity: TlsIdentity) => void identities.push(identity) };
     const rateLimit = createRateLimit(config.limits, clock);
     const logger = createLogger({ destination: { write: (line) => void lines.push(line) } });
     const again = () =>
@@ -192,7 +192,7 @@ describe("rootd with files", () => {
         config,
         service,
         files: createServedFiles({ stateDirectory: undefined, logger }),
-        listener: { server: server as never },
+        listener,
         rateLimit,
         clock,
         logger,

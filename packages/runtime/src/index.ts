@@ -70,6 +70,7 @@ export { serveMetrics } from "./metrics-server.js";
 export type { MetricsServer } from "./metrics-server.js";
 export { formatStartFailure, runDaemon } from "./lifecycle.js";
 export type { DaemonProcess, DaemonScope, RunDaemonOptions } from "./lifecycle.js";
+export { packageVersion } from "./package-version.js";
 export { createScope } from "./scope.js";
 export type { Closable, Scope } from "./scope.js";
 export { createWorkerPool, workerUrl } from "./worker-pool.js";

@@ -2,7 +2,9 @@ export { Control, Switch } from "./gen/whither/v1/control_pb.js";
 export type {
   ControlStatusResponse,
   Expiry,
+  MetricSample,
   ReloadedZone,
+  ReloadResponse,
   ZoneState,
 } from "./gen/whither/v1/control_pb.js";
 export {

@@ -18,6 +18,9 @@ const groups: Readonly<Record<string, LoadGroup>> = {
   credential: async (terminal) => [(await import("./credential.js")).credentialCommand(terminal)],
 };
 
+const running: LoadGroup = async (terminal) =>
+  (await import("./daemon/verbs.js")).runningDaemonCommands(terminal);
+
 const help = `
 Making a federation, in this order (docs/operators.md has every command):
   whitherctl key generate --type ksk --out ksk-a.pem      keys
@@ -27,6 +30,7 @@ Making a federation, in this order (docs/operators.md has every command):
   whitherctl zone sign root.zone.yaml --registry registry.yaml --root-keys root-keys \\
     --zsk zsk.pem --out root.signed
   whither-rootd --config rootd.yaml                       start
+  whitherctl status --config rootd.yaml                   how it is
 
 Exit status: 0 done · 1 failed, or a check found an error · 2 wrong usage`;
 
@@ -38,10 +42,7 @@ export async function runWhitherctl(run: {
   return await runProgram(await createWhitherctl(run.terminal, run.args), run);
 }
 
-/**
- * The program for these arguments. Only the group that they name is loaded; the commands for running
- * daemons are always there, since they need nothing.
- */
+/** The program for these arguments: the group that they name, or all of them with the help. */
 async function createWhitherctl(terminal: Terminal, args: readonly string[]): Promise<Command> {
   const program = new Command("whitherctl")
     .description("operate a whither federation")
@@ -51,10 +52,8 @@ async function createWhitherctl(terminal: Terminal, args: readonly string[]): Pr
     .addHelpText("after", help);
   const wanted = args.find((word) => !word.startsWith("-")) ?? "";
   const load = groups[wanted];
-  for (const group of load === undefined ? Object.values(groups) : [load]) {
+  for (const group of load === undefined ? [...Object.values(groups), running] : [load]) {
     for (const command of await group(terminal)) program.addCommand(command);
   }
-  const { daemonCommands } = await import("./daemon.js");
-  for (const command of daemonCommands()) program.addCommand(command);
   return program;
 }

@@ -11,13 +11,13 @@ import {
   makeRegistrationParties,
 } from "@whither/testkit";
 import { encodeManifest } from "@whither/wire";
-import { openZones } from "./zones.js";
+import { openZone } from "./open-zone.js";
 
 const clock = createSimulatedClock();
 const random = createSeededRandom(3);
 const parties = makeRegistrationParties({ nowSeconds: clock.nowSeconds() });
 
-describe("zones of a dpd", () => {
+describe("a zone of a dpd", () => {
   let stateDirectory: string;
   beforeEach(async () => void (stateDirectory = await mkdtemp(join(tmpdir(), "whither-zones-"))));
   afterEach(() => rm(stateDirectory, { recursive: true }));
@@ -25,30 +25,29 @@ describe("zones of a dpd", () => {
   const open = async (vaultKey: Uint8Array | undefined): Promise<ErrorCode | "ok"> => {
     const scope = createScope();
     try {
-      await openZones(scope, {
+      const options = {
         stateDirectory,
-        zones: [
-          {
-            config: {
-              name: parties.zone,
-              manifestFile: "",
-              zoneKeyFile: "",
-              voprfKeyFile: "",
-              vaultKeyFile: undefined,
-              epoch: 1,
-              probe: undefined,
-              storeCacheBytes: 1024 * 1024,
-              bucketCacheBytes: 0,
-            },
-            manifest: { payload: encodeManifest(parties.manifest), signatures: [] },
-            secrets: { signer: parties.zoneSigner, voprfSecretKey: parties.voprfKeys.secretKey },
-            vaultKey,
-          },
-        ],
         voprf: createInlineVoprf(await loadSodiumVoprf(), random),
         clock,
         random,
         logger: silentLogger,
+      };
+      await openZone(scope, options, {
+        config: {
+          name: parties.zone,
+          manifestFile: "",
+          zoneKeyFile: "",
+          voprfKeyFile: "",
+          vaultKeyFile: undefined,
+          epoch: 1,
+          probe: undefined,
+          storeCacheBytes: 1024 * 1024,
+          bucketCacheBytes: 0,
+        },
+        manifest: { payload: encodeManifest(parties.manifest), signatures: [] },
+        manifestSha256: new Uint8Array(32),
+        secrets: { signer: parties.zoneSigner, voprfSecretKey: parties.voprfKeys.secretKey },
+        vaultKey,
       });
       return "ok";
     } catch (error) {
@@ -59,7 +58,7 @@ describe("zones of a dpd", () => {
     }
   };
 
-  it("do not start without the key of their vault, nor under another", async () => {
+  it("does not open without the key of its vault, nor under another", async () => {
     const key = random.bytes(32);
     expect(await open(undefined)).to.equal("ok"); // never had one
     expect(await open(key)).to.equal("ok");

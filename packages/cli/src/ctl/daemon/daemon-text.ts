@@ -1,0 +1,108 @@
+// Answers of the control service as text: a table a thing, one line a row, columns by two spaces.
+
+import type {
+  ControlStatusResponse,
+  Expiry,
+  MetricSample,
+  ReloadedZone,
+  ReloadResponse,
+  ZoneState,
+} from "@whither/wire";
+import { formatUtc } from "../../utc.js";
+
+export function statusText(status: ControlStatusResponse): string {
+  const { daemon, version, nodeVersion, pid, startedAt, uptimeS, memoryBytes } = status;
+  const mib = Math.round(Number(memoryBytes) / 1024 ** 2);
+  const lines = [
+    `${daemon} ${version} (Node ${nodeVersion}), pid ${pid}${status.draining ? ", draining" : ""}`,
+    `up ${formatSpan(Number(uptimeS))} since ${formatUtc(Number(startedAt))}, ${mib} MiB, log ${status.logLevel}, query log ${status.queryLog ? "on" : "off"}`,
+    ...zoneLines(status.zones),
+    ...expiryLines(status.expiries),
+  ];
+  return lines.join("\n");
+}
+
+export function zoneLines(zones: readonly ZoneState[]): readonly string[] {
+  const rows = zones.map((zone) =>
+    zone.serving
+      ? [
+          zone.zone,
+          zone.kind,
+          `epoch ${zone.epoch}`,
+          `serial ${zone.serial}`,
+          `${zone.size} ${zone.kind === "directory" ? "nodes" : "slots"}`,
+          `signed ${formatUtc(Number(zone.signedAt))}`,
+        ]
+      : [zone.zone, zone.kind, "NOT SERVING", ...problemLines(zone)],
+  );
+  return rows.length === 0 ? [] : ["zones:", ...table(rows)];
+}
+
+function expiryLines(expiries: readonly Expiry[]): readonly string[] {
+  if (expiries.length === 0) return [];
+  const soonest = expiries.toSorted((a, b) => Number(a.leftS - b.leftS));
+  const rows = soonest.map(({ what, subject, notAfter, leftS }) => [
+    what,
+    subject,
+    leftS < 0n ? `ended ${formatSpan(-Number(leftS))} ago` : `${formatSpan(Number(leftS))} left`,
+    formatUtc(Number(notAfter)),
+  ]);
+  return ["ends:", ...table(rows)];
+}
+
+export function statsText(samples: readonly MetricSample[]): string {
+  return samples
+    .map(({ name, labels, value }) => {
+      const pairs = Object.entries(labels).map(([label, text]) => `${label}="${text}"`);
+      return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}`;
+    })
+    .join("\n");
+}
+
+export function reloadText({ restartNeeded, zones, error, problem }: ReloadResponse): string {
+  if (error !== undefined) return ["not reloaded, nothing has changed:", problem].join("\n");
+  const restart = restartNeeded.map((key) => `restart needed for ${key}`);
+  return ["reloaded", ...zones.map(reloadedLine), ...restart].join("\n");
+}
+
+export function reloadedLine(zone: ReloadedZone): string {
+  const problem = zone.outcome === "failed" ? `: ${problemLines(zone).join("; ")}` : "";
+  return `${zone.zone} ${zone.outcome}${problem}`;
+}
+
+function problemLines({ problem }: { readonly problem: string }): readonly string[] {
+  return problem.split("\n").filter((line) => line !== "");
+}
+
+export function configText(path: string, config: unknown): string {
+  return `# ${path}\n${JSON.stringify(config, undefined, 2)}`;
+}
+
+/** `3d 4h`, `12m 5s`: the two largest units. */
+export function formatSpan(seconds: number): string {
+  const parts = [
+    { unit: "d", count: Math.floor(seconds / 86_400) },
+    { unit: "h", count: Math.floor(seconds / 3_600) % 24 },
+    { unit: "m", count: Math.floor(seconds / 60) % 60 },
+    { unit: "s", count: Math.floor(seconds) % 60 },
+  ];
+  const first = parts.findIndex(({ count }) => count > 0);
+  if (first === -1) return "0s";
+  return parts
+    .slice(first, first + 2)
+    .filter(({ count }) => count > 0)
+    .map(({ unit, count }) => `${count}${unit}`)
+    .join(" ");
+}
+
+/** Columns as wide as their widest cell; the last one as it is. */
+export function table(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  }
+  return rows.map((row) => {
+    const cells = row.map((cell, n) => (n === row.length - 1 ? cell : cell.padEnd(widths[n] ?? 0)));
+    return `  ${cells.join("  ")}`;
+  });
+}

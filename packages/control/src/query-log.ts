@@ -1,0 +1,83 @@
+// The query log: one line a finished call, for an operator who looks for what loads a server. A client is
+// a keyed hash whose key dies with the process, so that lines of one run can be matched and a log that is
+// lost tells nothing of whom. What was asked about is not in it: no element, no prefix bits, no CSI.
+
+import { peerKey, type CallContext, type ServerInterceptor } from "@whither/rpc";
+import {
+  createTokenBucket,
+  makeLogTag,
+  type Clock,
+  type Logger,
+  type Random,
+} from "@whither/runtime";
+import { isDiscoveryError } from "@whither/protocol";
+
+/** Lines a second at most: a flood of calls must not become a flood of lines. */
+const linesPerSecondMax = 1_000;
+
+export interface QueryLogState {
+  readonly enabled: boolean;
+  /** Since the start. */
+  readonly lines: number;
+  /** Left out because there were too many a second. */
+  readonly droppedLines: number;
+}
+
+export interface QueryLog {
+  /** For every listener whose calls are to be seen; costs nothing while the log is off. */
+  readonly interceptor: ServerInterceptor;
+  set(enabled: boolean): void;
+  state(): QueryLogState;
+}
+
+/** Off until it is switched on. `logger` writes at `info`, whatever the level of the daemon's log. */
+export function createQueryLog(options: {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}): QueryLog {
+  const { clock, random, logger } = options;
+  const tag = makeLogTag(random);
+  const allowance = createTokenBucket({
+    ratePerSecond: linesPerSecondMax,
+    burst: linesPerSecondMax,
+    clock,
+  });
+  let enabled = false;
+  let lines = 0;
+  let droppedLines = 0;
+  const write = (context: CallContext, outcome: { code: string; durationMs: number }): void => {
+    if (!allowance.tryTake(1).ok) {
+      droppedLines += 1;
+      return;
+    }
+    lines += 1;
+    const { method, peer } = context;
+    logger.info("query", {
+      method,
+      client: tag(peerKey(context)),
+      peer: peer.kind,
+      code: outcome.code,
+      duration_ms: Math.round(outcome.durationMs * 1000) / 1000,
+    });
+  };
+  return {
+    interceptor: async (context, next) => {
+      if (!enabled) return next(context);
+      const startMs = clock.monotonicMs();
+      let code = "OK";
+      try {
+        await next(context);
+      } catch (error) {
+        code = isDiscoveryError(error) ? error.code : "INTERNAL";
+        throw error;
+      } finally {
+        write(context, { code, durationMs: clock.monotonicMs() - startMs });
+      }
+    },
+    set: (value) => {
+      enabled = value;
+    },
+    state: () => ({ enabled, lines, droppedLines }),
+  };
+}

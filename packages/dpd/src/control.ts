@@ -1,0 +1,135 @@
+// The control service of whither-dpd: what every daemon has, and what is its own — zones and limits.
+
+import type { Admission, AdmissionLimits } from "@whither/authority";
+import {
+  commonControl,
+  createControlService,
+  reloadedZone,
+  type ControlHandlers,
+  type ControlledDaemon,
+  type ExpiryFact,
+  type ZoneFact,
+} from "@whither/control";
+import { toHex } from "@whither/crypto/node";
+import type { ServiceRegistration } from "@whither/rpc";
+import { packageVersion } from "@whither/runtime";
+import { Switch } from "@whither/wire";
+import type { DpdConfig } from "./config.js";
+import type { Expiry } from "./expiries.js";
+import type { Listeners } from "./listeners.js";
+import type { ZoneSet } from "./zone-set.js";
+
+export interface DpdControlParts extends Omit<
+  ControlledDaemon,
+  "config" | "drain" | "expiries" | "name" | "version" | "zones"
+> {
+  /** In force. */
+  readonly config: () => DpdConfig;
+  readonly zones: ZoneSet;
+  readonly expiries: () => readonly Expiry[];
+  readonly admission: Admission;
+  readonly listeners: Pick<Listeners, "close">;
+}
+
+export function createDpdControl(parts: DpdControlParts): ServiceRegistration {
+  const { zones, listeners } = parts;
+  const name = "whither-dpd";
+  const common = commonControl({
+    ...parts,
+    name,
+    version: packageVersion(import.meta.url),
+    zones: () => zoneFacts(zones),
+    expiries: () => expiryFacts(parts),
+    drain: () => listeners.close(),
+  });
+  const own: ControlHandlers = {
+    reloadZone: async ({ zone }) => ({ zone: reloadedZone(await zones.reload(zone)) }),
+    ...limitHandlers(parts),
+  };
+  return createControlService({ name, handlers: { ...common, ...own } });
+}
+
+function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {
+  return [...zones.conditions()].map(([zone, condition]): ZoneFact => {
+    const kind = "mappings";
+    if (condition.kind === "failed") return { zone, kind, serving: false, error: condition.error };
+    const { provided } = condition;
+    const { epoch, serial, mapSize, b, time, notAfter } = provided.zone.head();
+    return {
+      zone,
+      kind,
+      serving: true,
+      epoch,
+      serial,
+      size: mapSize,
+      depth: b,
+      signedAt: time,
+      notAfter,
+      manifestSha256: toHex(provided.zone.manifestSha256),
+    };
+  });
+}
+
+/** Keys, certificate and directory as `expiries` has them, and the heads. */
+function expiryFacts({ config, expiries, zones }: DpdControlParts): readonly ExpiryFact[] {
+  const known = expiries().map(({ what, zone, notAfter }): ExpiryFact => {
+    const own = what === "tls certificate" ? config().tls.certificateFile : ".";
+    return { what, subject: zone === "" ? own : zone, notAfter };
+  });
+  const heads = zones.serving().map(({ zone }): ExpiryFact => ({
+    what: "head",
+    subject: zone.zone,
+    notAfter: zone.head().notAfter,
+  }));
+  return [...known, ...heads];
+}
+
+function limitHandlers({ config, admission }: DpdControlParts): ControlHandlers {
+  // The configuration's, until the switch is set; a reload sets the configuration's again.
+  let inForce: AdmissionLimits | undefined;
+  let configured = config().limits;
+  const limits = (): AdmissionLimits => {
+    if (config().limits !== configured) inForce = undefined;
+    configured = config().limits;
+    return inForce ?? configured;
+  };
+  return {
+    showLimits: () => ({
+      dryRun: limits().dryRun,
+      limits: limitRows(limits(), admission.refusals()),
+    }),
+    dryRunLimits: (request) => {
+      const before = limits();
+      if (request.set !== Switch.UNSPECIFIED) {
+        inForce = { ...before, dryRun: request.set === Switch.ON };
+        admission.setLimits(inForce);
+      }
+      return { dryRun: limits().dryRun };
+    },
+  };
+}
+
+function limitRows(l: AdmissionLimits, refusals: ReturnType<Admission["refusals"]>) {
+  const daySeconds = 86_400;
+  const row = (
+    name: keyof typeof refusals,
+    scope: "address" | "client" | "msp",
+    bound: { readonly unit: string; readonly ratePerS: number; readonly burst: number },
+  ) => ({ name, scope, ...bound, refused: BigInt(refusals[name]) });
+  const bytesPerS = l.publicBytesPerMinute / 60;
+  return [
+    row("requests", "client", { unit: "", ratePerS: l.requestsPerSecond, burst: l.requestsBurst }),
+    row("cpu", "client", { unit: "ms", ratePerS: l.cpuMsPerSecond, burst: l.cpuBurstMs }),
+    row("contacts", "client", {
+      unit: "",
+      ratePerS: l.clientContactsPerDay / daySeconds,
+      burst: l.clientContactsBurst,
+    }),
+    row("contacts", "msp", {
+      unit: "",
+      ratePerS: l.mspContactsPerDay / daySeconds,
+      burst: l.mspContactsBurst,
+    }),
+    row("bytes", "address", { unit: "B", ratePerS: bytesPerS, burst: l.publicBytesPerMinute }),
+  ];
+}

@@ -1,0 +1,78 @@
+// Opens one mapping zone of a process: its own store under `zones/<name>/store`, its vault beside it, the
+// engine shared by all.
+
+import { join } from "node:path";
+import { openMappingZone, openVault, type ProvidedZone, type Vault } from "@whither/authority";
+import { DiscoveryError, type ZoneName } from "@whither/protocol";
+import {
+  pathExists,
+  type Clock,
+  type Logger,
+  type Random,
+  type Scope,
+  type VoprfEngine,
+} from "@whither/runtime";
+import { openLevelStore } from "@whither/store";
+import type { ZoneCredentials } from "./credentials.js";
+
+const vaultCacheBytes = 1024 * 1024;
+
+export interface OpenZoneOptions {
+  readonly stateDirectory: string;
+  readonly voprf: VoprfEngine;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Store, vault and zone belong to the scope. Throws STORE_LOCKED, STORE_CORRUPT, CONFIG. */
+export async function openZone(
+  scope: Pick<Scope, "use">,
+  options: OpenZoneOptions,
+  { config, manifest, secrets, vaultKey }: ZoneCredentials,
+): Promise<ProvidedZone> {
+  const { voprf, clock, random, logger } = options;
+  const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
+  const path = join(options.stateDirectory, "zones", name, "store");
+  const store = scope.use(await openLevelStore({ path, cacheBytes }));
+  const vault = await openZoneVault(scope, options, { zone: name, key: vaultKey });
+  const startMs = clock.monotonicMs();
+  const zone = scope.use(
+    await openMappingZone({
+      store,
+      zone: name,
+      manifest,
+      keys: secrets,
+      vault,
+      voprf,
+      clock,
+      random,
+      logger,
+      epoch,
+      bucketCacheBytes,
+    }),
+  );
+  const { serial, mapSize, b } = zone.head();
+  const ms = Math.round(clock.monotonicMs() - startMs);
+  logger.info("zone opened", { zone: name, serial, slots: mapSize, b, duration_ms: ms });
+  return { zone, signer: secrets.signer, probe };
+}
+
+/** The vault beside the store. Throws CONFIG where one was kept and its key is not configured, or is another. */
+async function openZoneVault(
+  scope: Pick<Scope, "use">,
+  { stateDirectory, random, logger }: OpenZoneOptions,
+  { zone, key }: { readonly zone: ZoneName; readonly key: Uint8Array | undefined },
+): Promise<Vault | undefined> {
+  const path = join(stateDirectory, "zones", zone, "vault");
+  if (key === undefined) {
+    // Going on without it would leave new slots out, and the next rotation would lose them.
+    if (await pathExists(path)) {
+      throw new DiscoveryError("CONFIG", "the zone has a vault: vault_key_file is missing");
+    }
+    logger.warn("no vault", { zone });
+    return undefined;
+  }
+  const store = scope.use(await openLevelStore({ path, cacheBytes: vaultCacheBytes }));
+  return await openVault({ store, zone, key, random });
+}

@@ -15,6 +15,16 @@ export interface DpPlan {
   readonly mappingTtl?: string;
 }
 
+/** Somebody's dpd that follows a zone of another operator and serves its public bytes, without a secret. */
+export interface ReplicaPlan {
+  readonly id: string;
+  readonly operator: string;
+  readonly jurisdiction: string;
+  readonly zone: string;
+  /** An identifier that lies in the zone, registered or not. */
+  readonly probe: string;
+}
+
 export interface MspPlan {
   readonly id: string;
   readonly operator: string;
@@ -24,6 +34,8 @@ export interface MspPlan {
 export interface FederationPlan {
   readonly dps: readonly DpPlan[];
   readonly msps: readonly MspPlan[];
+  /** None unless told. */
+  readonly replicas?: readonly ReplicaPlan[];
   /** Text of root.zone.yaml. */
   readonly rootZone: string;
   /** Longest time to a new head, such as "1s". */
@@ -39,6 +51,13 @@ export interface DpFiles {
   readonly publicPort: number;
 }
 
+export interface ReplicaFiles {
+  readonly plan: ReplicaPlan;
+  readonly config: string;
+  readonly port: number;
+  readonly publicPort: number;
+}
+
 /** Paths of a federation that has been made; nothing runs yet. */
 export interface FederationFiles {
   readonly directory: string;
@@ -48,6 +67,7 @@ export interface FederationFiles {
   readonly rootdConfig: string;
   readonly rootPort: number;
   readonly dps: readonly DpFiles[];
+  readonly replicas: readonly ReplicaFiles[];
   /** Configuration of `whither` as one MSP asks: identity, mirror, MSP keys for registrations. */
   readonly clientConfig: string;
   readonly proverKey: string;
@@ -73,15 +93,16 @@ export async function makeFederation(options: {
   const { directory, plan } = options;
   const path = (...names: string[]): string => join(directory, ...names);
   await mkdir(path("accounts"), { recursive: true });
-  const ports = await freePorts(1 + 2 * plan.dps.length);
+  const { replicas = [] } = plan;
+  const ports = await freePorts(1 + 2 * (plan.dps.length + replicas.length));
   const keys = await makeKeys(path, plan);
   const pins = await makeCertificates(path, plan);
   const manifests = await makeManifests(path, plan);
-  const dps = plan.dps.map((dp, i): DpFiles => {
-    const [port, publicPort] = [ports[1 + 2 * i], ports[2 + 2 * i]];
+  const placed = <P extends { readonly id: string }>(one: P, place: number) => {
+    const [port, publicPort] = [ports[1 + 2 * place], ports[2 + 2 * place]];
     if (port === undefined || publicPort === undefined) throw new TypeError("too few ports");
-    return { plan: dp, config: path(`${dp.id}.yaml`), port, publicPort };
-  });
+    return { plan: one, config: path(`${one.id}.yaml`), port, publicPort };
+  };
   const files: FederationFiles = {
     directory,
     plan,
@@ -89,7 +110,8 @@ export async function makeFederation(options: {
     artefact: path("root.signed"),
     rootdConfig: path("rootd.yaml"),
     rootPort: ports[0] ?? 0,
-    dps,
+    dps: plan.dps.map((dp, place) => placed(dp, place)),
+    replicas: replicas.map((replica, place) => placed(replica, plan.dps.length + place)),
     clientConfig: path("whither.yaml"),
     proverKey: path("prover.pem"),
     proverId,
@@ -161,7 +183,9 @@ async function makeCertificates(
   plan: FederationPlan,
 ): Promise<ReadonlyMap<string, string>> {
   await ctl("pki", "init", "--dir", path("pki"));
-  const names = ["root.example", ...plan.dps.map(({ id }) => id), ...plan.msps.map(({ id }) => id)];
+  const names = ["root.example", ...plan.dps, ...(plan.replicas ?? []), ...plan.msps].map((one) =>
+    typeof one === "string" ? one : one.id,
+  );
   const pins = new Map<string, string>();
   for (const name of names) {
     const pin = await ctl(
@@ -219,7 +243,16 @@ function registryYaml(parts: {
     "    endpoints:",
     `      - { host: 127.0.0.1, port: ${port}, public_port: ${publicPort}, spki: [${pin(plan.id)}], jurisdiction: ${plan.jurisdiction} }`,
     "    zones:",
-    ...plan.zones.map((zone) => `      - { name: ${zone}, manifest: ${baseName(zone)}.manifest }`),
+    ...plan.zones.map((zone) => {
+      const replicas = files.replicas
+        .filter((replica) => replica.plan.zone === zone)
+        .map(
+          (replica) =>
+            `{ host: 127.0.0.1, public_port: ${replica.publicPort}, spki: [${pin(replica.plan.id)}], jurisdiction: ${replica.plan.jurisdiction}, operator: ${replica.plan.operator} }`,
+        );
+      const named = replicas.length === 0 ? "" : `, replicas: [${replicas.join(", ")}]`;
+      return `      - { name: ${zone}, manifest: ${baseName(zone)}.manifest${named} }`;
+    }),
   ]);
   const msps = files.plan.msps.flatMap(({ id, operator, bit }) => [
     `  - id: ${id}`,
@@ -271,6 +304,9 @@ async function writeConfigs(files: FederationFiles): Promise<void> {
       writeFile(dp.config, dpdYaml({ files, dp, state: `${dp.plan.id}.state` })),
     ),
   );
+  await Promise.all(
+    files.replicas.map((replica) => writeFile(replica.config, replicaYaml(files, replica))),
+  );
   const asked = plan.msps[0];
   if (asked === undefined) throw new TypeError("a federation needs an MSP");
   await writeFile(
@@ -313,6 +349,19 @@ export function dpdYaml(parts: {
   ].join("\n");
 }
 
+function replicaYaml(files: FederationFiles, replica: ReplicaFiles): string {
+  const { plan, port, publicPort } = replica;
+  return `dp: ${plan.id}
+state_directory: ${plan.id}.state
+listen: { clients: "127.0.0.1:${port}", public: "127.0.0.1:${publicPort}" }
+tls: { certificate_file: pki/${plan.id}.pem, key_file: pki/${plan.id}-key.pem, client_ca_file: pki/ca.pem }
+directory: { anchors_file: anchors.json, server: "127.0.0.1:${files.rootPort}" }
+replicas:
+  - { name: ${plan.zone}, probe: "${plan.probe}" }
+${files.plan.dpdConfig ?? ""}
+`;
+}
+
 /** Configuration of `whither` for a querier with the certificate of an MSP. */
 export function clientYaml(parts: {
   readonly files: FederationFiles;
@@ -343,6 +392,7 @@ export function clientYaml(parts: {
 export class RunningFederation implements AsyncDisposable {
   readonly files: FederationFiles;
   readonly rootd: Daemon;
+  /** By id, replicas too. */
   readonly dpds: Map<string, Daemon>;
 
   private constructor(files: FederationFiles, rootd: Daemon, dpds: Map<string, Daemon>) {
@@ -355,9 +405,9 @@ export class RunningFederation implements AsyncDisposable {
   static async start(files: FederationFiles): Promise<RunningFederation> {
     const rootd = await Daemon.start("whither-rootd", ["--config", files.rootdConfig]);
     const starting = await Promise.allSettled(
-      files.dps.map(
-        async (dp) =>
-          [dp.plan.id, await Daemon.start("whither-dpd", ["--config", dp.config])] as const,
+      [...files.dps, ...files.replicas].map(
+        async ({ plan, config }) =>
+          [plan.id, await Daemon.start("whither-dpd", ["--config", config])] as const,
       ),
     );
     const dpds = starting.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
@@ -372,7 +422,7 @@ export class RunningFederation implements AsyncDisposable {
 
   /** Starts a dpd again, after it was stopped or killed. */
   async restart(dpId: string): Promise<Daemon> {
-    const dp = this.files.dps.find(({ plan }) => plan.id === dpId);
+    const dp = [...this.files.dps, ...this.files.replicas].find(({ plan }) => plan.id === dpId);
     if (dp === undefined) throw new TypeError(`no such dpd: ${dpId}`);
     await this.dpds.get(dpId)?.stop("SIGKILL");
     const daemon = await Daemon.start("whither-dpd", ["--config", dp.config]);

@@ -9,7 +9,7 @@ import type { DnsLimits, Network } from "./config.js";
 
 export type Transport = "udp" | "tcp";
 /** `slip`: say only that TCP is there. */
-export type Admitted = "answer" | "slip" | "drop" | "refuse";
+type Admitted = "answer" | "slip" | "drop" | "refuse";
 
 export interface ClientLimits {
   /** Whether this address may ask at all. */

@@ -16,7 +16,7 @@ import {
   udpBytesWithoutEdns,
 } from "./wire.js";
 
-export interface Edns {
+interface Edns {
   /** What the client takes over UDP, 512..1232. */
   readonly udpBytes: number;
   readonly version: number;

@@ -20,7 +20,7 @@ interface ContactRow {
   readonly form: AnswerForm;
 }
 
-export interface CachedAnswerRow extends ContactRow {
+interface CachedAnswerRow extends ContactRow {
   readonly kind: "answer";
   readonly status: "found" | "none" | "incomplete";
   readonly zones: readonly string[];
@@ -31,7 +31,7 @@ export interface CachedAnswerRow extends ContactRow {
   readonly bytes: number;
 }
 
-export interface CachedFailureRow extends ContactRow {
+interface CachedFailureRow extends ContactRow {
   readonly kind: "failure";
   /** Of our registry of errors. */
   readonly code: string;
@@ -40,7 +40,7 @@ export interface CachedFailureRow extends ContactRow {
   readonly waitSeconds: number;
 }
 
-export interface CachedZoneRow {
+interface CachedZoneRow {
   readonly kind: "zone";
   readonly zone: string;
   /** 8 hex digits, the VOPRF key. */

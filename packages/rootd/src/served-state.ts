@@ -21,7 +21,7 @@ import {
 /** 100,000 names and their quotes (history.ts). */
 const historyBytesMax = 64 * 1024 * 1024;
 
-export interface ServedState {
+interface ServedState {
   readonly artefact: VerifiedArtefact;
   readonly history: DirectoryHistory;
 }

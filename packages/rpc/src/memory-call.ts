@@ -36,7 +36,7 @@ export interface MemoryCall extends OutgoingCall {
 }
 
 /** Silence after which a connection counts as lost: the keep-alive of grpc-channel.ts and its time-out. */
-export const silenceMsMax = 80_000;
+const silenceMsMax = 80_000;
 
 export interface MemoryCallOptions {
   readonly server: MemoryServed | undefined;

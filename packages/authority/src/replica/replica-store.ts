@@ -12,7 +12,7 @@ import {
   u32Bytes,
   type Store,
 } from "@whither/store";
-import { decodeHead, decodeSignedObject, encodeSignedObject } from "@whither/wire";
+import { decodeHead, decodeSignedObject } from "@whither/wire";
 import { deleteKeys } from "../mapping/zone-start.js";
 import { headTablePrefix, present, signedHeadKey } from "../mapping/zone-table.js";
 
@@ -161,6 +161,3 @@ function storedHead(store: Store, kid: Uint8Array): Head {
   if (signed === undefined) throw new DiscoveryError("STORE_CORRUPT", "the replica has no head");
   return decodeHead(decodeSignedObject(signed).payload);
 }
-
-/** A signed object as evidence holds it. */
-export const evidenceOf = encodeSignedObject;

@@ -79,7 +79,7 @@ export function configText(path: string, config: unknown): string {
 }
 
 /** `3d 4h`, `12m 5s`: the two largest units. */
-export function formatSpan(seconds: number): string {
+function formatSpan(seconds: number): string {
   const parts = [
     { unit: "d", count: Math.floor(seconds / 86_400) },
     { unit: "h", count: Math.floor(seconds / 3_600) % 24 },

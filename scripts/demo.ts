@@ -61,6 +61,15 @@ const plan = (rootZone: string): FederationPlan => ({
     },
     { id: "dp-d.example", operator: "Operator D", jurisdiction: "IE", zones: ["uk@dp-d.example"] },
   ],
+  replicas: [
+    {
+      id: "replica.example",
+      operator: "Operator R",
+      jurisdiction: "FR",
+      zone: "de@dp-a.example",
+      probe: "tel:+4930123456",
+    },
+  ],
   msps: [
     { id: "wire.example", operator: "Operator W", bit: 0 },
     { id: "chat.example", operator: "Operator X", bit: 1 },
@@ -275,12 +284,22 @@ async function openWindow(federation: RunningFederation): Promise<void> {
   const wanted = `100 10 "u" "E2U+sip" "!^.*$!sip:+${number}@wire.example!" .`;
   record("ENUM", wanted, await showNaptr(Number(port), number));
   await federation.dpds.get("dp-a.example")?.stop();
-  say("$ kill dp-a      (its mappings may be repeated for 5 s)");
-  await new Promise<void>((resolve) => systemClock.schedule(5_500, resolve));
-  record("ENUM, stale, DP stopped", wanted, await showNaptr(Number(port), number));
-  record("ENUM, a new name, DP stopped", "SERVFAIL", await showNaptr(Number(port), "493023125002"));
+  say("$ kill dp-a      (what it said may be repeated for 5 s; a replica of Operator R serves on)");
+  await mappingsEnd();
+  record("ENUM, DP stopped, replica serves", wanted, await showNaptr(Number(port), number));
+  record("ENUM, DP stopped, a new name", "SERVFAIL", await showNaptr(Number(port), "493023125002"));
+  await federation.dpds.get("replica.example")?.stop();
+  say("$ kill replica");
+  await mappingsEnd();
+  record("ENUM, replica stopped too: stale", wanted, await showNaptr(Number(port), number));
   await federation.restart("dp-a.example");
+  await federation.restart("replica.example");
   await dnsd.stop();
+}
+
+/** What was told before is now too old to be repeated. */
+function mappingsEnd(): Promise<void> {
+  return new Promise((resolve) => systemClock.schedule(5_200, resolve));
 }
 
 /** As `dig +short` prints it: with dig where there is one, else with Node's own resolver. */
@@ -327,11 +346,11 @@ async function resolveNaptr(port: number, name: string): Promise<string> {
 async function catchLiar(federation: RunningFederation): Promise<void> {
   title("A discovery provider that changes its answers is caught");
   const { files } = federation;
-  const dp = files.dps.find(({ plan: { id } }) => id === "dp-a.example");
+  const dp = files.dps.find(({ plan: { id } }) => id === "dp-c.example");
   const [hidden] = await freePorts(1);
-  if (dp === undefined || hidden === undefined) throw new TypeError("no dp-a");
+  if (dp === undefined || hidden === undefined) throw new TypeError("no dp-c");
   await federation.dpds.get(dp.plan.id)?.stop();
-  const config = files.path("dp-a-hidden.yaml");
+  const config = files.path("dp-c-hidden.yaml");
   await writeFile(
     config,
     dpdYaml({ files, dp: { ...dp, publicPort: hidden }, state: `${dp.plan.id}.state` }),
@@ -345,11 +364,11 @@ async function catchLiar(federation: RunningFederation): Promise<void> {
       keyFile: files.path("pki", `${dp.plan.id}-key.pem`),
       caFile: files.path("pki", "ca.pem"),
     });
-    await expectStatus(files, { what: "tampering DP", args: ["+493023125001"], status: 3 });
+    await expectStatus(files, { what: "tampering DP", args: ["+14155550123"], status: 3 });
     say(`(it changed ${liar.tampered()} buckets)`);
   }
   await federation.restart(dp.plan.id);
-  await expectStatus(files, { what: "honest again", args: ["+493023125001", "+short"], status: 0 });
+  await expectStatus(files, { what: "honest again", args: ["+14155550123", "+short"], status: 0 });
 }
 
 /** Registrations that lack one party's signature, shown to the DP by somebody who has the other keys. */
@@ -434,7 +453,7 @@ async function main(): Promise<void> {
   });
   say(`made in ${directory}`);
   const federation = await RunningFederation.start(files);
-  say("rootd and four dpds of different operators listen on loopback");
+  say("rootd, four dpds of different operators and a replica of a fifth listen on loopback");
   try {
     await tour(federation, people);
     printTable();

@@ -537,6 +537,15 @@ describe("mapping zone after a crash", () => {
     expect(await codeOf(() => bench.open())).to.equal("ok");
   });
 
+  it("refuses a lost head also where there is no slot: a serial is given once", async () => {
+    const bench = makeBench();
+    const served = await bench.open();
+    await served.runEpoch();
+    await served.close();
+    await bench.store.commit({ puts: [], deletes: [signedHeadKey(kid)] }, { sync: true });
+    expect(await codeOf(() => bench.open())).to.equal("STORE_CORRUPT");
+  });
+
   it("publishes at once when the manifest is another one than the head's", async () => {
     const bench = makeBench();
     await (await bench.open()).close();

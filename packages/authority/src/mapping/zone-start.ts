@@ -24,6 +24,7 @@ import {
   bodyTablePrefix,
   bucketTablePrefix,
   headTablePrefix,
+  journalPrefix,
   loadingKey,
   manifestKey,
   parseBucketKey,
@@ -151,10 +152,16 @@ function verifyStoredHead(
   }
 }
 
-/** A store without a head that holds buckets has lost its head. */
+/**
+ * A tree that has had a head has lost it, also one without slots: begun anew, its serials would mean two things.
+ * The manifest is written with the first head.
+ */
 async function refuseOrphans(store: Store, kid: Uint8Array): Promise<void> {
-  for await (const _ of store.iterate({ ...prefixRange(bucketTablePrefix(kid)), limit: 1 })) {
-    throw corrupt("buckets without a head");
+  if (store.get(manifestKey(kid)) !== undefined) throw corrupt("a manifest without its head");
+  for (const prefix of [bucketTablePrefix(kid), journalPrefix(kid)]) {
+    for await (const _ of store.iterate({ ...prefixRange(prefix), limit: 1 })) {
+      throw corrupt("buckets or changes without a head");
+    }
   }
 }
 

@@ -299,7 +299,7 @@ async function openWindow(federation: RunningFederation): Promise<void> {
 
 /** What was told before is now too old to be repeated. */
 function mappingsEnd(): Promise<void> {
-  return new Promise((resolve) => systemClock.schedule(5_200, resolve));
+  return systemClock.sleep(5_200);
 }
 
 /** As `dig +short` prints it: with dig where there is one, else with Node's own resolver. */

@@ -482,7 +482,7 @@ describe("a federation of real processes", function () {
     it("rootd and dpds have drained and ended with 0 on SIGTERM", async () => {
       await federation.stop("SIGTERM");
       for (const daemon of [federation.rootd, ...federation.dpds.values()]) {
-        expect(daemon.exitCode).to.equal(0);
+        expect(daemon.exitCode, daemon.stderr).to.equal(0);
         expect(daemon.log.map(({ event }) => event)).to.include.members(["draining", "stopped"]);
       }
     });

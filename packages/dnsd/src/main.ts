@@ -67,7 +67,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     udp.stop();
     tcp.stop();
     for (let ms = 0; front.inFlight > 0 && ms < drainMs; ms += drainStepMs) {
-      await new Promise<void>((resolve) => clock.schedule(drainStepMs, resolve));
+      await clock.sleep(drainStepMs);
     }
   });
   measurements.watch({ front, limits, tcpConnections: () => tcp.connections() });

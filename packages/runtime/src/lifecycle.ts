@@ -102,10 +102,16 @@ async function closeWithin(parts: {
   readonly onLate: () => void;
 }): Promise<boolean> {
   const { scope, logger, options, onLate } = parts;
-  const timer = (options.clock ?? systemClock).schedule(options.drainMs ?? drainMsDefault, () => {
-    logger.warn("drain overdue");
-    onLate();
-  });
+  const { clock = systemClock, drainMs = drainMsDefault } = options;
+  const closed = new AbortController();
+  // A sleep keeps the process alive, as what closes may wait for nothing but timers and threads that do not.
+  clock.sleep(drainMs, { signal: closed.signal }).then(
+    () => {
+      logger.warn("drain overdue");
+      onLate();
+    },
+    () => undefined,
+  );
   try {
     await scope.close();
     return true;
@@ -113,7 +119,7 @@ async function closeWithin(parts: {
     logger.error("close failed", { error });
     return false;
   } finally {
-    timer.cancel();
+    closed.abort();
   }
 }
 

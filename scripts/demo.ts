@@ -28,7 +28,8 @@ import {
   whitherctlInProcess,
   type Finished,
 } from "../test/support/processes.js";
-import { dnsdYaml, isInstalled } from "../test/support/dns-window.js";
+import { dnsdYaml } from "../test/support/dns-window.js";
+import { pathOf } from "../test/support/foreign-programs.js";
 import { forgeRegistration } from "../test/support/forger.js";
 import { startTamperingDp } from "../test/support/tampering-dp.js";
 
@@ -306,7 +307,8 @@ function mappingsEnd(): Promise<void> {
 async function showNaptr(port: number, digits: string): Promise<string> {
   const name = `${digits.split("").toReversed().join(".")}.e164.arpa`;
   say(`\n$ dig -p ${port} @127.0.0.1 ${name} NAPTR +short`);
-  const seen = isInstalled("dig") ? dig(port, name) : await resolveNaptr(port, name);
+  const hasDig = pathOf({ name: "dig" }) !== undefined;
+  const seen = hasDig ? dig(port, name) : await resolveNaptr(port, name);
   say(seen);
   return seen;
 }

@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { expect } from "chai";
-import { absentName, DnsWindow, isInstalled, reachableName } from "../support/dns-window.js";
+import { absentName, DnsWindow, reachableName } from "../support/dns-window.js";
+import { isTested } from "../support/foreign-programs.js";
 import { freePorts } from "../support/processes.js";
 
 const execute = promisify(execFile);
@@ -39,7 +40,7 @@ describe("DNS clients that nobody here wrote", function () {
   const needs = (program: string, title: string, run: () => Promise<void>): void => {
     it(title, async function () {
       // The reporter names what is skipped, and the title the program. In CI nothing is.
-      if (!isInstalled(program)) this.skip();
+      if (!isTested(program)) this.skip();
       await run();
     });
   };

@@ -5,14 +5,14 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import { isInstalled } from "../support/dns-window.js";
+import { isTested } from "../support/foreign-programs.js";
 import { projectRoot } from "../support/processes.js";
 
 describe("Kamailio", function () {
   this.timeout(120_000);
 
   it("routes a SIP request to the holder's first provider (needs kamailio, unshare, ip, root)", async function () {
-    const isReady = ["kamailio", "unshare", "ip"].every(isInstalled) && process.getuid?.() === 0;
+    const isReady = ["kamailio", "unshare", "ip"].every(isTested) && process.getuid?.() === 0;
     if (!isReady && process.env["CI"] !== "true") this.skip();
     const inside = fileURLToPath(new URL("kamailio-namespace.ts", import.meta.url));
     const child = spawn(

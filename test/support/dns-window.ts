@@ -1,6 +1,5 @@
 // whither-dnsd before a small federation of real processes, for clients that nobody here wrote.
 
-import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,15 +88,4 @@ identity: { certificate_file: pki/${asMsp}.pem, key_file: pki/${asMsp}-key.pem }
 services:
   default: [{ service: E2U+sip, uri: "${uri}" }]
 `;
-}
-
-/** Whether a program is installed. In CI all are: there a missing one is a failure, not a reason to skip. */
-export function isInstalled(program: string): boolean {
-  if (process.env["CI"] === "true") return true;
-  try {
-    execFileSync("which", [program], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
 }

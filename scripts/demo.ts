@@ -293,8 +293,7 @@ async function openWindow(federation: RunningFederation): Promise<void> {
   say("$ kill replica");
   await mappingsEnd();
   record("ENUM, replica stopped too: stale", wanted, await showNaptr(Number(port), number));
-  await federation.restart("dp-a.example");
-  await federation.restart("replica.example");
+  await Promise.all(["dp-a.example", "replica.example"].map((id) => federation.restart(id)));
   await dnsd.stop();
 }
 

@@ -37,7 +37,7 @@ export async function listenTcp(
   const { front, limits, tcpLimits, clock } = of;
   const open = new Set<Connection>();
   const byClient = new Map<string, number>();
-  const server = createServer({ noDelay: true }, (socket) => {
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
     const from = socket.remoteAddress ?? "";
     const client = clientOf(from);
     const own = byClient.get(client) ?? 0;
@@ -82,7 +82,9 @@ class Connection {
   readonly #clock: Clock;
   #received: Buffer = Buffer.alloc(0);
   #underWay = 0;
+  /** We take no more, or the client sends no more. */
   #isEnding = false;
+  #hasClientEnded = false;
   #idle: Scheduled | undefined;
 
   constructor(
@@ -98,7 +100,10 @@ class Connection {
       this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
       this.#take();
     });
-    socket.on("end", () => this.end());
+    socket.on("end", () => {
+      this.#hasClientEnded = true;
+      this.#endIfDone();
+    });
     socket.on("error", () => socket.destroy());
     socket.once("close", () => this.#idle?.cancel());
     this.#watch();
@@ -107,7 +112,7 @@ class Connection {
   /** No further query; what is under way is still answered. */
   end(): void {
     this.#isEnding = true;
-    if (this.#underWay === 0) this.#socket.end();
+    this.#endIfDone();
   }
 
   destroy(): void {
@@ -122,6 +127,11 @@ class Connection {
       this.#answer(message);
     }
     if (this.#underWay >= pipelinedMax) this.#socket.pause();
+  }
+
+  /** A client that has closed its half still gets what it asked for. */
+  #endIfDone(): void {
+    if ((this.#isEnding || this.#hasClientEnded) && this.#underWay === 0) this.#socket.end();
   }
 
   #next(): Buffer | undefined {
@@ -142,9 +152,9 @@ class Connection {
       void handled.then((response) => {
         this.#underWay -= 1;
         this.#send(response);
-        if (this.#isEnding && this.#underWay === 0) this.#socket.end();
         if (this.#socket.isPaused()) this.#socket.resume();
         this.#take();
+        this.#endIfDone();
       });
     } else this.#send(handled);
   }

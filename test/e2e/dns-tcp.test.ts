@@ -1,0 +1,87 @@
+// DNS over TCP against the real whither-dnsd (RFC 7766): pipelined queries, a client that closes its half, and the
+// bound on connections of one client.
+
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { expect } from "chai";
+import { decode, encode } from "dns-packet";
+import { absentName, DnsWindow, reachableName } from "../support/dns-window.js";
+
+const connectionsOfOneClient = 20; // the default of configs/dnsd.yaml
+
+describe("whither-dnsd over TCP", function () {
+  this.timeout(60_000);
+  let window: DnsWindow | undefined;
+  before(async () => {
+    window = await DnsWindow.start({ listen: "127.0.0.1:0", uri: "sip:{number}@{msp}" });
+  });
+  after(async () => {
+    await window?.[Symbol.asyncDispose]();
+  });
+  const open = async (): Promise<Socket> => {
+    const socket = connect(window?.port ?? 0, "127.0.0.1");
+    socket.on("error", () => undefined); // a reset is a close
+    await once(socket, "connect");
+    return socket;
+  };
+
+  it("answers every pipelined query by its id, also to a client that has closed its half", async () => {
+    const socket = await open();
+    const ids = Array.from({ length: 100 }, (_, n) => n + 1);
+    const queries = ids.map((id) => framed(id, id % 2 === 0 ? reachableName : absentName));
+    socket.end(Buffer.concat(queries));
+    const answers = await responsesOf(socket);
+    expect(answers.map(({ id }) => id).toSorted((a, b) => a - b)).to.deep.equal(ids);
+    for (const { id, records } of answers) expect(records, `${id}`).to.equal(id % 2 === 0 ? 2 : 0);
+  });
+
+  it("gives one client so many connections and no more, and others again when they end", async () => {
+    const sockets: Socket[] = [];
+    for (let n = 0; n < connectionsOfOneClient; n += 1) sockets.push(await open());
+    const over = await open();
+    await once(over, "close");
+    for (const socket of sockets) {
+      socket.destroy();
+      await once(socket, "close");
+    }
+    for (;;) {
+      const again = await open();
+      again.end(framed(7, reachableName));
+      const [answer] = await responsesOf(again);
+      if (answer === undefined) continue; // the server has not seen the others end yet
+      expect(answer).to.deep.equal({ id: 7, records: 2 });
+      break;
+    }
+  });
+
+  it("hangs up on octets that are no query", async () => {
+    const socket = await open();
+    socket.write(Buffer.of(0, 3, 1, 2, 3));
+    await once(socket, "close");
+  });
+});
+
+function framed(id: number, name: string): Buffer {
+  const query = encode({ type: "query", id, questions: [{ type: "NAPTR", name }] });
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(query.length);
+  return Buffer.concat([length, query]);
+}
+
+/** What the server sent until it closed. */
+async function responsesOf(
+  socket: Socket,
+): Promise<readonly { readonly id: number; readonly records: number }[]> {
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await once(socket, "close");
+  const answers: { id: number; records: number }[] = [];
+  let rest = Buffer.concat(chunks);
+  while (rest.length > 0) {
+    const end = 2 + rest.readUInt16BE(0);
+    const { id = 0, answers: records = [] } = decode(rest.subarray(2, end));
+    answers.push({ id, records: records.length });
+    rest = rest.subarray(end);
+  }
+  return answers;
+}

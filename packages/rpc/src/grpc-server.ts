@@ -4,7 +4,7 @@ import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
 import type { ServerCredentials } from "@grpc/grpc-js";
 import { DiscoveryError, limits as protocolLimits } from "@whither/protocol";
 import { silentLogger, systemClock } from "@whither/runtime";
-import type { Clock, Logger } from "@whither/runtime";
+import type { Clock, Logger, Scheduled } from "@whither/runtime";
 import { ServerTls } from "./grpc-credentials.js";
 import { takeOver } from "./grpc-incoming.js";
 import { createHealth } from "./health.js";
@@ -149,9 +149,12 @@ export function startServing(
     setStatus: (service, status) => health.setStatus(service, status),
     async drain({ timeoutMs }) {
       health.stop();
-      const timer = clock.schedule(timeoutMs, () => void close());
-      await shutDown();
-      timer.cancel();
+      // grpc-js never calls back where a session was destroyed and has not ended yet (a client's reset), so
+      // the time bounds the wait itself.
+      let timer: Scheduled | undefined;
+      const late = new Promise<void>((resolve) => (timer = clock.schedule(timeoutMs, resolve)));
+      await Promise.race([shutDown(), late]);
+      timer?.cancel();
       await close();
     },
     close,

@@ -1,6 +1,7 @@
 // Real sockets in a directory of their own: what keeps others out is the file system.
 import { chmod, link, lstat, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import http2, { type ServerHttp2Session, type ServerOptions } from "node:http2";
+import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -61,6 +62,31 @@ describe("a server on a unix socket", () => {
     expect(await echo()).to.equal(`NETWORK ${path}`);
     await serve().listen(path);
     expect(await echo()).to.equal("echo 7");
+  });
+
+  it("drains although a connection was reset a moment before", async () => {
+    const { createServer: original } = http2;
+    const sessions: ServerHttp2Session[] = [];
+    http2.createServer = ((options: ServerOptions) => {
+      const made = original(options);
+      made.on("session", (session) => sessions.push(session));
+      return made;
+    }) as typeof original; // grpc-js calls this one of its forms
+    try {
+      const server = serve();
+      await server.listen(path);
+      expect(await echo()).to.equal("echo 7");
+      const client = http2.connect("http://localhost", {
+        createConnection: () => createConnection(path),
+      });
+      client.on("error", () => undefined);
+      await new Promise<void>((resolve) => client.once("remoteSettings", () => resolve()));
+      sessions.at(-1)?.destroy();
+      await server.drain({ timeoutMs: 50 });
+      client.destroy();
+    } finally {
+      http2.createServer = original;
+    }
   });
 
   it("replaces the socket of a process that is gone, and not one that answers", async () => {

@@ -116,8 +116,8 @@ describe("runDaemon", () => {
     expect(self.exitCode).to.equal(1);
   });
 
-  it("lets a second signal kill once the drain is overdue, not before", async () => {
-    const { signals, clock, events, run } = makeProcess();
+  it("lets a second signal kill once the drain is overdue, not before, and says 1 until it has closed", async () => {
+    const { signals, clock, events, run, self } = makeProcess();
     let finish = (): void => undefined;
     const running = run(async (scope) => {
       scope.defer(() => new Promise<void>((resolve) => (finish = resolve)));
@@ -130,8 +130,10 @@ describe("runDaemon", () => {
     await clock.advance(1);
     expect(signals.listenerCount("SIGTERM")).to.equal(0);
     expect(events).to.include("drain overdue");
+    expect(self.exitCode).to.equal(1);
     finish();
     await running;
+    expect(self.exitCode).to.equal(0);
   });
 
   it("reloads on SIGHUP, one at a time, and once more for requests meanwhile", async () => {

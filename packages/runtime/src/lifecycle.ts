@@ -88,7 +88,7 @@ export async function runDaemon(
     draining.abort();
   }
   await reload.settled();
-  const closed = await closeWithin({ scope, logger, options, onLate: release });
+  const closed = await closeWithin({ scope, logger, options, self, onLate: release });
   release();
   self.exitCode = failed || !closed ? 1 : 0;
   if (!failed) logger.info("stopped");
@@ -98,16 +98,19 @@ async function closeWithin(parts: {
   readonly scope: Scope;
   readonly logger: Logger;
   readonly options: RunDaemonOptions;
+  readonly self: DaemonProcess;
   /** Gives signals their default action back: from here a second one kills. */
   readonly onLate: () => void;
 }): Promise<boolean> {
-  const { scope, logger, options, onLate } = parts;
+  const { scope, logger, options, self, onLate } = parts;
   const { clock = systemClock, drainMs = drainMsDefault } = options;
   const closed = new AbortController();
   // A sleep keeps the process alive, as what closes may wait for nothing but timers and threads that do not.
   clock.sleep(drainMs, { signal: closed.signal }).then(
     () => {
       logger.warn("drain overdue");
+      // What never closes may let the process run empty: it then ends with this and not with Node's 13.
+      self.exitCode = 1;
       onLate();
     },
     () => undefined,

@@ -1,42 +1,22 @@
-// The way to an answer that is not just there: directory, all authorities of the prefix at once, merged;
-// old answers where nothing newer can be had, failures remembered (protocol.md sections 5 and 8).
+// The way to an answer that is not just there: asked of all authorities, kept; old answers where nothing newer
+// can be had, failures remembered (protocol.md section 8). Whom to ask is authorities.ts.
 
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
-import type { Authority, Csi, ErrorCode, Prefix } from "@whither/protocol";
-import type { DirectoryFollower } from "@whither/directory";
-import { abortError, deadlineSignal, type Clock, type Scheduled } from "@whither/runtime";
-import type { Delegation } from "@whither/zone";
+import type { Authority, Csi, ErrorCode } from "@whither/protocol";
+import { abortError, type Clock } from "@whither/runtime";
 import type { Answer, AnswerForm } from "./answer.js";
 import type { CachedAnswer } from "./answer-cache.js";
 import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
-import { WorkBudget, type WorkKind } from "./budget.js";
+import { askAuthorities, type Attempt, type AuthoritiesParts } from "./authorities.js";
 import type { FailureCache } from "./failure-cache.js";
 import { asError } from "./failure.js";
-import { failedOutcome, mergeOutcomes, unassigned, type Outcome, type Result } from "./merge.js";
-import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
-import type { Trace, ZoneQuery } from "./query.js";
+import type { Result } from "./merge.js";
+import type { LookupOptions } from "./options.js";
+import type { Trace } from "./query.js";
 import { hidesData, mayAnswerStale, staleResult } from "./stale.js";
-import { within, withReplicas, type Replica } from "./zone-view.js";
-import { askZone, type ZoneLookupParts, type ZonePart } from "./zone-lookup.js";
 
-export interface ResolutionParts extends ZoneLookupParts, AnsweringParts {
-  readonly follower: DirectoryFollower;
+export interface ResolutionParts extends AuthoritiesParts, AnsweringParts {
   readonly failures: FailureCache;
-  /** Named by the user, beside those of the directory. */
-  readonly replicas: readonly Replica[];
-}
-
-export interface Attempt<F extends AnswerForm> {
-  readonly csi: Csi;
-  readonly form: F;
-  readonly options: LookupOptions<F>;
-  /** A batch waits where a DP limits it. */
-  readonly patient: boolean;
-  readonly trace: Trace;
-  /** Why the resolver itself asks; undefined: a caller does. */
-  readonly renewal?: "stale" | "prefetch";
-  /** Hears who is authoritative as soon as that is known. */
-  readonly onDelegation?: (delegation: Delegation) => void;
 }
 
 /** A resolution under way that several callers may watch and none can stop. */
@@ -196,7 +176,7 @@ async function ask<F extends AnswerForm>(
   if (known !== undefined) throw known;
   let asked: Asked<F>;
   try {
-    asked = await askDirectoryAndZones(parts, attempt);
+    asked = await askAuthorities(parts, attempt);
   } catch (error) {
     // Others may ask servers that lie elsewhere.
     if (isDiscoveryError(error) && options.jurisdiction === undefined) {
@@ -230,109 +210,6 @@ function keep<F extends AnswerForm>(
   }
   const { expiresMs } = resolved;
   keepAnswer(parts, csi, resolved, { expiresMs, isSeen: renewal === undefined });
-}
-
-/** Delegation, then every authority at once, under one budget and one deadline. */
-async function askDirectoryAndZones<F extends AnswerForm>(
-  parts: ResolutionParts,
-  { csi, form, options, patient, trace, renewal, onDelegation }: Attempt<F>,
-): Promise<Asked<F>> {
-  const { follower, clock } = parts;
-  const timeoutMs = options.timeoutMs ?? (patient ? batchTimeoutMs : limits.queryTimeoutMs);
-  using deadline = deadlineSignal(clock, timeoutMs, options.signal);
-  const { signal } = deadline;
-  const budget = new WorkBudget({ bytesPerZoneMax: bytesPerZone(form) });
-  const spend = (kind: WorkKind, n: number): void => {
-    budget.directory(kind, n);
-    trace.directory(kind, n);
-  };
-  const delegation = await follower.delegation(csi, {
-    signal,
-    spend,
-    onHop: (hop) => trace.hop(hop),
-  });
-  onDelegation?.(delegation);
-  const registry = await follower.registry({ signal });
-  const { prefix, authorities, ttlSeconds, serial } = delegation;
-  if (delegation.disposition === "unassigned") {
-    const denied = { serial, ttlSeconds, registryVersion: registry.version };
-    return { prefix, result: unassigned(form, denied) };
-  }
-  const { checkingDisabled = false, refresh = false, jurisdiction } = options;
-  const jurisdictions = jurisdiction === undefined ? undefined : new Set(jurisdiction);
-  const realm = jurisdiction === undefined ? "" : [...new Set(jurisdiction)].sort().join();
-  using others = graceAfterFound(clock, signal);
-  const outcomes = await Promise.all(
-    authorities.map(async (authority): Promise<Outcome> => {
-      const query: ZoneQuery = {
-        csi,
-        form,
-        signal: patient ? signal : others.signal,
-        trace,
-        patient,
-        checkingDisabled,
-        refresh,
-        realm,
-        early: renewal === "prefetch",
-        zone: authority.zone,
-        prefix,
-        spend: budget.zone(),
-      };
-      try {
-        const placed = within(withReplicas(authority, parts.replicas), jurisdictions);
-        const result = await askZone(parts, { authority: placed, registry }, query);
-        if (hasMappings(result)) others.begin();
-        return { authority, result };
-      } catch (error) {
-        const outcome = failedOutcome(authority, error);
-        noteFailure(trace, prefix, outcome);
-        return outcome;
-      }
-    }),
-  );
-  if (options.signal?.aborted === true) throw abortError(options.signal);
-  return { prefix, result: mergeOutcomes(form, outcomes, registry) };
-}
-
-/** How long the other DPs may still take once one has shown mappings: as long as a caller waits before RFC 8767. */
-const graceMs = limits.staleAfterMs;
-
-interface Grace extends Disposable {
-  readonly signal: AbortSignal;
-  /** Mappings are there: from now on the others have `graceMs`, and then count as not answered. */
-  begin(): void;
-}
-
-function graceAfterFound(clock: Clock, parent: AbortSignal): Grace {
-  const over = new AbortController();
-  let timer: Scheduled | undefined;
-  const begin = (): void => {
-    timer ??= clock.schedule(graceMs, () =>
-      over.abort(new DiscoveryError("DEADLINE", "later than another DP's answer by far")),
-    );
-  };
-  const signal = AbortSignal.any([parent, over.signal]);
-  return { signal, begin, [Symbol.dispose]: () => timer?.cancel() };
-}
-
-function hasMappings({ content }: ZonePart): boolean {
-  if (content === undefined) return false;
-  return content.kind === "bits" ? content.bits.length > 0 : content.mappings.length > 0;
-}
-
-/** Failures without a server to blame, or found when all had been told: the steps note theirs themselves. */
-function noteFailure(trace: Trace, prefix: Prefix, { authority, result }: Outcome): void {
-  if (!(result instanceof DiscoveryError)) return;
-  if (trace.hops.some(({ verdict }) => verdict === result.code)) return;
-  trace.hop({
-    prefix,
-    from: authority.zone,
-    told: "nothing more",
-    learnt: result.text,
-    serial: undefined,
-    verdict: result.code,
-    rttMs: 0,
-  });
 }
 
 /** How long a result may be repeated; what only some DPs proved is asked again soon. */

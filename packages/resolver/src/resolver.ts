@@ -4,12 +4,13 @@
 import { DiscoveryError, type Csi, type MspId } from "@whither/protocol";
 import { furtherErrors } from "@whither/rpc";
 import { answerError, type Answer, type AnswerForm, type BatchItem } from "./answer.js";
+import type { Attempt } from "./authorities.js";
 import type { Evidence } from "./evidence.js";
 import { asError, failureStatus, requireDiscoveryError } from "./failure.js";
 import { lookupAll } from "./lookup-all.js";
 import { checkLookupOptions, type LookupOptions } from "./options.js";
 import { Trace } from "./query.js";
-import { resolve, type Attempt, type ResolvingParts } from "./resolution.js";
+import { resolve, type ResolvingParts } from "./resolution.js";
 import type { ResolverCache } from "./resolver-cache.js";
 import type { InfraRow, ServerChoice } from "./server-choice.js";
 

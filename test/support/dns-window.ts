@@ -83,7 +83,7 @@ export function dnsdYaml(
 ): string {
   const asMsp = files.plan.msps[0]?.id ?? "";
   return `listen: ${listen}
-directory: { anchors_file: anchors.json, server: 127.0.0.1:${files.rootPort} }
+directory: { anchors_file: anchors.json, server: 127.0.0.1:${files.rootFrontPort} }
 identity: { certificate_file: pki/${asMsp}.pem, key_file: pki/${asMsp}-key.pem }
 services:
   default: [{ service: E2U+sip, uri: "${uri}" }]

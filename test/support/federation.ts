@@ -42,6 +42,14 @@ export interface FederationPlan {
   readonly epoch?: string;
   /** Lines added to every dpd.yaml, such as raised limits. */
   readonly dpdConfig?: string;
+  /** Everybody finds the daemons at `front`, where nothing listens: a test puts a link of its own there. */
+  readonly isFronted?: boolean;
+}
+
+/** Ports by which others find a daemon; its own unless the federation is fronted. */
+export interface Front {
+  readonly port: number;
+  readonly publicPort: number;
 }
 
 export interface DpFiles {
@@ -49,6 +57,7 @@ export interface DpFiles {
   readonly config: string;
   readonly port: number;
   readonly publicPort: number;
+  readonly front: Front;
 }
 
 export interface ReplicaFiles {
@@ -56,6 +65,7 @@ export interface ReplicaFiles {
   readonly config: string;
   readonly port: number;
   readonly publicPort: number;
+  readonly front: Front;
 }
 
 /** Paths of a federation that has been made; nothing runs yet. */
@@ -66,6 +76,8 @@ export interface FederationFiles {
   readonly artefact: string;
   readonly rootdConfig: string;
   readonly rootPort: number;
+  /** Where others find rootd. */
+  readonly rootFrontPort: number;
   readonly dps: readonly DpFiles[];
   readonly replicas: readonly ReplicaFiles[];
   /** Configuration of `whither` as one MSP asks: identity, mirror, MSP keys for registrations. */
@@ -94,14 +106,18 @@ export async function makeFederation(options: {
   const path = (...names: string[]): string => join(directory, ...names);
   await mkdir(path("accounts"), { recursive: true });
   const { replicas = [] } = plan;
-  const ports = await freePorts(1 + 2 * (plan.dps.length + replicas.length));
+  const perDaemon = plan.isFronted === true ? 4 : 2;
+  const ports = await freePorts(2 + perDaemon * (plan.dps.length + replicas.length));
   const keys = await makeKeys(path, plan);
   const pins = await makeCertificates(path, plan);
   const manifests = await makeManifests(path, plan);
   const placed = <P extends { readonly id: string }>(one: P, place: number) => {
-    const [port, publicPort] = [ports[1 + 2 * place], ports[2 + 2 * place]];
+    const [port, publicPort, ...others] = ports.slice(2 + perDaemon * place);
     if (port === undefined || publicPort === undefined) throw new TypeError("too few ports");
-    return { plan: one, config: path(`${one.id}.yaml`), port, publicPort };
+    const own = { port, publicPort };
+    const [frontPort = port, frontPublicPort = publicPort] = plan.isFronted === true ? others : [];
+    const front = { port: frontPort, publicPort: frontPublicPort };
+    return { plan: one, config: path(`${one.id}.yaml`), ...own, front };
   };
   const files: FederationFiles = {
     directory,
@@ -110,6 +126,7 @@ export async function makeFederation(options: {
     artefact: path("root.signed"),
     rootdConfig: path("rootd.yaml"),
     rootPort: ports[0] ?? 0,
+    rootFrontPort: ports[plan.isFronted === true ? 1 : 0] ?? 0,
     dps: plan.dps.map((dp, place) => placed(dp, place)),
     replicas: replicas.map((replica, place) => placed(replica, plan.dps.length + place)),
     clientConfig: path("whither.yaml"),
@@ -235,7 +252,7 @@ function registryYaml(parts: {
 }): string {
   const { files, keys, pins } = parts;
   const pin = (name: string): string => `"${pins.get(name) ?? ""}"`;
-  const dps = files.dps.flatMap(({ plan, port, publicPort }) => [
+  const dps = files.dps.flatMap(({ plan, front: { port, publicPort } }) => [
     `  - id: ${plan.id}`,
     `    operator: ${plan.operator}`,
     "    max_qps: 1000",
@@ -248,7 +265,7 @@ function registryYaml(parts: {
         .filter((replica) => replica.plan.zone === zone)
         .map(
           (replica) =>
-            `{ host: 127.0.0.1, public_port: ${replica.publicPort}, spki: [${pin(replica.plan.id)}], jurisdiction: ${replica.plan.jurisdiction}, operator: ${replica.plan.operator} }`,
+            `{ host: 127.0.0.1, public_port: ${replica.front.publicPort}, spki: [${pin(replica.plan.id)}], jurisdiction: ${replica.plan.jurisdiction}, operator: ${replica.plan.operator} }`,
         );
       const named = replicas.length === 0 ? "" : `, replicas: [${replicas.join(", ")}]`;
       return `      - { name: ${zone}, manifest: ${baseName(zone)}.manifest${named} }`;
@@ -335,7 +352,7 @@ export function dpdYaml(parts: {
     "  client_ca_file: pki/ca.pem",
     "directory:",
     "  anchors_file: anchors.json",
-    `  server: 127.0.0.1:${files.rootPort}`,
+    `  server: 127.0.0.1:${files.rootFrontPort}`,
     "zones:",
     ...dp.plan.zones.flatMap((zone) => [
       `  - name: ${zone}`,
@@ -355,7 +372,7 @@ function replicaYaml(files: FederationFiles, replica: ReplicaFiles): string {
 state_directory: ${plan.id}.state
 listen: { clients: "127.0.0.1:${port}", public: "127.0.0.1:${publicPort}" }
 tls: { certificate_file: pki/${plan.id}.pem, key_file: pki/${plan.id}-key.pem, client_ca_file: pki/ca.pem }
-directory: { anchors_file: anchors.json, server: "127.0.0.1:${files.rootPort}" }
+directory: { anchors_file: anchors.json, server: "127.0.0.1:${files.rootFrontPort}" }
 replicas:
   - { name: ${plan.zone}, probe: "${plan.probe}" }
 ${files.plan.dpdConfig ?? ""}
@@ -374,7 +391,7 @@ export function clientYaml(parts: {
   const { files, asMsp, state, mirror = true } = parts;
   return [
     "anchors: anchors.json",
-    `directory: 127.0.0.1:${files.rootPort}`,
+    `directory: 127.0.0.1:${files.rootFrontPort}`,
     `identity: { cert: pki/${asMsp}.pem, key: pki/${asMsp}-key.pem }`,
     `state_dir: ${state}`,
     `mirror: ${mirror}`,

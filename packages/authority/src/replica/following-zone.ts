@@ -1,0 +1,171 @@
+// A replica in service: reads from its trees, rounds by its timer, and a watch that says when there is something to ask.
+
+import { equalBytes, portableVoprf } from "@whither/crypto/node";
+import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
+import type { Head, ZoneName } from "@whither/protocol";
+import { silentLogger, type EvaluatedWork } from "@whither/runtime";
+import { decodeHead, decodeSignedObject, signedObjectFromWire } from "@whither/wire";
+import { payloadSha256 } from "@whither/zone";
+import type { HeadNews, HeldTree } from "../mapping/held-tree.js";
+import type { BlindedRequest, SignalOption } from "../mapping/mapping-zone.js";
+import type { BucketQuery } from "../mapping/published-tree.js";
+import { encodeBodiesResponse, encodeObjectResponse } from "../mapping/raw-messages.js";
+import { PrimaryLink, type FollowedServer } from "./primary-link.js";
+import { RefreshTimer } from "./refresh-timer.js";
+import { runRound, type RoundParts } from "./replica-rounds.js";
+import type { ReplicaTreeContext } from "./replica-tree.js";
+import { noKid, type ReplicaTrees } from "./replica-trees.js";
+import type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica-zone.js";
+
+export class FollowingZone implements ReplicaZone {
+  readonly zone: ZoneName;
+  readonly #options: ReplicaZoneOptions;
+  readonly #trees: ReplicaTrees;
+  readonly #parts: RoundParts;
+  readonly #timer: RefreshTimer;
+  readonly #closing = new AbortController();
+  readonly #listeners = new Set<(news: HeadNews) => void>();
+  #round: Promise<void> | undefined;
+  #watching: Promise<void> | undefined;
+
+  constructor(
+    options: ReplicaZoneOptions,
+    found: { readonly context: ReplicaTreeContext; readonly trees: ReplicaTrees },
+  ) {
+    const { zone, clock, random, logger = silentLogger } = options;
+    const { trees } = found;
+    this.zone = zone;
+    this.#options = options;
+    this.#trees = trees;
+    const onNews = (news: HeadNews): void => {
+      for (const listener of this.#listeners) listener(news);
+    };
+    this.#parts = { ...found, options, link: new PrimaryLink(options), onNews };
+    const periodMs = (): number =>
+      (trees.current?.manifest.epochSeconds ?? limits.epochSeconds) * 1000;
+    const round = (): Promise<void> => this.refresh();
+    this.#timer = new RefreshTimer({ clock, random, logger, periodMs, round, zone });
+  }
+
+  status(): ReplicaStatus {
+    const head = this.#trees.current?.published.head;
+    const { failures } = this.#timer;
+    if (head === undefined) return { state: "empty", head, failures };
+    return { state: this.#trees.isExpired(head) ? "expired" : "serving", head, failures };
+  }
+
+  head(kid: Uint8Array = noKid): Head {
+    return this.#trees.served(kid).published.head;
+  }
+
+  headResponse(kid: Uint8Array = noKid): Uint8Array {
+    return this.#trees.served(kid).published.headResponse;
+  }
+
+  manifestResponse(manifestSha256: Uint8Array): Uint8Array {
+    const { manifestBytes } = this.#trees.served(noKid);
+    if (!equalBytes(payloadSha256(decodeSignedObject(manifestBytes)), manifestSha256)) {
+      throw new DiscoveryError("NOT_AUTHORITATIVE", "no manifest of this zone has that hash");
+    }
+    return encodeObjectResponse(manifestBytes);
+  }
+
+  bucketResponse(query: BucketQuery): Uint8Array {
+    return this.#trees.served(query.kid).published.bucketResponse(query);
+  }
+
+  async bodiesResponse(vhashes: readonly Uint8Array[]): Promise<Uint8Array> {
+    this.#trees.served(noKid);
+    const bodies: (Uint8Array | undefined)[] = vhashes.map(() => undefined);
+    for (const tree of this.#trees.all()) {
+      const found = await tree.published.bodies(vhashes);
+      found.forEach((body, at) => (bodies[at] ??= body));
+    }
+    const all = bodies.filter((body) => body !== undefined);
+    if (all.length !== vhashes.length) {
+      throw new DiscoveryError("UNKNOWN_BODY", "a body is not of the current epoch");
+    }
+    return encodeBodiesResponse(all);
+  }
+
+  async evaluate(
+    { kid, blinded }: BlindedRequest,
+    options: SignalOption = {},
+  ): Promise<EvaluatedWork> {
+    const { evaluation } = this.#options;
+    if (evaluation === undefined) {
+      throw new DiscoveryError("NOT_AUTHORITATIVE", "this replica evaluates nothing");
+    }
+    const { voprfKeys } = this.#trees.served(kid).manifest;
+    const key = voprfKeys.find((one) => equalBytes(one.kid, kid));
+    const { voprf, secretKeys } = evaluation;
+    const secretKey = secretKeys.find(
+      (secret) => key !== undefined && equalBytes(portableVoprf.publicKeyOf(secret), key.publicKey),
+    );
+    if (key === undefined || secretKey === undefined) {
+      throw new DiscoveryError("UNKNOWN_KID", "no voprf key of that kid");
+    }
+    return await voprf.evaluate({ secretKey, publicKey: key.publicKey, blinded }, options);
+  }
+
+  holdTree(kid: Uint8Array = noKid): HeldTree {
+    return this.#trees.served(kid).hold();
+  }
+
+  onHead(listener: (news: HeadNews) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  notify(): void {
+    this.#timer.hurry();
+  }
+
+  start(): void {
+    this.#timer.start();
+  }
+
+  refresh({ signal }: SignalOption = {}): Promise<void> {
+    const signals = signal === undefined ? [] : [signal];
+    const all = AbortSignal.any([this.#closing.signal, ...signals]);
+    this.#round ??= this.#ask(all).finally(() => (this.#round = undefined));
+    return this.#round;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new DiscoveryError("CANCELLED", "the replica is closed"));
+    this.#timer.close();
+    this.#parts.link[Symbol.dispose]();
+    await Promise.allSettled([this.#round, this.#watching]);
+    await this.#trees.retire();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #ask(signal: AbortSignal): Promise<void> {
+    this.#watch(await runRound(this.#parts, signal));
+  }
+
+  /** One watch at a time, on the server that answered last. */
+  #watch(server: FollowedServer): void {
+    this.#watching ??= this.#listen(server)
+      .catch((error: unknown) => {
+        if (!isDiscoveryError(error)) throw error;
+      })
+      .finally(() => (this.#watching = undefined));
+  }
+
+  async #listen(server: FollowedServer): Promise<void> {
+    const { signal } = this.#closing;
+    const { zone } = this;
+    for await (const { head } of this.#parts.link.watch(server, { zone, signal })) {
+      if (head === undefined) continue;
+      const pushed = decodeHead(signedObjectFromWire(head).payload);
+      const held = this.#trees.find(pushed.kid)?.published.head;
+      const isHeld = held?.epoch === pushed.epoch && held.serial === pushed.serial;
+      if (!isHeld) this.notify();
+    }
+  }
+}

@@ -1,0 +1,146 @@
+// One round of a replica: the zone's servers in turn, until one has said what is newest; of each tree what is newer,
+// taken by epochs or whole. What is received is judged by transfer-start.ts and by what takes it.
+
+import { equalBytes } from "@whither/crypto/node";
+import { DiscoveryError, isDiscoveryError } from "@whither/protocol";
+import { abortError, silentLogger } from "@whither/runtime";
+import type { HeadNews } from "../mapping/held-tree.js";
+import type { FollowedServer, PrimaryLink } from "./primary-link.js";
+import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
+import { noKid, type ReplicaTrees } from "./replica-trees.js";
+import type { ReplicaZoneOptions } from "./replica-zone.js";
+import { ForkError, verifyStart } from "./transfer-start.js";
+
+export interface RoundParts {
+  readonly options: ReplicaZoneOptions;
+  readonly context: ReplicaTreeContext;
+  readonly trees: ReplicaTrees;
+  readonly link: PrimaryLink;
+  readonly onNews: (news: HeadNews) => void;
+}
+
+/** What a round knows of the zone from the directory. */
+interface Round {
+  /** Hashes of the zone's manifests. */
+  readonly manifestSha256: readonly Uint8Array[];
+  readonly signal: AbortSignal;
+}
+
+interface Wanted extends Round {
+  readonly kid: Uint8Array;
+}
+
+/** Gives the server that answered. Throws what the last one failed with. */
+export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<FollowedServer> {
+  const { authority: authorityOf, primaries, ownSpkiSha256 } = parts.options;
+  const { endpoints, manifestSha256 } = await authorityOf({ signal });
+  const isOther = ({ publicPort, spkiSha256 }: FollowedServer): boolean =>
+    publicPort > 0 &&
+    !spkiSha256.some((pin) => ownSpkiSha256 !== undefined && equalBytes(pin, ownSpkiSha256));
+  let failure = new DiscoveryError("UNREACHABLE", "the zone has no server to follow");
+  for (const server of primaries ?? endpoints.filter(isOther)) {
+    try {
+      await follow(parts, server, { manifestSha256, signal });
+      return server;
+    } catch (error) {
+      if (!isDiscoveryError(error)) throw error;
+      if (signal.aborted) throw abortError(signal);
+      failure = error;
+      await record(parts, { error, host: server.host });
+    }
+  }
+  throw failure;
+}
+
+async function record(
+  { options, context }: RoundParts,
+  { error, host }: { readonly error: DiscoveryError; readonly host: string },
+): Promise<void> {
+  const { zone, logger = silentLogger } = options;
+  if (error instanceof ForkError) {
+    logger.error("zone forked", { zone, host, error });
+    await context.replicas.keepEvidence(error.evidence);
+  } else {
+    logger.warn("transfer failed", { zone, host, error });
+  }
+}
+
+/** Every tree that the manifest lists and the server has. */
+async function follow(parts: RoundParts, server: FollowedServer, round: Round): Promise<void> {
+  const { trees, context } = parts;
+  await transfer(parts, server, { ...round, kid: noKid });
+  trees.chooseCurrent();
+  for (const { kid } of trees.current?.manifest.voprfKeys.slice(1) ?? []) {
+    try {
+      await transfer(parts, server, { ...round, kid });
+    } catch (error) {
+      // Listed before its tree is made, or after it was dropped.
+      if (!isDiscoveryError(error, "UNKNOWN_KID")) throw error;
+    }
+  }
+  for (const { published } of await trees.dropUnlisted()) {
+    await context.replicas.forget(published.head.kid);
+  }
+}
+
+async function transfer(parts: RoundParts, server: FollowedServer, wanted: Wanted): Promise<void> {
+  const held = parts.trees.find(wanted.kid);
+  try {
+    await receive(parts, server, { ...wanted, held, from: held });
+  } catch (error) {
+    const isWay = isDiscoveryError(error, "BOGUS") || isDiscoveryError(error, "TOO_LARGE");
+    if (held === undefined || !isWay || wanted.signal.aborted) throw error;
+    // The way from here to there may be what is wrong; the whole proves itself.
+    await receive(parts, server, { ...wanted, held, from: undefined });
+  }
+}
+
+async function receive(
+  { options, context, trees, link, onNews }: RoundParts,
+  server: FollowedServer,
+  wanted: Wanted & {
+    readonly held: ReplicaTree | undefined;
+    /** Where the transfer may begin; undefined: the whole is asked for. */
+    readonly from: ReplicaTree | undefined;
+  },
+): Promise<void> {
+  const { kid, manifestSha256, signal } = wanted;
+  const { zone, clock, logger = silentLogger } = options;
+  const held = wanted.held?.published;
+  const from = { zone, kid, ...placeOf(wanted.from) };
+  const received = link.transfer(server, { from, signal });
+  try {
+    const first = await received.next();
+    if (first.done === true) throw new DiscoveryError("INVALID_DATA", "transfer: empty");
+    const nowSeconds = clock.nowSeconds();
+    const start = verifyStart(first.value, { zone, kid, manifestSha256, held, nowSeconds });
+    if (start.kind === "current") return;
+    // A rotation makes another tree current: what was held is not what it continues.
+    const known = trees.find(start.head.kid);
+    const news = await take(known, { context, trees }, { start, parts: received });
+    trees.chooseCurrent();
+    const { serial, mapSize: slots, b } = start.head;
+    logger.info("replica advanced", { zone, serial, slots, b, by: start.kind });
+    onNews(news);
+  } finally {
+    await received.return(undefined);
+  }
+}
+
+function placeOf(tree: ReplicaTree | undefined) {
+  if (tree === undefined) return {};
+  const { head, headSha256 } = tree.published;
+  return { epoch: BigInt(head.epoch), serial: BigInt(head.serial), headSha256 };
+}
+
+async function take(
+  known: ReplicaTree | undefined,
+  { context, trees }: Pick<RoundParts, "context" | "trees">,
+  received: Parameters<typeof ReplicaTree.receive>[1],
+): Promise<HeadNews> {
+  if (known !== undefined) return await known.advance(received);
+  const made = await ReplicaTree.receive(context, received);
+  trees.add(made);
+  const { head, headBytes } = made.published;
+  return { head, headBytes, changedBuckets: undefined };
+}

@@ -52,10 +52,10 @@ class Follower implements DirectoryFollower {
     if (statePath !== undefined) {
       this.#state = new StateFile({ path: statePath, anchors, verifier: nodeVerifier });
     }
-    if (source.kind === "server") {
-      const { host, port } = source;
+    if (source.kind !== "file") {
+      const from = source.kind === "server" ? source : source.locator;
       const { openChannel = openGrpcChannel, verifier = nodeVerifier } = options;
-      const server = new DirectoryServer({ host, port, caPem: caBundle(anchors), openChannel });
+      const server = new DirectoryServer({ from, caPem: caBundle(anchors), openChannel, clock });
       const onNewer = (): void => this.#onNewer();
       this.#server = server;
       this.#walk = new DirectoryWalk({ server, anchors, memory, clock, verifier, onNewer });

@@ -1,6 +1,7 @@
-// Calls to one directory server, anonymous and bounded. Answers come back decoded and unverified.
+// Calls to a directory's server, anonymous and bounded. Answers come back decoded and unverified. Where several
+// servers are known the next one is tried when one cannot be reached (directory-places.ts).
 
-import { DiscoveryError, isDiscoveryError, type Prefix } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError, limits, type Prefix } from "@whither/protocol";
 import { callRaw, createClient, type Channel } from "@whither/rpc";
 import {
   decodeRecordsAnswer,
@@ -12,8 +13,10 @@ import {
   type ReferAnswer,
   type TransferChunk,
 } from "@whither/wire";
+import { formatHostPort, type Clock } from "@whither/runtime";
 import type { DirectoryMark } from "@whither/zone";
-import type { OpenChannel } from "./follower.js";
+import { DirectoryPlaces } from "./directory-places.js";
+import type { DirectoryLocator, DirectoryPlace, LocateOptions, OpenChannel } from "./follower.js";
 
 /** An answer with what it cost. */
 export interface Answered<T> {
@@ -40,36 +43,60 @@ const wireKinds: Readonly<Record<RecordKind, PartyKind>> = {
 };
 
 export class DirectoryServer implements Disposable {
-  /** `host:port` */
-  readonly name: string;
-  readonly #open: () => Channel;
-  #channel: Channel | undefined;
+  readonly #places: DirectoryPlaces;
+  readonly #fallbackName: string;
+  readonly #open: (place: DirectoryPlace) => Channel;
+  readonly #channels = new Map<string, Channel>();
   #closed = false;
 
   constructor(options: {
-    readonly host: string;
-    readonly port: number;
+    readonly from: DirectoryPlace | DirectoryLocator;
     readonly caPem: string;
     readonly openChannel: OpenChannel;
+    readonly clock: Clock;
   }) {
-    const { host, port, caPem, openChannel } = options;
-    this.name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    this.#open = () => openChannel({ host, port, caPem });
+    const { from, caPem, openChannel } = options;
+    this.#places = new DirectoryPlaces(options);
+    this.#fallbackName = "locate" in from ? from.name : formatHostPort(from);
+    this.#open = ({ host, port, serverName }) =>
+      openChannel({ host, port, caPem, ...(serverName === undefined ? {} : { serverName }) });
+  }
+
+  /** `host:port` of the server that is asked now; before one was found, where it is looked for. */
+  get name(): string {
+    const { current } = this.#places;
+    return current === undefined ? this.#fallbackName : formatHostPort(current);
+  }
+
+  /** Finds a server if none is known. Throws UNREACHABLE, NETWORK, CANCELLED, DEADLINE. */
+  async ready(options: Omit<LocateOptions, "anew">): Promise<void> {
+    this.#checkOpen();
+    await this.#places.ready(options);
+  }
+
+  /** What the server now asked said cannot be believed: of several, another one is asked next. */
+  avoid(): void {
+    const { current } = this.#places;
+    if (current !== undefined) this.#places.moveOn(current);
   }
 
   async refer(prefix: Prefix, { signal }: CallBounds): Promise<Answered<ReferAnswer>> {
-    const target = { channel: this.#connect(), method: Directory.method.refer };
+    const { refer: method } = Directory.method;
     const options = { signal, timeoutMs: unaryTimeoutMs };
-    const bytes = await this.#reached(callRaw(target, { prefix }, options), signal);
+    const bytes = await this.#ask((channel) => callRaw({ channel, method }, { prefix }, options), {
+      signal,
+    });
     return { answer: this.#named(() => decodeReferAnswer(bytes)), bytes: bytes.length };
   }
 
   /** All records of a kind. */
   async records(kind: RecordKind, { signal }: CallBounds): Promise<Answered<RecordsAnswer>> {
-    const target = { channel: this.#connect(), method: Directory.method.getRecords };
+    const { getRecords: method } = Directory.method;
     const request = { kind: wireKinds[kind], ids: [] };
     const options = { signal, timeoutMs: unaryTimeoutMs };
-    const bytes = await this.#reached(callRaw(target, request, options), signal);
+    const bytes = await this.#ask((channel) => callRaw({ channel, method }, request, options), {
+      signal,
+    });
     return { answer: this.#named(() => decodeRecordsAnswer(bytes)), bytes: bytes.length };
   }
 
@@ -78,7 +105,8 @@ export class DirectoryServer implements Disposable {
     held: DirectoryMark | undefined,
     { signal }: CallBounds,
   ): AsyncGenerator<TransferChunk, void, undefined> {
-    const client = createClient(Directory, this.#connect());
+    const place = await this.#places.ready({ signal });
+    const client = createClient(Directory, this.#connect(place));
     const request = {
       fromEpoch: BigInt(held?.epoch ?? 0),
       fromSerial: BigInt(held?.serial ?? 0),
@@ -88,7 +116,7 @@ export class DirectoryServer implements Disposable {
     const messages = client.transfer(request, options);
     try {
       for (;;) {
-        const next = await this.#reached(messages.next(), signal);
+        const next = await this.#reached(messages.next(), place, signal);
         if (next.done === true) return;
         const message = next.value;
         yield this.#named(() => transferChunkFromWire(message));
@@ -100,11 +128,12 @@ export class DirectoryServer implements Disposable {
 
   /** Payloads of the heads that the server tells of, unverified. */
   async *watch({ signal }: CallBounds): AsyncGenerator<Uint8Array, void, undefined> {
-    const client = createClient(Directory, this.#connect());
+    const place = await this.#places.ready({ signal });
+    const client = createClient(Directory, this.#connect(place));
     const messages = client.watch({}, { signal });
     try {
       for (;;) {
-        const next = await this.#reached(messages.next(), signal);
+        const next = await this.#reached(messages.next(), place, signal);
         if (next.done === true) return;
         yield next.value.head?.payload ?? new Uint8Array();
       }
@@ -115,25 +144,49 @@ export class DirectoryServer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closed = true;
-    this.#channel?.close();
+    for (const channel of this.#channels.values()) channel.close();
   }
 
-  #connect(): Channel {
+  /** One server after the other, as far as there are several and one question may go. */
+  async #ask<T>(call: (channel: Channel) => Promise<T>, { signal }: CallBounds): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      const place = await this.#places.ready({ signal });
+      try {
+        return await this.#reached(call(this.#connect(place)), place, signal);
+      } catch (error) {
+        const mayGoOn = isDiscoveryError(error, "UNREACHABLE") && !this.#closed;
+        const isLast = tries >= limits.serversPerQuestionMax;
+        if (!mayGoOn || isLast || this.#places.current === place) throw error;
+      }
+    }
+  }
+
+  #checkOpen(): void {
     if (this.#closed) throw new DiscoveryError("CANCELLED", "the directory follower is closed");
-    this.#channel ??= this.#open();
-    return this.#channel;
+  }
+
+  #connect(place: DirectoryPlace): Channel {
+    this.#checkOpen();
+    const key = formatHostPort(place);
+    let channel = this.#channels.get(key);
+    if (channel === undefined) {
+      channel = this.#open(place);
+      this.#channels.set(key, channel);
+    }
+    return channel;
   }
 
   /** A server that does not answer in time cannot be reached; a caller who has left is another matter. */
-  async #reached<T>(call: Promise<T>, signal: AbortSignal): Promise<T> {
+  async #reached<T>(call: Promise<T>, place: DirectoryPlace, signal: AbortSignal): Promise<T> {
     try {
       return await call;
     } catch (error) {
       const isDown =
         isDiscoveryError(error) && !signal.aborted && ["NETWORK", "DEADLINE"].includes(error.code);
       if (!isDown) throw error;
+      this.#places.moveOn(place);
       throw new DiscoveryError("UNREACHABLE", "the directory server does not answer", {
-        upstream: this.name,
+        upstream: formatHostPort(place),
         cause: error,
       });
     }

@@ -16,14 +16,17 @@ export interface ChannelEndpoint {
   readonly pins?: readonly Uint8Array[];
   /** Client certificate; directories are asked without one. */
   readonly identity?: TlsIdentity;
+  /** Name in the server's certificate, if it is not `host`. */
+  readonly serverName?: string;
   /** Largest message either way, in bytes; that of the transport unless told. */
   readonly messageBytesMax?: number;
 }
 export type OpenChannel = (endpoint: ChannelEndpoint) => Channel;
 
-/** A directory server's public port, or the signed artefact as a file. */
+/** A directory server's public port, a way to find one, or the signed artefact as a file. */
 export type DirectorySource =
   | { readonly kind: "server"; readonly host: string; readonly port: number }
+  | { readonly kind: "located"; readonly locator: DirectoryLocator }
   | { readonly kind: "file"; readonly path: string };
 
 /** One step towards a delegation, for `+trace`. */
@@ -37,9 +40,38 @@ export interface Hop {
   readonly learnt: string;
   /** Serial of the signed node; 0 when none came. */
   readonly serial: number;
-  /** `verified`, or the code of the failure. */
+  /** `verified`, `unverified` for what is only a hint, or the code of the failure. */
   readonly verdict: string;
   readonly rttMs: number;
+}
+
+export interface DirectoryPlace {
+  readonly host: string;
+  readonly port: number;
+  /** Name that the server's certificate must bear; `host` unless told. */
+  readonly serverName?: string;
+}
+
+export interface Located {
+  /** At least one, in the order of trying. */
+  readonly places: readonly [DirectoryPlace, ...DirectoryPlace[]];
+  /** Monotonic milliseconds after which they are to be found again. */
+  readonly untilMs: number;
+}
+
+export interface LocateOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onHop?: ((hop: Hop) => void) | undefined;
+  /** None of what was found last can be reached: ask again although it has not ended. */
+  readonly anew?: boolean;
+}
+
+/** Finds the servers of a directory. Shared by all who wait; keeps what it found and bounds how often it asks. */
+export interface DirectoryLocator {
+  /** As configured, such as `dns:example.org`. */
+  readonly name: string;
+  /** Throws UNREACHABLE, NETWORK, CANCELLED, DEADLINE. */
+  locate(options: LocateOptions): Promise<Located>;
 }
 
 export type SpendKind = "rpc" | "referral" | "verification" | "bytes";

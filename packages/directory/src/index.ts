@@ -4,14 +4,19 @@ export type {
   DelegationOptions,
   DirectoryFollower,
   DirectoryFollowerOptions,
+  DirectoryLocator,
+  DirectoryPlace,
   DirectorySource,
   DirectoryStatus,
   Hop,
+  Located,
+  LocateOptions,
   OpenChannel,
   SignalOption,
   SpendKind,
 } from "./follower.js";
 export { createDelegationHealth } from "./delegation-health.js";
+export { noPlace } from "./directory-places.js";
 export type {
   AuthorityHealth,
   DelegationHealth,

@@ -1,7 +1,7 @@
 // The whole directory held locally (RFC 8806): fetched in the background, verified record by record and
 // by digest, swapped in at once, kept on disk, used to its end with the root unreachable, never older.
 
-import { DiscoveryError, limits, type DirectoryHead } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError, limits, type DirectoryHead } from "@whither/protocol";
 import {
   readFileBounded,
   type Clock,
@@ -178,6 +178,9 @@ export class Mirror {
     } catch (error) {
       if (this.#closing.signal.aborted) return;
       this.#failures += 1;
+      const { source } = this.#options;
+      if (source.kind === "server" && !isDiscoveryError(error, "UNREACHABLE"))
+        source.server.avoid();
       this.#options.logger.warn("directory refresh failed", { error, failures: this.#failures });
     }
     const head = this.#directory?.head;

@@ -8,6 +8,7 @@ import {
   prefixDepth,
   prefixesOfCsi,
   type Csi,
+  type ErrorCode,
   type Node,
   type Prefix,
 } from "@whither/protocol";
@@ -46,6 +47,18 @@ export interface WalkOptions {
   /** Told of a head that is newer than all before. */
   readonly onNewer: (trust: DirectoryTrust) => void;
 }
+
+/** Codes that say that another server may tell the truth. */
+const unbelievable: ReadonlySet<string> = new Set<ErrorCode>([
+  "BOGUS",
+  "KEY_MISSING",
+  "DENIAL_MISSING",
+  "EXPIRED",
+  "ROLLBACK",
+  "FORKED",
+  "INVALID_DATA",
+  "TOO_LARGE",
+]);
 
 export class DirectoryWalk {
   readonly #options: WalkOptions;
@@ -119,8 +132,11 @@ export class DirectoryWalk {
     const { server, clock } = this.#options;
     spend?.("referral", 1);
     spend?.("rpc", 1);
-    const startMs = clock.monotonicMs();
+    let startMs = clock.monotonicMs();
     try {
+      // By each query for itself: finding a server is a step that it is told of.
+      await server.ready({ signal, onHop });
+      startMs = clock.monotonicMs();
       const found = await this.#flights.run(prefix, (own) => this.#refer(prefix, own), { signal });
       spend?.("verification", found.verifications);
       spend?.("bytes", found.bytes);
@@ -128,11 +144,14 @@ export class DirectoryWalk {
       onHop?.(hopOf(node, { from: server.name, told: prefix, prefix, rttMs: found.rttMs }));
       return found.referral;
     } catch (error) {
-      const verdict = error instanceof DiscoveryError ? error.code : "INTERNAL";
+      const failure = error instanceof DiscoveryError ? error : undefined;
+      const verdict = failure?.code ?? "INTERNAL";
+      const from = failure?.upstream ?? server.name;
+      if (unbelievable.has(verdict)) server.avoid();
       const rttMs = clock.monotonicMs() - startMs;
       onHop?.({
         prefix,
-        from: server.name,
+        from,
         told: prefix,
         learnt: "nothing",
         serial: 0,

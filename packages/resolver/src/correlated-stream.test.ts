@@ -102,7 +102,8 @@ describe("correlated stream", () => {
 
   it("takes a stream for dead that was silent for 1.5 s when a caller leaves, not one that is slow", async () => {
     const clock = createSimulatedClock();
-    const { streams, request, turn } = setUp({ clock });
+    let silences = 0;
+    const { streams, request, turn } = setUp({ clock, onSilent: () => (silences += 1) });
     const callers = [new AbortController(), new AbortController(), new AbortController()];
     const codes = callers.map(({ signal }, n) => codeOf(request(n + 1, signal)));
     await turn();
@@ -110,14 +111,14 @@ describe("correlated stream", () => {
     streams[0]!.listener.onMessage(Uint8Array.of(1, 10));
     await clock.advance(1_499);
     callers[1]!.abort();
-    expect(streams[0]!.cancelled).to.equal(false);
+    expect([streams[0]!.cancelled, silences]).to.deep.equal([false, 0]);
     const last = codeOf(request(4));
     await turn();
     await clock.advance(1_500);
     callers[2]!.abort();
     expect(await Promise.all(codes)).to.deep.equal(["ok", "CANCELLED", "CANCELLED"]);
     expect(await last).to.equal("NETWORK");
-    expect(streams[0]!.cancelled).to.equal(true);
+    expect([streams[0]!.cancelled, silences]).to.deep.equal([true, 1]);
     const again = request(5);
     await turn();
     expect(streams).to.have.length(2);

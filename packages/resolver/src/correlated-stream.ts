@@ -30,6 +30,8 @@ export interface CorrelatedStreamOptions<Request, Response> {
   readonly inFlightMax?: number;
   /** Answers still to come for callers who have left at most; beyond that the server does not answer. */
   readonly unansweredMax?: number;
+  /** The stream was given up for its silence: the connection under it may be dead and not know it. */
+  readonly onSilent?: () => void;
   /** Largest answer. A query's budget counts bytes that have come: it is overshot by one such answer at most. */
   readonly messageBytesMax: number;
 }
@@ -204,6 +206,7 @@ export class CorrelatedStream<Request, Response> {
     }
     if (this.#stream !== undefined && (isSilent || this.#left.size > this.#unansweredMax)) {
       this.#giveUp(this.#stream, this.#failure("NETWORK", "the server does not answer any more"));
+      if (isSilent) this.#options.onSilent?.();
     }
     this.#pump();
   }

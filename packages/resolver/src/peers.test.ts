@@ -51,4 +51,47 @@ describe("connections to a DP", () => {
       `7354 ${hex("new key")}`,
     ]);
   });
+
+  it("are made anew after a silence: the old one may stand while nothing comes through it", async () => {
+    const clock = createSimulatedClock();
+    const random = createSeededRandom(2);
+    const network = createMemoryNetwork({ clock, random });
+    new ScriptedZone({ parties, contacts: [] }).serve(network);
+    const opened: number[] = [];
+    const peers = new Peers({
+      openChannel: ({ host, port }) => {
+        opened.push(port);
+        return network.connect(`${host}:${port}`);
+      },
+      caPem: "",
+      identity: { certPem: "cert", keyPem: "key" },
+      clock,
+      random,
+    });
+    const at = (port: number): Server => ({
+      key: `dp-a.example:${port}`,
+      host: "dp-a.example",
+      port,
+      pins: [fixedBytes("pin")],
+    });
+    const kid = manifest.voprfKeys[0]!.kid;
+    const askBoth = async (signal: AbortSignal): Promise<readonly string[]> => {
+      const evaluate = { zone, kid, blinded: new Uint8Array(32) };
+      return await Promise.all([
+        codeOf(peers.fetch(at(7364), { case: "head", value: { zone, kid } }, { signal })),
+        codeOf(peers.evaluate(at(7354), evaluate, { signal })),
+      ]);
+    };
+    await askBoth(new AbortController().signal);
+    network.setFaults({}, { partition: "silent" });
+    const waiting = new AbortController();
+    const silence = askBoth(waiting.signal);
+    await clock.advance(1_500);
+    waiting.abort();
+    expect(await silence).to.deep.equal(["CANCELLED", "CANCELLED"]);
+    network.setFaults({}, undefined);
+    await askBoth(new AbortController().signal);
+    peers.close();
+    expect(opened.toSorted((a, b) => a - b)).to.deep.equal([7354, 7354, 7364, 7364]);
+  });
 });

@@ -113,7 +113,9 @@ export class Peers {
     const key = connectionKey(server);
     let peer = this.#identified.get(key);
     if (peer === undefined) {
-      peer = this.#openIdentified(server, identity);
+      // A silent stream takes its connection with it: gRPC would notice a dead one only after 80 s.
+      const onSilent = (): void => void this.#identified.delete(key);
+      peer = this.#openIdentified({ server, identity, onSilent });
       this.#identified.set(key, peer);
     }
     return peer.stream.request(request, options);
@@ -129,7 +131,8 @@ export class Peers {
     const key = connectionKey(server);
     let peer = this.#anonymous.get(key);
     if (peer === undefined) {
-      peer = this.#openAnonymous(server);
+      const onSilent = (): void => void this.#anonymous.delete(key);
+      peer = this.#openAnonymous(server, onSilent);
       this.#anonymous.set(key, peer);
     }
     return peer.stream.request(request, options);
@@ -142,13 +145,19 @@ export class Peers {
     this.#anonymous.clear();
   }
 
-  #openIdentified(server: Server, identity: TlsIdentity): Peer<EvaluateFields, EvaluateResponse> {
+  #openIdentified(of: {
+    readonly server: Server;
+    readonly identity: TlsIdentity;
+    readonly onSilent: () => void;
+  }): Peer<EvaluateFields, EvaluateResponse> {
+    const { server, identity, onSilent } = of;
     const { openChannel, caPem, clock } = this.#options;
     const { host, port, pins } = server;
     const messageBytesMax = limits.evaluateAnswerBytesMax;
     const channel = openChannel({ host, port, pins, caPem, identity, messageBytesMax });
     const stream = new CorrelatedStream<EvaluateFields, EvaluateResponse>({
       upstream: server.key,
+      onSilent,
       clock,
       messageBytesMax,
       open: (listener) => openRawDuplex({ channel, method: Discovery.method.exchange }, listener),
@@ -164,13 +173,14 @@ export class Peers {
     return { channel, stream };
   }
 
-  #openAnonymous(server: Server): Peer<FetchAsk, FetchAnswer> {
+  #openAnonymous(server: Server, onSilent: () => void): Peer<FetchAsk, FetchAnswer> {
     const { openChannel, caPem, clock, random } = this.#options;
     const { host, port, pins } = server;
     const messageBytesMax = limits.fetchAnswerBytesMax;
     const channel = openChannel({ host, port, pins, caPem, messageBytesMax });
     const stream = new CorrelatedStream<FetchAsk, FetchAnswer>({
       upstream: server.key,
+      onSilent,
       clock,
       shuffle: random,
       messageBytesMax,

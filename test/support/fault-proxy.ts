@@ -74,6 +74,11 @@ export class FaultProxy implements AsyncDisposable {
     }
   }
 
+  /** Whether octets stand before a fault that lets nothing pass. */
+  get isWaiting(): boolean {
+    return this.open.some(({ isWaiting }) => isWaiting);
+  }
+
   /** The link is whole again. */
   heal(): void {
     this.#faults.clear();
@@ -129,6 +134,7 @@ export class FaultyConnection {
   #change = new AbortController();
   #open = 2;
   #hasLost = false;
+  #waiting = 0;
 
   constructor(of: {
     readonly client: Socket;
@@ -156,6 +162,11 @@ export class FaultyConnection {
 
   get isOpen(): boolean {
     return this.#open > 0;
+  }
+
+  /** Whether octets stand before a fault that lets nothing pass. */
+  get isWaiting(): boolean {
+    return this.#waiting > 0;
   }
 
   /** Whether octets were swallowed. */
@@ -226,7 +237,10 @@ export class FaultyConnection {
       if (step.beforeMs > 0) await this.#pause(step.beforeMs);
       if (this.#faults.get(direction) !== fault) continue; // it changed meanwhile
       if (step.bytes === 0) {
+        this.#waiting += 1;
+        this.#onEvent();
         await this.#pause();
+        this.#waiting -= 1;
         continue;
       }
       if (step.isLost) this.#hasLost = true;

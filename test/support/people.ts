@@ -48,9 +48,9 @@ export async function registerPeople(
   people: readonly Person[],
 ): Promise<void> {
   const lines: string[] = [];
-  for (const [place, person] of people.entries()) {
+  for (const person of people) {
     await openAccounts(files, person);
-    const held = await equipHolder(files, { csi: person.csi, name: `person-${place}` });
+    const held = await equipHolder(files, { csi: person.csi, name: fileNameOf(person.csi) });
     lines.push(
       JSON.stringify({
         credential: held.credential,
@@ -59,10 +59,12 @@ export async function registerPeople(
       }),
     );
   }
-  const batch = files.path("people.jsonl");
+  const batch = files.path(`people-${fileNameOf(people[0]?.csi ?? "")}.jsonl`);
   await writeFile(batch, `${lines.join("\n")}\n`);
   await runOk("whither", ["register", "--config", files.clientConfig, "--batch", batch, "--wait"]);
 }
+
+const fileNameOf = (csi: string): string => csi.replaceAll(/[^a-z0-9.@+]/gi, "-");
 
 /** A client configuration of its own, state included: nothing is cached or mirrored from before. */
 export async function freshClient(

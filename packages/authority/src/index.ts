@@ -12,6 +12,11 @@ export { openVault } from "./mapping/vault.js";
 export type { Vault, VaultOptions, VaultRow } from "./mapping/vault.js";
 export { makeZoneKeys, parseManifestFile } from "./mapping/zone-keys.js";
 export type { ZoneKeys, ZoneSecrets } from "./mapping/zone-keys.js";
+export { passBackup } from "./backup/backup-file.js";
+export { backupZone } from "./backup/backup-zone.js";
+export type { ZoneStores } from "./backup/backup-zone.js";
+export { restoreZone } from "./backup/restore-zone.js";
+export type { RestoredZone, RestoreTarget } from "./backup/restore-zone.js";
 export { createAdmission, defaultAdmissionLimits } from "./admission.js";
 export type {
   Admission,

@@ -36,6 +36,7 @@ const hints: Partial<Record<ErrorCode, string>> = {
   NOT_AVAILABLE: "it comes with a later version; see CHANGELOG.md",
   CONFIG: "correct the file; `whitherctl config check FILE` checks one without starting anything",
   STORE: "check that the directory exists and may be written",
+  STORE_CORRUPT: "restore the zone from a backup, or use an earlier one",
   CLOCK_SKEW: "set the clock of this machine (NTP) and try again",
   EXPIRED: "ask the operator for a newly signed file, or check the clock of this machine",
   NOT_YET_VALID: "check the clock of this machine",

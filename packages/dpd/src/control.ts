@@ -1,6 +1,6 @@
 // The control service of whither-dpd: what every daemon has, and what is its own — zones and limits.
 
-import type { Admission, AdmissionLimits } from "@whither/authority";
+import { backupZone, type Admission, type AdmissionLimits } from "@whither/authority";
 import {
   commonControl,
   createControlService,
@@ -11,6 +11,7 @@ import {
   type ZoneFact,
 } from "@whither/control";
 import { toHex } from "@whither/crypto/node";
+import { DiscoveryError, parseZoneName } from "@whither/protocol";
 import type { ServiceRegistration } from "@whither/rpc";
 import { packageVersion } from "@whither/runtime";
 import { Switch } from "@whither/wire";
@@ -44,9 +45,25 @@ export function createDpdControl(parts: DpdControlParts): ServiceRegistration {
   });
   const own: ControlHandlers = {
     reloadZone: async ({ zone }) => ({ zone: reloadedZone(await zones.reload(zone)) }),
+    backup: ({ zone }) => backup(parts, zone),
     ...limitHandlers(parts),
   };
   return createControlService({ name, handlers: { ...common, ...own } });
+}
+
+async function* backup(
+  { zones, clock, logger }: DpdControlParts,
+  name: string,
+): AsyncGenerator<{ readonly part: Uint8Array }, void, undefined> {
+  const condition = zones.conditions().get(name);
+  if (condition === undefined) {
+    throw new DiscoveryError("NOT_AUTHORITATIVE", "no mapping zone of that name here");
+  }
+  if (condition.kind === "failed") throw condition.error;
+  const zone = parseZoneName(name);
+  logger.info("backup begun", { zone });
+  for await (const part of backupZone(condition.stores, { zone, clock })) yield { part };
+  logger.info("backup sent", { zone });
 }
 
 function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {

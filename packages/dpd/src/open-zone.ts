@@ -2,7 +2,13 @@
 // engine shared by all.
 
 import { join } from "node:path";
-import { openMappingZone, openVault, type ProvidedZone, type Vault } from "@whither/authority";
+import {
+  openMappingZone,
+  openVault,
+  type ProvidedZone,
+  type Vault,
+  type ZoneStores,
+} from "@whither/authority";
 import { DiscoveryError, type ZoneName } from "@whither/protocol";
 import {
   pathExists,
@@ -12,7 +18,7 @@ import {
   type Scope,
   type VoprfEngine,
 } from "@whither/runtime";
-import { openLevelStore } from "@whither/store";
+import { openLevelStore, type Store } from "@whither/store";
 import type { ZoneCredentials } from "./credentials.js";
 
 const vaultCacheBytes = 1024 * 1024;
@@ -25,17 +31,23 @@ export interface OpenZoneOptions {
   readonly logger: Logger;
 }
 
+export interface OpenedZone {
+  readonly provided: ProvidedZone;
+  /** For a backup. */
+  readonly stores: ZoneStores;
+}
+
 /** Store, vault and zone belong to the scope. Throws STORE_LOCKED, STORE_CORRUPT, CONFIG. */
 export async function openZone(
   scope: Pick<Scope, "use">,
   options: OpenZoneOptions,
   { config, manifest, secrets, vaultKey }: ZoneCredentials,
-): Promise<ProvidedZone> {
+): Promise<OpenedZone> {
   const { voprf, clock, random, logger } = options;
   const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
   const path = join(options.stateDirectory, "zones", name, "store");
   const store = scope.use(await openLevelStore({ path, cacheBytes }));
-  const vault = await openZoneVault(scope, options, { zone: name, key: vaultKey });
+  const kept = await openZoneVault(scope, options, { zone: name, key: vaultKey });
   const startMs = clock.monotonicMs();
   const zone = scope.use(
     await openMappingZone({
@@ -43,7 +55,7 @@ export async function openZone(
       zone: name,
       manifest,
       keys: secrets,
-      vault,
+      vault: kept?.vault,
       voprf,
       clock,
       random,
@@ -55,7 +67,10 @@ export async function openZone(
   const { serial, mapSize, b } = zone.head();
   const ms = Math.round(clock.monotonicMs() - startMs);
   logger.info("zone opened", { zone: name, serial, slots: mapSize, b, duration_ms: ms });
-  return { zone, signer: secrets.signer, probe };
+  return {
+    provided: { zone, signer: secrets.signer, probe },
+    stores: { store, vault: kept?.store },
+  };
 }
 
 /** The vault beside the store. Throws CONFIG where one was kept and its key is not configured, or is another. */
@@ -63,7 +78,7 @@ async function openZoneVault(
   scope: Pick<Scope, "use">,
   { stateDirectory, random, logger }: OpenZoneOptions,
   { zone, key }: { readonly zone: ZoneName; readonly key: Uint8Array | undefined },
-): Promise<Vault | undefined> {
+): Promise<{ readonly vault: Vault; readonly store: Store } | undefined> {
   const path = join(stateDirectory, "zones", zone, "vault");
   if (key === undefined) {
     // Going on without it would leave new slots out, and the next rotation would lose them.
@@ -74,5 +89,5 @@ async function openZoneVault(
     return undefined;
   }
   const store = scope.use(await openLevelStore({ path, cacheBytes: vaultCacheBytes }));
-  return await openVault({ store, zone, key, random });
+  return { vault: await openVault({ store, zone, key, random }), store };
 }

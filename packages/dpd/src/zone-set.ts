@@ -9,14 +9,14 @@ import { DiscoveryError } from "@whither/protocol";
 import { createScope, formatConfigError, type Scheduled, type Scope } from "@whither/runtime";
 import type { ZoneConfig } from "./config.js";
 import { readZone, type ZoneCredentials } from "./credentials.js";
-import { openZone, type OpenZoneOptions } from "./open-zone.js";
+import { openZone, type OpenedZone, type OpenZoneOptions } from "./open-zone.js";
 
 /** Between two looks at zones that did not open. */
 const retryMs = 60_000;
 
 /** A configured zone as it is now. */
 export type ZoneCondition =
-  | { readonly kind: "serving"; readonly provided: ProvidedZone }
+  | ({ readonly kind: "serving" } & OpenedZone)
   | { readonly kind: "failed"; readonly error: DiscoveryError };
 
 export interface ZoneSetOptions extends OpenZoneOptions {
@@ -134,10 +134,10 @@ export class ZoneSet implements AsyncDisposable {
     const { config } = credentials;
     const scope = createScope();
     try {
-      const provided = await openZone(scope, this.#options, credentials);
-      const condition = { kind: "serving", provided } as const;
+      const opened = await openZone(scope, this.#options, credentials);
+      const condition = { kind: "serving", ...opened } as const;
       this.#entries.set(config.name, { config, condition, print, scope });
-      this.#options.onServe(provided);
+      this.#options.onServe(opened.provided);
     } catch (error) {
       await scope.close();
       throw error;

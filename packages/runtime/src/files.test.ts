@@ -17,6 +17,7 @@ import { formatConfigError } from "./config-issues.js";
 import {
   makeStateDirectory,
   pathExists,
+  placeDirectory,
   readFileBounded,
   readSecretFile,
   replaceFile,
@@ -49,6 +50,21 @@ describe("replaceFile", () => {
     expect([...(await readFile(path))]).to.deep.equal([1, 2, 3]);
     expect(await readdir(directory)).to.deep.equal(["mirror"]);
     expect(await modeOf(path)).to.equal(0o644);
+  });
+
+  it("takes a stream, and keeps the old file when the stream fails", async () => {
+    const path = join(directory, "mirror");
+    async function* stream(fails: boolean): AsyncGenerator<Uint8Array> {
+      await Promise.resolve();
+      yield Uint8Array.of(1, 2);
+      if (fails) throw new DiscoveryError("NETWORK", "cut off");
+      yield Uint8Array.of(3);
+    }
+    await replaceFile(path, stream(false), { mode: 0o600 });
+    expect((await failureOf(replaceFile(path, stream(true)))).code).to.equal("NETWORK");
+    expect([...(await readFile(path))]).to.deep.equal([1, 2, 3]);
+    expect(await readdir(directory)).to.deep.equal(["mirror"]);
+    expect(await modeOf(path)).to.equal(0o600);
   });
 
   it("keeps the old file and leaves no other when it fails", async () => {
@@ -160,5 +176,20 @@ describe("makeStateDirectory", () => {
     expect((await failureOf(makeStateDirectory(join(directory, "a", "b")))).code).to.equal(
       "CONFIG",
     );
+  });
+});
+
+describe("placeDirectory", () => {
+  it("gives a directory its place, but not where something is", async () => {
+    const [made, place] = [join(directory, "made"), join(directory, "place")];
+    await mkdir(made);
+    await writeFile(join(made, "row"), "1");
+    await placeDirectory(made, place);
+    expect(await readdir(place)).to.deep.equal(["row"]);
+    await mkdir(made);
+    const error = await failureOf(placeDirectory(made, place));
+    expect(error.code).to.equal("CONFIG");
+    expect(formatConfigError(error)).to.contain(`${place} exists already`);
+    expect(await readdir(place)).to.deep.equal(["row"]);
   });
 });

@@ -1,7 +1,7 @@
 // Files that must be whole or secret: atomic replacement (write, fsync, rename, fsync of the directory)
 // and private files whose mode is checked. Not a database; see the store package.
 import { constants } from "node:fs";
-import { lstat, mkdir, open, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DiscoveryError } from "@whither/protocol";
 import { systemRandom } from "./random.js";
@@ -16,11 +16,12 @@ export interface ReplaceFileOptions {
 
 /**
  * Puts `bytes` at `path` so that a reader, and the disk after a crash, sees the old file or the new one
- * and nothing between. Resolves once both file and directory entry are fsynced. Throws STORE.
+ * and nothing between. Resolves once both file and directory entry are fsynced. Throws STORE, and what
+ * a stream of bytes throws: the old file then stays.
  */
 export async function replaceFile(
   path: string,
-  bytes: Uint8Array | string,
+  bytes: FileBytes,
   options: ReplaceFileOptions = {},
 ): Promise<void> {
   const directory = dirname(path);
@@ -31,7 +32,26 @@ export async function replaceFile(
     await syncDirectory(directory);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
+    if (error instanceof DiscoveryError) throw error;
     throw new DiscoveryError("STORE", "a file could not be replaced", { cause: error });
+  }
+}
+
+/** A file's whole content, or the stream of it. */
+type FileBytes = Uint8Array | string | AsyncIterable<Uint8Array>;
+
+/**
+ * Gives a directory that was made ready elsewhere on the same disk its place; both the move and what was written
+ * before are then on disk. Throws CONFIG naming the place if something is there.
+ */
+export async function placeDirectory(from: string, to: string): Promise<void> {
+  try {
+    await syncDirectory(from);
+    await rename(from, to);
+    await syncDirectory(dirname(to));
+  } catch (error) {
+    const isTaken = ["EEXIST", "ENOTDIR", "ENOTEMPTY"].includes(errnoOf(error) ?? "");
+    throw fileError(to, isTaken ? "exists already" : "cannot be made", error);
   }
 }
 
@@ -141,12 +161,12 @@ function fileError(path: string, problem: string, cause?: unknown): DiscoveryErr
 
 async function writeNew(options: {
   readonly path: string;
-  readonly bytes: Uint8Array | string;
+  readonly bytes: FileBytes;
   readonly mode: number;
 }): Promise<void> {
   const file = await open(options.path, "wx", options.mode);
   try {
-    await file.writeFile(options.bytes);
+    await writeAll(file, options.bytes);
     // The umask may only have taken bits away; a secret file keeps exactly its mode.
     await file.chmod(options.mode);
     await file.sync();
@@ -156,6 +176,12 @@ async function writeNew(options: {
     throw error;
   }
   await file.close();
+}
+
+async function writeAll(file: FileHandle, bytes: FileBytes): Promise<void> {
+  if (typeof bytes === "string" || bytes instanceof Uint8Array) return file.writeFile(bytes);
+  // Each goes on where the last one ended.
+  for await (const part of bytes) await file.writeFile(part);
 }
 
 async function syncDirectory(path: string): Promise<void> {

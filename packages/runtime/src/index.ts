@@ -39,6 +39,7 @@ export {
   pathExists,
   readFileBounded,
   readSecretFile,
+  placeDirectory,
   replaceFile,
   writeSecretFile,
 } from "./files.js";

@@ -10,7 +10,7 @@ import { ServedZone } from "./served-zone.js";
 import { SlotSubmissions } from "./slot-submissions.js";
 import { TreeWriter } from "./tree-writer.js";
 import { makeZoneKeys, type ManifestKeys, type TreeKey } from "./zone-keys.js";
-import { readStoredTree, storedKids } from "./zone-start.js";
+import { leastEpoch, readStoredTree, storedKids } from "./zone-start.js";
 import { journalPrefix } from "./zone-table.js";
 import { ZoneTrees, type ServedTree } from "./zone-trees.js";
 
@@ -43,7 +43,8 @@ async function openTree(
   options: MappingZoneOptions,
   { under, key }: { readonly under: ManifestKeys; readonly key: TreeKey },
 ): Promise<{ readonly tree: ServedTree; readonly nextSequence: bigint }> {
-  const { store, zone, clock, logger = silentLogger, epoch = 1 } = options;
+  const { store, zone, clock, logger = silentLogger } = options;
+  const epoch = Math.max(options.epoch ?? 1, leastEpoch(store));
   const { bucketCacheBytes = bucketCacheBytesDefault } = options;
   const { kid } = key;
   const journal = await openJournal({ store, prefix: journalPrefix(kid) });

@@ -25,6 +25,7 @@ import {
   bucketTablePrefix,
   headTablePrefix,
   journalPrefix,
+  leastEpochKey,
   loadingKey,
   manifestKey,
   parseBucketKey,
@@ -61,6 +62,14 @@ export async function storedKids(store: Store): Promise<readonly Uint8Array[]> {
     if (!kids.some((known) => equalBytes(known, kid))) kids.push(kid);
   }
   return kids;
+}
+
+/** The epoch that a restore has put the zone into; 1 where there was none. */
+export function leastEpoch(store: Store): number {
+  const row = store.get(leastEpochKey);
+  if (row === undefined) return 1;
+  if (row.length !== 8) throw corrupt("the zone's epoch has a wrong size");
+  return Number(readU64(row, 0));
 }
 
 /** Reads and proves a stored tree. Throws STORE_CORRUPT where it does not fit its head. */

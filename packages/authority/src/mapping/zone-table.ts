@@ -26,6 +26,9 @@ export const manifestKey = (kid: Uint8Array): Uint8Array =>
 export const loadingKey = (kid: Uint8Array): Uint8Array =>
   composeKey(tables.state, Uint8Array.of(2), kid);
 
+/** Epoch(8) that the zone is in at least; a restored zone has it. Concerns every tree. */
+export const leastEpochKey: Uint8Array = composeKey(tables.state, Uint8Array.of(3));
+
 /** Payload of a head whose epoch is stored and whose signature is not. */
 export const unsignedHeadKey = (kid: Uint8Array): Uint8Array =>
   composeKey(tables.head, kid, Uint8Array.of(0));

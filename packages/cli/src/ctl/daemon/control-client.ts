@@ -24,18 +24,31 @@ const timeoutMs = 600_000;
 
 const helpGroup = "Running daemon (--socket or --config says which):";
 
+interface About {
+  readonly description: string;
+  readonly example: string;
+}
+
+const configOption = (): Option =>
+  new Option("--config <file>", "its configuration, which names the state directory");
+
 /** A command for a running daemon, with the options that name it. */
-export function daemonCommand(
-  name: string,
-  about: { description: string; example: string },
-): Command {
-  return new Command(name)
+export function daemonCommand(name: string, about: About): Command {
+  const socket = new Option("--socket <path>", `the daemon's ${controlSocketName}`);
+  return describedCommand(name, about, [socket, configOption(), jsonOption()]);
+}
+
+/** A command for the files of a daemon that does not run, or not with them. */
+export function daemonFilesCommand(name: string, about: About): Command {
+  return describedCommand(name, about, [configOption(), jsonOption()]);
+}
+
+function describedCommand(name: string, about: About, options: readonly Option[]): Command {
+  const command = new Command(name)
     .description(about.description)
     .helpGroup(helpGroup)
-    .addOption(new Option("--socket <path>", `the daemon's ${controlSocketName}`))
-    .addOption(new Option("--config <file>", "its configuration, which names the state directory"))
-    .addOption(jsonOption())
     .addHelpText("after", `\nExample:\n  whitherctl ${about.example}`);
+  return options.reduce((whole, option) => whole.addOption(option), command);
 }
 
 /** A command that holds others. */
@@ -92,6 +105,11 @@ async function socketPath(terminal: Terminal, options: SocketOptions): Promise<s
 }
 
 async function socketOfConfig(file: string): Promise<string> {
+  return join(await stateDirectoryOf(file), controlSocketName);
+}
+
+/** Of a daemon's configuration, whose other keys are not looked at. Throws UsageError. */
+export async function stateDirectoryOf(file: string): Promise<string> {
   const text = await readFile(file, "utf8").catch((cause: unknown) => {
     throw new UsageError(`${file}: expected a daemon's configuration, got none`, String(cause));
   });
@@ -103,5 +121,5 @@ async function socketOfConfig(file: string): Promise<string> {
       "the control socket lies in the state directory; add one and restart the daemon",
     );
   }
-  return join(resolve(dirname(resolve(file)), directory), controlSocketName);
+  return resolve(dirname(resolve(file)), directory);
 }

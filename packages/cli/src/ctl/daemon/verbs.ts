@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import type { Terminal } from "../../terminal.js";
+import { backupVerbs } from "./backup-verbs.js";
 import { daemonVerbs } from "./daemon-verbs.js";
 import { limitVerbs } from "./limit-verbs.js";
 import { registrationVerbs } from "./registration-verbs.js";
@@ -12,6 +13,7 @@ export function runningDaemonCommands(terminal: Terminal): readonly Command[] {
   return [
     ...daemonVerbs(terminal),
     ...zoneVerbs(terminal),
+    ...backupVerbs(terminal),
     ...resolverVerbs(terminal),
     ...registrationVerbs(terminal),
     limitVerbs(terminal),

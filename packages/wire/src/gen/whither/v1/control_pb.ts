@@ -1793,7 +1793,7 @@ export const Control: GenService<{
     output: typeof ControlNotifyResponseSchema;
   },
   /**
-   * A zone as of one moment, as the bytes of one backup file (docs/operators.md).
+   * A zone and its vault as of one moment, as the bytes of one backup file (docs/operators.md). No key is in it.
    *
    * @generated from rpc whither.v1.Control.Backup
    */

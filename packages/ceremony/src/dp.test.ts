@@ -178,6 +178,16 @@ const cases: readonly Case[] = [
   },
 
   // The statement (requirements 3, 7).
+  {
+    title: "ported to the identifier itself",
+    code: "BAD_STATEMENT",
+    statement: { fields: { portedTo: makeRegistrationParties().csi } },
+  },
+  {
+    title: "ported to another identifier",
+    code: "ok",
+    statement: { fields: { portedTo: "tel:+14155550199" } },
+  },
   { title: "statement of another holder", code: "BAD_STATEMENT", statement: { holder: other } },
   {
     title: "statement for another zone",

@@ -48,7 +48,7 @@ export interface CheckedRegistration {
 
 /**
  * First decision, without the slot. In this order: NOT_AUTHORITATIVE (zone) · the statement
- * (verifyStatement) · the credential (verifyCredential) · the mapping (verifyMapping) · BAD_STATEMENT
+ * (verifyStatement) · BAD_STATEMENT (ported to itself) · the credential (verifyCredential) · the mapping (verifyMapping) · BAD_STATEMENT
  * (another holder than the mapping's) · NOT_AVAILABLE (a renewal).
  */
 export function checkRegistration(
@@ -61,6 +61,9 @@ export function checkRegistration(
   const object = request.statement;
   const statement = verifyStatement({ object, zone, nowSeconds, verifier });
   requireImportable(statement.statement.holderPublicKey);
+  if (statement.statement.portedTo === csi) {
+    throw new DiscoveryError("BAD_STATEMENT", "statement: ported to the identifier itself");
+  }
   if (added === undefined) return { csi, statement, statementObject: object };
   const { opening } = added;
   const common = { csi, opening, registry, nowSeconds, verifier };

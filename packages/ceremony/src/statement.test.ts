@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { limits } from "@whither/protocol";
+import { limits, parseZoneName, type SignedObject } from "@whither/protocol";
 import { decodeStatement } from "@whither/wire";
 import {
   nodeVerifier,
@@ -123,6 +123,19 @@ describe("composeStatement", () => {
     const exclusive = compose({ previous: first.slot, exclusive: true });
     expect(compose({ previous: exclusive.slot }).slot.exclusive).to.equal(true);
     expect(compose({ previous: exclusive.slot, exclusive: false }).slot.exclusive).to.equal(false);
+  });
+
+  it("says where the holder moved until that is taken back, and not in the place itself", () => {
+    const elsewhere = parseZoneName("us@dp-b.example");
+    const portedTo = ({ object }: { readonly object: SignedObject }) =>
+      decodeStatement(object.payload).portedTo;
+    const moved = compose({ previous: first.slot, portedTo: elsewhere });
+    expect(portedTo(moved)).to.equal(elsewhere);
+    const later = compose({ previous: moved.slot, added: { mapping: video } });
+    expect(portedTo(later)).to.equal(elsewhere);
+    expect(portedTo(compose({ previous: later.slot, portedTo: "" }))).to.equal("");
+    expect(portedTo(compose({ previous: first.slot, portedTo: zone }))).to.equal("");
+    expect(portedTo(compose({ previous: moved.slot, keep: () => [] }))).to.equal("");
   });
 
   it("refuses two equal preferences before it signs", () => {

@@ -1,7 +1,14 @@
 // The holder's statement for one public slot: what stood there, what is added, what is dropped, in which
 // order (protocol.md section 6, requirement 7). Dropping is by not naming, so the holder remembers what stands.
 
-import { limits, roles, type MspId, type SignedObject, type ZoneName } from "@whither/protocol";
+import {
+  limits,
+  roles,
+  type Csi,
+  type MspId,
+  type SignedObject,
+  type ZoneName,
+} from "@whither/protocol";
 import { encodeStatement } from "@whither/wire";
 import { equalBytes, type Signer } from "@whither/crypto/node";
 import { payloadSha256, signObject, type VerifiedSlot } from "@whither/zone";
@@ -25,11 +32,13 @@ export interface HolderSlot {
   readonly items: readonly HolderItem[];
   readonly exclusive: boolean;
   readonly sameAppOnly: boolean;
+  /** Identifier or zone that the holder moved to; "": none. */
+  readonly portedTo: string;
 }
 
 /** The slot as a verified look-up shows it: for a holder that has lost its memory. */
 export function holderSlotOf(slot: VerifiedSlot): HolderSlot {
-  const { seq, exclusive, sameAppOnly } = slot.statement;
+  const { seq, exclusive, sameAppOnly, portedTo } = slot.statement;
   const items = slot.mappings.map(({ mapping, ...item }) => ({
     mappingSha256: item.mappingSha256,
     csiCommit: mapping.csiCommit,
@@ -38,7 +47,7 @@ export function holderSlotOf(slot: VerifiedSlot): HolderSlot {
     preference: item.preference,
     tags: item.tags,
   }));
-  return { seq, items, exclusive, sameAppOnly };
+  return { seq, items, exclusive, sameAppOnly, portedTo };
 }
 
 export interface StatementWish {
@@ -60,6 +69,11 @@ export interface StatementWish {
   readonly keep?: (items: readonly HolderItem[]) => readonly HolderItem[];
   readonly exclusive?: boolean;
   readonly sameAppOnly?: boolean;
+  /**
+   * Identifier of the same holder, or zone that the directory names for this one, which readers shall go to.
+   * "" takes it back. In the named zone itself it is left out. What stands here is the proof that the holder says so.
+   */
+  readonly portedTo?: Csi | ZoneName | "";
 }
 
 export interface ComposedStatement {
@@ -79,6 +93,8 @@ export function composeStatement(wish: StatementWish): ComposedStatement {
   const seq = Math.max(nowSeconds, (previous?.seq ?? 0) + 1);
   const exclusive = wish.exclusive ?? previous?.exclusive ?? false;
   const sameAppOnly = wish.sameAppOnly ?? previous?.sameAppOnly ?? false;
+  const destination = wish.portedTo ?? previous?.portedTo ?? "";
+  const portedTo = items.length === 0 || destination === zone ? "" : destination;
   // A removal is bound to its identifier by the commitments of what it removes.
   const named = items.length > 0 ? items : (previous?.items ?? []);
   const ends = items.map((item) => item.notAfter);
@@ -96,7 +112,7 @@ export function composeStatement(wish: StatementWish): ComposedStatement {
     })),
     exclusive,
     sameAppOnly,
-    portedTo: "",
+    portedTo,
     notBefore: nowSeconds,
     notAfter: Math.max(...ends, nowSeconds + (items.length > 0 ? 1 : limits.offerSeconds)),
   });
@@ -107,7 +123,7 @@ export function composeStatement(wish: StatementWish): ComposedStatement {
     payload,
     signer: holder,
   });
-  const slot = { seq, items, exclusive, sameAppOnly };
+  const slot = { seq, items, exclusive, sameAppOnly, portedTo };
   return { object, sha256: payloadSha256(object), slot };
 }
 

@@ -16,9 +16,12 @@ const item: HolderItem = {
 const memory: HolderMemory = new Map([
   [
     parseZoneName("us@dp-a.example"),
-    { seq: 7, items: [item], exclusive: true, sameAppOnly: false },
+    { seq: 7, items: [item], exclusive: true, sameAppOnly: false, portedTo: "" },
   ],
-  [parseZoneName("us@dp-b.example"), { seq: 1, items: [], exclusive: false, sameAppOnly: true }],
+  [
+    parseZoneName("us@dp-b.example"),
+    { seq: 1, items: [], exclusive: false, sameAppOnly: true, portedTo: "tel:+4930123456" },
+  ],
 ]);
 
 describe("holder memory", () => {
@@ -41,6 +44,7 @@ describe("holder memory", () => {
       items,
       exclusive: fc.boolean(),
       sameAppOnly: fc.boolean(),
+      portedTo: fc.constantFrom("", "tel:+4930123456", "us@dp-b.example"),
     });
     fc.assert(
       fc.property(slot, (one) => {

@@ -50,6 +50,7 @@ function parseSlot(slot: Fields): HolderSlot {
     items,
     exclusive: slot["exclusive"] === true,
     sameAppOnly: slot["sameAppOnly"] === true,
+    portedTo: slot["portedTo"] === undefined ? "" : textOf(slot["portedTo"]),
   };
 }
 

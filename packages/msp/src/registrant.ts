@@ -82,7 +82,7 @@ export interface Registrant extends Disposable {
    * (BAD_MAPPING …), UNASSIGNED, and the first zone's failure when no zone took it.
    */
   register(options: RegisterOptions): Promise<CsiRegistration>;
-  /** Changes order, tags and flags, or removes mappings (`keep`). Throws as `register`. */
+  /** Changes order, tags, flags and destination, or removes mappings (`keep`). Throws as `register`. */
   change(options: ChangeOptions): Promise<ChangedSlots>;
   close(): void;
 }
@@ -202,11 +202,13 @@ async function inEveryZone(
 
 const memoryOf = ({ zone, slot }: ZoneRegistration) => [zone, slot] as const;
 
-function wishOf({ keep, exclusive, sameAppOnly, preference, tags }: ChangeOptions): SlotWish {
+function wishOf(given: ChangeOptions): SlotWish {
+  const { keep, exclusive, sameAppOnly, portedTo, preference, tags } = given;
   return {
     ...(keep === undefined ? {} : { keep }),
     ...(exclusive === undefined ? {} : { exclusive }),
     ...(sameAppOnly === undefined ? {} : { sameAppOnly }),
+    ...(portedTo === undefined ? {} : { portedTo }),
     ...(preference === undefined ? {} : { preference }),
     ...(tags === undefined ? {} : { tags }),
   };

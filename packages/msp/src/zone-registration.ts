@@ -32,7 +32,7 @@ import type { SignatureVerifier } from "@whither/zone";
 import { bounded, type DpConnections } from "./dp-connections.js";
 
 /** What shall change in the slot; the rest of a StatementWish is the step's. */
-export type SlotWish = Pick<StatementWish, "keep" | "exclusive" | "sameAppOnly"> & {
+export type SlotWish = Pick<StatementWish, "keep" | "exclusive" | "sameAppOnly" | "portedTo"> & {
   readonly preference?: number;
   readonly tags?: readonly string[];
 };

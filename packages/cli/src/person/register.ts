@@ -4,7 +4,14 @@
 import { resolve, dirname } from "node:path";
 import { Command } from "commander";
 import { z } from "zod";
-import { limits, parseCsi, parseMspId, parseZoneName, type ZoneName } from "@whither/protocol";
+import {
+  limits,
+  parseCsi,
+  parseMspId,
+  parseZoneName,
+  type Csi,
+  type ZoneName,
+} from "@whither/protocol";
 import { systemClock } from "@whither/runtime";
 import type { WhitherRun } from "../whither-run.js";
 import { ExitTally } from "../ask/report.js";
@@ -29,6 +36,7 @@ interface RegisterCommandOptions {
   readonly tag?: readonly string[];
   readonly exclusive?: true;
   readonly sameAppOnly?: true;
+  readonly portedTo?: string;
   readonly zone?: readonly string[];
   readonly batch?: string;
   readonly concurrency: number;
@@ -70,6 +78,10 @@ export function registerCommand(run: WhitherRun): Command {
     .option("--tag <text>", "for the holder's callers to see (repeat, at most 4)", collect)
     .option("--exclusive", "only the first provider may be used")
     .option("--same-app-only", "a provider counts only for callers of the same one")
+    .option(
+      "--ported-to <csi|zone>",
+      "where the holder moved: another identifier (mailto:… for e-mail) or another zone of this one",
+    )
     .option(
       "--zone <name>",
       "only this zone (repeat); all that the directory names unless given",
@@ -161,8 +173,15 @@ async function singleRequest(
       zones: zonesOf(options),
       exclusive: options.exclusive,
       sameAppOnly: options.sameAppOnly,
+      portedTo: options.portedTo === undefined ? undefined : parseDestination(options.portedTo),
     },
   };
+}
+
+/** `name@dp` is a zone; an e-mail address has to say `mailto:`. Throws INVALID_CSI, INVALID_DATA. */
+function parseDestination(text: string): Csi | ZoneName {
+  const isZone = text.includes("@") && !text.includes(":");
+  return isZone ? parseZoneName(text) : parseCsi(text);
 }
 
 function zonesOf({ zone = [] }: RegisterCommandOptions): readonly ZoneName[] {

@@ -43,6 +43,7 @@ export interface RegistrationRequest {
   readonly zones: readonly ZoneName[];
   readonly exclusive?: boolean | undefined;
   readonly sameAppOnly?: boolean | undefined;
+  readonly portedTo?: Csi | ZoneName | undefined;
 }
 
 interface MspWish {
@@ -143,7 +144,7 @@ export class RegistrationSession implements AsyncDisposable {
       readonly onMapping: (mapping: RegisteredMapping) => void;
     },
   ): Promise<void> {
-    const { credential, holderKeyFile, zones, exclusive, sameAppOnly } = request;
+    const { credential, holderKeyFile, zones, exclusive, sameAppOnly, portedTo } = request;
     const holder = await this.#signer(holderKeyFile);
     const memory = new MemoryFile({ holderKeyFile, csi: credential.csi });
     let previous = await memory.read();
@@ -162,6 +163,7 @@ export class RegistrationSession implements AsyncDisposable {
         ...(tags === undefined ? {} : { tags }),
         ...(exclusive === undefined ? {} : { exclusive }),
         ...(sameAppOnly === undefined ? {} : { sameAppOnly }),
+        ...(portedTo === undefined ? {} : { portedTo }),
       });
       previous = registration.memory;
       await memory.write(previous);

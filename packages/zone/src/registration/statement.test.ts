@@ -151,6 +151,16 @@ const cases: readonly { title: string; code: ErrorCode | "ok"; knobs: Knobs }[] 
   },
   { title: "ported to a zone", code: "ok", knobs: { fields: { portedTo: other } } },
   { title: "ported to the root", code: "BAD_STATEMENT", knobs: { fields: { portedTo: "." } } },
+  {
+    title: "ported to the zone it stands in",
+    code: "BAD_STATEMENT",
+    knobs: { fields: { portedTo: parties.zone } },
+  },
+  {
+    title: "ported without a mapping that proves whose it is",
+    code: "BAD_STATEMENT",
+    knobs: { fields: { portedTo: other, items: [] } },
+  },
   { title: "ported to words", code: "BAD_STATEMENT", knobs: { fields: { portedTo: "next door" } } },
 ];
 

@@ -60,7 +60,13 @@ export function verifyStatementSignature(
   if (statement.zone !== zone) refuse("for another zone");
   if (statement.tag.length > 0) refuse("a public slot has no tag");
   if (hasDuplicate(statement.csiCommits)) refuse("a commitment stands twice");
-  if (!isDestination(statement.portedTo)) refuse("ported_to is neither identifier nor zone");
+  const { portedTo, items } = statement;
+  if (!isDestination(portedTo)) refuse("ported_to is neither identifier nor zone");
+  if (portedTo === zone) refuse("ported to the zone it stands in");
+  // A mapping's credential is what ties this key to the identifier: without one a DP could sign with a key of
+  // its own that anybody has moved anywhere.
+  if (portedTo !== "" && items.length === 0)
+    refuse("ported without a mapping to prove whose it is");
   return { statement, sha256: payloadSha256(object) };
 }
 

@@ -77,6 +77,7 @@ const base = {
   registryVersion: 3,
   leftOut: 0,
   portedTo: "",
+  ports: [],
   warnings: [],
   errors: [],
   hops,
@@ -123,6 +124,7 @@ const conflicting: Answer<"verbose"> = {
     { code: "CONFLICT", text: "another holder key is not counted", upstream: "other@dp-d.example" },
   ],
   portedTo: "mailto:moved@example.org",
+  ports: [{ zone: otherZone, to: "mailto:moved@example.org", outcome: "NETWORK" }],
   mappings: [wire],
   dps: [
     {

@@ -54,11 +54,28 @@ export type DpOutcome = "present" | "absent" | "conflict" | "failed";
 export interface DpPart {
   readonly dp: DpId;
   readonly zone: ZoneName;
+  /** Whom it was asked about, where the holder moved to another identifier. */
+  readonly csi?: Csi;
   readonly outcome: DpOutcome;
   /** Serial of the head that proves it; undefined when it failed. */
   readonly serial: number | undefined;
   /** 8 hex digits, the VOPRF key. */
   readonly kid: string | undefined;
+}
+
+/**
+ * `followed`: the answer is from there. `absent`, `conflict`: it is not, since nothing of the holder is there, or
+ * another's. A code: why there is no knowing; BAD_STATEMENT for a circle, BUDGET for a step too many.
+ */
+export type PortOutcome = "followed" | "absent" | "conflict" | ErrorCode;
+
+/** The holder says it moved. */
+export interface PortStep {
+  /** Whose slot says so. */
+  readonly zone: ZoneName;
+  /** Identifier or zone. */
+  readonly to: string;
+  readonly outcome: PortOutcome;
 }
 
 export interface ProofSummary {
@@ -144,8 +161,10 @@ interface AnswerBase<F extends AnswerForm> {
   readonly registryVersion: number;
   /** Verified mappings left out by `msps`, EXCLUSIVE or SAME_APP_ONLY. */
   readonly leftOut: number;
-  /** CSI or zone the holder says it moved to; "" for none. Not followed. */
+  /** CSI or zone the holder says it moved to, the last of `ports`; "" for none. */
   readonly portedTo: string;
+  /** Steps from whom was asked about to whom the answer is from, at most 4 followed. Verbose only. */
+  readonly ports: readonly PortStep[];
   readonly warnings: readonly AnswerWarning[];
   readonly errors: readonly AnswerError[];
   readonly hops: readonly HopRecord[];

@@ -1,16 +1,18 @@
 // Who answers for a contact, and what they say: the delegation from the signed directory, then all its
-// authorities at once, under one budget and one deadline (protocol.md sections 3, 5 and 7).
+// authorities at once, then those where the holder moved, under one budget and one deadline (protocol.md
+// sections 3, 5 and 7).
 
 import { DiscoveryError, limits } from "@whither/protocol";
 import type { Csi, Prefix } from "@whither/protocol";
 import type { DirectoryFollower } from "@whither/directory";
 import { abortError, deadlineSignal, type Clock, type Scheduled } from "@whither/runtime";
-import type { Delegation } from "@whither/zone";
+import type { Delegation, Registry } from "@whither/zone";
 import type { AnswerForm } from "./answer.js";
 import type { Asked } from "./answering.js";
 import { WorkBudget, type WorkKind } from "./budget.js";
-import { failedOutcome, mergeOutcomes, unassigned, type Outcome } from "./merge.js";
+import { failedOutcome, mergeOutcomes, unassigned, type Merge, type Outcome } from "./merge.js";
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
+import { followPorts } from "./ports.js";
 import type { Trace, ZoneQuery } from "./query.js";
 import { within, withReplicas, type Replica } from "./zone-view.js";
 import { askZone, type ZoneLookupParts, type ZonePart } from "./zone-lookup.js";
@@ -31,39 +33,84 @@ export interface Attempt<F extends AnswerForm> {
   /** Why the resolver itself asks; undefined: a caller does. */
   readonly renewal?: "stale" | "prefetch";
   /** Hears who is authoritative as soon as that is known. */
-  readonly onDelegation?: (delegation: Delegation) => void;
+  readonly onDelegation?: (csi: Csi, delegation: Delegation) => void;
 }
 
-/** Throws the worst failure when no DP answered, and what the directory throws. */
+/**
+ * Asks about a contact, and on where its holder moved. Throws the worst failure when no DP answered, and what the
+ * directory throws; a step to where the holder moved never does.
+ */
 export async function askAuthorities<F extends AnswerForm>(
   parts: AuthoritiesParts,
-  { csi, form, options, patient, trace, renewal, onDelegation }: Attempt<F>,
+  attempt: Attempt<F>,
 ): Promise<Asked<F>> {
-  const { follower, clock } = parts;
+  const { csi, form, options, patient, trace } = attempt;
   const timeoutMs = options.timeoutMs ?? (patient ? batchTimeoutMs : limits.queryTimeoutMs);
-  using deadline = deadlineSignal(clock, timeoutMs, options.signal);
+  using deadline = deadlineSignal(parts.clock, timeoutMs, options.signal);
   const { signal } = deadline;
-  const budget = new WorkBudget({ bytesPerZoneMax: bytesPerZone(form) });
+  const budget = new WorkBudget({
+    bytesPerZoneMax: bytesPerZone(form),
+    ...(options.maxHops === undefined ? {} : { portsMax: options.maxHops }),
+  });
+  const run: Run = { budget, signal };
+  const { prefix, registry, result } = await askContact(parts, attempt, run);
+  const followed = await followPorts(result, {
+    csi,
+    registry,
+    spend: () => budget.directory("port"),
+    ask: async (other) => (await askContact(parts, { ...attempt, csi: other }, run)).result,
+    onStep: ({ zone, learnt }) =>
+      trace.hop({
+        prefix,
+        from: zone,
+        told: "nothing",
+        learnt,
+        serial: undefined,
+        verdict: "verified",
+        rttMs: 0,
+      }),
+  });
+  if (options.signal?.aborted === true) throw abortError(options.signal);
+  return { prefix, result: followed };
+}
+
+/** What all steps of one query share. */
+interface Run {
+  readonly budget: WorkBudget;
+  readonly signal: AbortSignal;
+}
+
+/** Delegation, then every authority at once. */
+async function askContact<F extends AnswerForm>(
+  parts: AuthoritiesParts,
+  attempt: Attempt<F>,
+  { budget, signal }: Run,
+): Promise<{
+  readonly prefix: Prefix;
+  readonly registry: Registry;
+  readonly result: Merge<F>;
+}> {
+  const { csi, form, options, patient, trace, renewal, onDelegation } = attempt;
   const spend = (kind: WorkKind, n: number): void => {
     budget.directory(kind, n);
     trace.directory(kind, n);
   };
-  const delegation = await follower.delegation(csi, {
+  const delegation = await parts.follower.delegation(csi, {
     signal,
     spend,
     onHop: (hop) => trace.hop(hop),
   });
-  onDelegation?.(delegation);
-  const registry = await follower.registry({ signal });
+  onDelegation?.(csi, delegation);
+  const registry = await parts.follower.registry({ signal });
   const { prefix, authorities, ttlSeconds, serial } = delegation;
   if (delegation.disposition === "unassigned") {
     const denied = { serial, ttlSeconds, registryVersion: registry.version };
-    return { prefix, result: unassigned(form, denied) };
+    return { prefix, registry, result: unassigned(form, denied) };
   }
   const { checkingDisabled = false, refresh = false, jurisdiction } = options;
   const jurisdictions = jurisdiction === undefined ? undefined : new Set(jurisdiction);
   const realm = jurisdiction === undefined ? "" : [...new Set(jurisdiction)].sort().join();
-  using others = graceAfterFound(clock, signal);
+  using others = graceAfterFound(parts.clock, signal);
   const outcomes = await Promise.all(
     authorities.map(async (authority): Promise<Outcome> => {
       const query: ZoneQuery = {
@@ -93,7 +140,7 @@ export async function askAuthorities<F extends AnswerForm>(
     }),
   );
   if (options.signal?.aborted === true) throw abortError(options.signal);
-  return { prefix, result: mergeOutcomes(form, outcomes, registry) };
+  return { prefix, registry, result: mergeOutcomes(form, outcomes, registry) };
 }
 
 /** How long the other DPs may still take once one has shown mappings: as long as a caller waits before RFC 8767. */

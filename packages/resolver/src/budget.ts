@@ -6,13 +6,15 @@
 import { DiscoveryError, limits } from "@whither/protocol";
 
 /** `bytes` are those received. */
-export type WorkKind = "rpc" | "referral" | "verification" | "bytes";
+export type WorkKind = "rpc" | "referral" | "port" | "verification" | "bytes";
 
 /** Takes `n` units (1 unless told) from a budget, before the work is done. Throws BUDGET. */
 export type Spend = (kind: WorkKind, n?: number) => void;
 
 export interface WorkBudgetOptions {
   readonly bytesPerZoneMax: number;
+  /** Steps to where the holder moved; limits.queryPortsMax unless told. */
+  readonly portsMax?: number;
 }
 
 /** Node and covering node of a referral, and their share of key set and head. */
@@ -20,13 +22,16 @@ const verificationsPerReferral = 4;
 
 export class WorkBudget {
   readonly #bytesPerZoneMax: number;
+  readonly #portsMax: number;
   #rpcs = 0;
   #referrals = 0;
+  #ports = 0;
   /** The directory's part: verifications grow with the referrals. */
   readonly directory: Spend;
 
-  constructor({ bytesPerZoneMax }: WorkBudgetOptions) {
+  constructor({ bytesPerZoneMax, portsMax = limits.queryPortsMax }: WorkBudgetOptions) {
     this.#bytesPerZoneMax = bytesPerZoneMax;
+    this.#portsMax = Math.min(portsMax, limits.queryPortsMax);
     const perReferral = verificationsPerReferral * limits.queryReferralsMax;
     this.directory = this.#part(limits.queryVerificationsPerZone + perReferral);
   }
@@ -48,6 +53,9 @@ export class WorkBudget {
           return;
         case "referral":
           this.#referrals = within(kind, this.#referrals + n, limits.queryReferralsMax);
+          return;
+        case "port":
+          this.#ports = within(kind, this.#ports + n, this.#portsMax);
           return;
         case "verification":
           verifications = within(kind, verifications + n, verificationsMax);

@@ -18,6 +18,8 @@ export type {
   HopRecord,
   IncompleteAnswer,
   NoneAnswer,
+  PortOutcome,
+  PortStep,
   ProofSummary,
   QueryStats,
   VerifiedAnswerMapping,

@@ -12,6 +12,7 @@ import type {
   AnswerWarning,
   Completeness,
   DpPart,
+  PortStep,
   ProofSummary,
 } from "./answer.js";
 import { requireDiscoveryError, worstFailure } from "./failure.js";
@@ -34,6 +35,8 @@ export interface Merged<F extends AnswerForm = AnswerForm> {
   readonly warnings: readonly AnswerWarning[];
   readonly errors: readonly AnswerError[];
   readonly ttlSeconds: number;
+  /** Where the holder said it moved, step by step. */
+  readonly ports: readonly PortStep[];
   readonly content: Content<F>;
 }
 
@@ -59,9 +62,24 @@ export interface Result<F extends AnswerForm = AnswerForm> {
   readonly mappings: readonly AnswerMapping<F>[];
 }
 
-interface Winner<F extends AnswerForm> {
+/** A result just merged, with the slots of the holder who counts, the newest statement first. */
+export interface Merge<F extends AnswerForm = AnswerForm> extends Result<F> {
+  readonly slots: readonly Placed<SlotPart>[];
+}
+
+/** A part and the zone that showed it. */
+export interface Placed<T> {
+  readonly zone: ZoneName;
+  readonly content: T;
+}
+
+interface Shown<F extends AnswerForm> {
   readonly content: Content<F>;
   readonly mappings: readonly AnswerMapping<F>[];
+}
+
+interface Winner<F extends AnswerForm> extends Shown<F> {
+  readonly slots: readonly Placed<SlotPart>[];
   readonly conflicts: ReadonlySet<ZoneName>;
   readonly warnings: readonly AnswerWarning[];
 }
@@ -71,7 +89,7 @@ export function mergeOutcomes<F extends AnswerForm>(
   form: F,
   outcomes: readonly Outcome[],
   registry: Registry,
-): Result<F> {
+): Merge<F> {
   // Canonical order: no DP gains from answering first.
   const sorted = outcomes.toSorted((a, b) => (a.authority.zone < b.authority.zone ? -1 : 1));
   const parts: ZonePart[] = [];
@@ -108,9 +126,10 @@ export function mergeOutcomes<F extends AnswerForm>(
     warnings: [...winner.warnings, ...staleWarnings(parts)],
     errors: [...errors, ...partErrors(parts)],
     ttlSeconds: Math.max(0, Math.min(...parts.map(({ ttlSeconds }) => ttlSeconds))),
+    ports: [],
     content: winner.content,
   };
-  return { merged, mappings: winner.mappings };
+  return { merged, mappings: winner.mappings, slots: winner.slots };
 }
 
 function dpPart({ authority, result }: Outcome, conflicts: ReadonlySet<ZoneName>): DpPart {
@@ -161,31 +180,52 @@ const noContent = {
 const nothing = {
   content: noContent,
   mappings: [],
+  slots: [],
   conflicts: new Set<ZoneName>(),
   warnings: [],
 } satisfies Winner<AnswerForm>;
-
-interface Placed<T> {
-  readonly zone: ZoneName;
-  readonly content: T;
-}
 
 function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): Winner<"verbose"> {
   const slots = parts.flatMap(({ authority, content }): Placed<SlotPart>[] =>
     content?.kind === "slot" ? [{ zone: authority.zone, content }] : [],
   );
-  const [best, ...others] = groupByHolder(slots).sort(compareHolders);
-  const newest = best?.toSorted((a, b) => b.content.seq - a.content.seq);
-  const first = newest?.[0];
-  if (newest === undefined || first === undefined) return nothing;
+  const [best = [], ...others] = groupByHolder(slots).sort(compareHolders);
+  const newest = best.toSorted((a, b) => b.content.seq - a.content.seq);
+  if (newest.length === 0) return nothing;
   const losing = others.flat().filter(({ content }) => content.mappings.length > 0);
-  const sources = newest.map(({ content }) => ({
+  return {
+    ...contentOfSlots(newest, registry),
+    slots: newest,
+    conflicts: new Set(losing.map(({ zone }) => zone)),
+    warnings: losing.map(({ zone }) => ({
+      code: "CONFLICT",
+      text: "shows another holder, who does not count",
+      upstream: zone,
+    })),
+  };
+}
+
+/** What one holder's slots show together, the newest statement first. */
+export function contentOfSlots(
+  newest: readonly Placed<SlotPart>[],
+  registry: Registry,
+): Shown<"verbose"> {
+  const [first, ...older] = newest;
+  if (first === undefined) return nothing;
+  // An older slot that sends on to a newer one stands there as a proof: what it names is not meant any more.
+  const meant = [
+    first,
+    ...older.filter(
+      ({ content }, at) => !newest.slice(0, at + 1).some(({ zone }) => zone === content.portedTo),
+    ),
+  ];
+  const sources = meant.map(({ content }) => ({
     plaintext: content.plaintext,
     keep: new Set(content.mappings.map(({ preference }) => preference)),
   }));
   const { exclusive, sameAppOnly, firstPreference, portedTo, holderPublicKey } = first.content;
   return {
-    mappings: joined(newest.map(({ content }) => content.mappings)),
+    mappings: joined(meant.map(({ content }) => content.mappings)),
     content: {
       decode: () =>
         joined(sources.map(({ plaintext, keep }) => decodeMappings(plaintext, registry, keep))),
@@ -194,16 +234,10 @@ function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): Winner<"
       sameAppOnly,
       firstPreference,
       portedTo,
-      endsAt: Math.min(...newest.map(({ content }) => content.endsAt)),
+      endsAt: Math.min(...meant.map(({ content }) => content.endsAt)),
       holderPublicKey,
-      verified: newest.every(({ content }) => content.unverified === undefined),
+      verified: meant.every(({ content }) => content.unverified === undefined),
     },
-    conflicts: new Set(losing.map(({ zone }) => zone)),
-    warnings: losing.map(({ zone }) => ({
-      code: "CONFLICT",
-      text: "shows another holder, who does not count",
-      upstream: zone,
-    })),
   };
 }
 
@@ -279,6 +313,7 @@ function winnerOfBits(parts: readonly ZonePart[], registry: Registry): Winner<"c
       holderPublicKey: undefined,
       verified: true,
     },
+    slots: [],
     conflicts: new Set(differing.map(({ zone }) => zone)),
     warnings: [...conflict, ...unnamed],
   };
@@ -296,7 +331,7 @@ export function unassigned<F extends AnswerForm>(
     readonly ttlSeconds: number;
     readonly registryVersion: number;
   },
-): Result<F> {
+): Merge<F> {
   const zone = "." as ZoneName; // the root directory, a constant
   const error = new DiscoveryError("UNASSIGNED", "the directory proves that nobody serves it");
   const merged: Merged<F> = {
@@ -308,9 +343,10 @@ export function unassigned<F extends AnswerForm>(
     warnings: [],
     errors: [answerError(error, zone)],
     ttlSeconds,
+    ports: [],
     content: noContent,
   };
-  return { merged, mappings: [] };
+  return { merged, mappings: [], slots: [] };
 }
 
 /** An authority's outcome from what its lookup threw. */

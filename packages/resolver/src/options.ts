@@ -18,7 +18,7 @@ export interface LookupOptions<F extends AnswerForm = AnswerForm> {
   readonly timeoutMs?: number;
   /** Hears each hop as it happens; implies nothing else, `hops` is always there. */
   readonly onHop?: (hop: HopRecord) => void;
-  /** Forwards between DPs, 0..4. No DP forwards in this version. */
+  /** Steps to where the holder says it moved, 0..4; 4 unless told. No DP forwards in this version. */
   readonly maxHops?: number;
   /** Shows a slot whose signatures do not verify, marked; it is never cached. Buckets are always checked. */
   readonly checkingDisabled?: boolean;

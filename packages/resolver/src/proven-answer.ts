@@ -11,6 +11,7 @@ import type {
   Completeness,
   DpPart,
   HopRecord,
+  PortStep,
   ProofSummary,
   QueryStats,
 } from "./answer.js";
@@ -47,6 +48,7 @@ class ProvenAnswer<F extends AnswerForm> {
   readonly registryVersion: number;
   readonly leftOut: number;
   readonly portedTo: string;
+  readonly ports: readonly PortStep[];
   readonly warnings: readonly AnswerWarning[];
   readonly errors: readonly AnswerError[];
   readonly hops: readonly HopRecord[];
@@ -69,7 +71,8 @@ class ProvenAnswer<F extends AnswerForm> {
     this.attested = merged.form === "compact" ? "dp" : "signatures";
     this.registryVersion = merged.registryVersion;
     this.leftOut = leftOut;
-    this.portedTo = merged.content.portedTo;
+    this.portedTo = merged.ports.at(-1)?.to ?? "";
+    this.ports = merged.ports;
     this.warnings = warnings;
     this.errors = merged.errors;
     this.hops = hops;

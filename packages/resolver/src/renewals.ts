@@ -52,7 +52,7 @@ export class Renewals implements RenewalSource {
     const running = this.#running.get(key);
     if (running !== undefined) return running as unknown as Renewal<F>; // the key names the form
     if (signal.aborted || this.#running.size >= limits.renewalsMax) return undefined;
-    let authorities: readonly Authority[] | undefined;
+    const authorities = new Map<Csi, readonly Authority[]>();
     const trace = new Trace();
     const result = renew<F>(this.#parts, {
       csi,
@@ -61,11 +61,9 @@ export class Renewals implements RenewalSource {
       patient: false,
       trace,
       renewal: prefetch ? "prefetch" : "stale",
-      onDelegation: (delegation) => {
-        authorities = delegation.authorities;
-      },
+      onDelegation: (whose, delegation) => void authorities.set(whose, delegation.authorities),
     });
-    const renewal: Renewal<F> = { result, trace, authorities: () => authorities };
+    const renewal: Renewal<F> = { result, trace, authorities: (whose) => authorities.get(whose) };
     this.#running.set(key, renewal); // the key names the form
     const end = (): void => void this.#running.delete(key);
     result.then(end, end);

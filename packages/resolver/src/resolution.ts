@@ -24,7 +24,7 @@ export interface Renewal<F extends AnswerForm = AnswerForm> {
   readonly result: Promise<Resolved<F>>;
   readonly trace: Trace;
   /** Who is authoritative now; undefined before that is known. */
-  authorities(): readonly Authority[] | undefined;
+  authorities(csi: Csi): readonly Authority[] | undefined;
 }
 
 /** Renewals, as renewals.ts makes them. */
@@ -121,7 +121,7 @@ async function resolveOrStale<F extends AnswerForm>(
     }
     if (error !== undefined && !mayAnswerStale(error)) throw error;
   }
-  const authorities = renewal?.authorities();
+  const authorities = (whose: Csi): readonly Authority[] | undefined => renewal?.authorities(whose);
   const result = staleResult(parts, { csi, stale }, { error, authorities });
   if (result !== undefined) {
     const expiresMs = clock.monotonicMs() + limits.staleTtlSeconds * 1_000;
@@ -198,8 +198,10 @@ function keep<F extends AnswerForm>(
 ): void {
   const { merged } = resolved.result;
   // Of several parts one may have been let through unchecked: others must not be given that.
-  const { complete, content, errors } = merged;
+  const { complete, content, errors, ports } = merged;
   if (options.checkingDisabled === true || !content.verified) return;
+  // Not followed for this caller's wish only.
+  if (options.maxHops !== undefined && ports.at(-1)?.outcome === "BUDGET") return;
   if (options.jurisdiction !== undefined && complete.answered !== complete.asked) return;
   const held = parts.cache.stale(form, csi);
   const [error] = errors;

@@ -25,7 +25,7 @@ export interface Circumstances {
   /** Why nothing came; undefined: it has not come yet. */
   readonly error: DiscoveryError | undefined;
   /** Who is authoritative now; undefined: the directory could not be asked, or has not answered yet. */
-  readonly authorities: readonly Authority[] | undefined;
+  readonly authorities: (csi: Csi) => readonly Authority[] | undefined;
 }
 
 /** Whether a failure says that nothing could be had, not that the caller may not have it. */
@@ -55,7 +55,7 @@ export function staleResult<F extends AnswerForm>(
 ): Result<F> | undefined {
   const { merged, mappings } = whole(stale);
   if (merged.content.endsAt <= parts.clock.nowSeconds()) return undefined;
-  if (authorities !== undefined && !isStillNamed(stale, authorities)) return undefined;
+  if (!isStillNamed(csi, stale, authorities)) return undefined;
   if (isContradicted(parts, csi, stale)) return undefined;
   const warning: AnswerWarning = {
     code: "STALE",
@@ -74,34 +74,40 @@ export function staleResult<F extends AnswerForm>(
 }
 
 /**
- * Whether a result without mappings would hide what a DP that failed now had proven: the old answer then
- * counts for more, since the others' absence says nothing about that DP.
+ * Whether a result would hide what a DP that failed now had proven: the old answer then counts for more, since the
+ * others' absence says nothing about that DP. So does one from where the holder moved, if it cannot be had there now.
  */
 export function hidesData({ merged, mappings }: Result, stale: CachedAnswer): boolean {
-  const { complete, dps } = merged;
-  if (mappings.length > 0 || complete.answered === complete.asked) return false;
+  const { complete, dps, ports } = merged;
+  if (complete.answered === complete.asked) return false;
+  const last = ports.at(-1)?.outcome ?? "followed";
+  const isSent = stale.merged.ports.some(({ outcome }) => outcome === "followed");
+  if (isSent && last !== "followed" && last !== "absent" && last !== "conflict") return true;
+  if (mappings.length > 0) return false;
   const failed = new Set(dps.filter(({ outcome }) => outcome === "failed").map(({ zone }) => zone));
   return stale.merged.dps.some(({ outcome, zone }) => outcome === "present" && failed.has(zone));
 }
 
 /** A withdrawn delegation takes its data with it (ghost domains): old data of it is shown no more. */
 function isStillNamed(
+  asked: Csi,
   { merged: { dps } }: CachedAnswer,
-  authorities: readonly Authority[],
+  authorities: Circumstances["authorities"],
 ): boolean {
-  return dps.every(
-    ({ zone, outcome }) =>
-      outcome !== "present" || authorities.some((authority) => authority.zone === zone),
-  );
+  return dps.every(({ zone, outcome, csi = asked }) => {
+    const named = authorities(csi);
+    if (outcome !== "present" || named === undefined) return true;
+    return named.some((authority) => authority.zone === zone);
+  });
 }
 
 /** A bucket fetched since, for another contact perhaps, in which the slot is gone or was written anew. */
 function isContradicted(
   { views, evaluations, buckets }: StaleParts,
-  csi: Csi,
+  asked: Csi,
   { merged: { dps } }: CachedAnswer,
 ): boolean {
-  return dps.some(({ zone, outcome, serial }) => {
+  return dps.some(({ zone, outcome, serial, csi = asked }) => {
     const view = views.named(zone);
     if (outcome !== "present" || serial === undefined || view === undefined) return false;
     const evaluated = evaluations.peek(view, csi);

@@ -58,9 +58,10 @@ function headerLines(report: Report, options: FullTextOptions): readonly string[
   return [
     `; <<>> whither ${version} <<>> ${name}`,
     `;; ->>HEADER<<- status: ${statusOf(report)}${answer === undefined ? "" : headerFields(answer)}`,
-    ...(answer?.dps ?? []).map(
-      ({ dp, zone, serial }) => `;; DP: ${dp}, zone: ${zone}, serial: ${serial ?? "none"}`,
-    ),
+    ...(answer?.dps ?? []).map(({ dp, zone, serial, csi }) => {
+      const about = csi === undefined ? "" : `, asked about ${csi}`;
+      return `;; DP: ${dp}, zone: ${zone}, serial: ${serial ?? "none"}${about}`;
+    }),
     paintVerdict(`; ${verdict.text}`),
   ];
 }
@@ -108,8 +109,8 @@ function warningLines(answer: Answer | undefined): readonly string[] {
   const lines = answer.warnings.map(
     ({ code, text, upstream }) => `; ${code}: ${printable(upstream)}: ${printable(text)}`,
   );
-  if (answer.portedTo !== "") {
-    lines.push(`; the holder says it moved to ${printable(answer.portedTo)} (not followed)`);
+  for (const { zone, to, outcome } of answer.ports) {
+    lines.push(`; PORTED: ${printable(zone)}: the holder moved to ${printable(to)}: ${outcome}`);
   }
   if (answer.leftOut > 0)
     lines.push(`; left out: ${answer.leftOut} (by +msp or the holder's wish)`);

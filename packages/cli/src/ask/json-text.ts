@@ -33,6 +33,7 @@ export function formatJson(report: Report): string {
     registry_version: answer?.registryVersion ?? null,
     left_out: answer?.leftOut ?? 0,
     ported_to: answer === undefined || answer.portedTo === "" ? null : answer.portedTo,
+    ports: answer?.ports ?? [],
     warnings: answer?.warnings ?? [],
     errors: errorsOf(report),
     hops: hopsOf(report).map(({ prefix, from, told, learnt, serial, verdict, rttMs }) => ({

@@ -1211,7 +1211,7 @@ export type Statement = Message<"whither.v1.Statement"> & {
   sameAppOnly: boolean;
 
   /**
-   * CSI or zone the holder moved to; empty: none.
+   * CSI, or zone that the directory names for the same CSI, that the holder moved to; empty: none. Only with items.
    *
    * @generated from field: string ported_to = 10;
    */

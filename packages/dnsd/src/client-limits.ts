@@ -12,8 +12,8 @@ export type Transport = "udp" | "tcp";
 type Admitted = "answer" | "slip" | "drop" | "refuse";
 
 export interface ClientLimits {
-  /** Whether this address may ask at all. */
-  isAllowed(address: string): boolean;
+  /** The key under which an address is counted; undefined: it may not ask at all. */
+  clientOf(address: string): string | undefined;
   /** Charges a query. */
   query(client: string, transport: Transport): Admitted;
   /** Charges a name that has to be looked up. */
@@ -22,8 +22,8 @@ export interface ClientLimits {
   set(limits: DnsLimits, allow: readonly Network[]): void;
 }
 
-/** Key under which the limits of a client are counted. */
-export const clientOf = addressPrefix;
+/** Addresses whose client is remembered: matching networks costs more than all else of a cached answer. */
+const knownMax = 4_096;
 
 export function createClientLimits(
   given: { readonly limits: DnsLimits; readonly allow: readonly Network[] },
@@ -34,11 +34,19 @@ export function createClientLimits(
   let lookups = bucketsOf(given.limits, "lookups", clock);
   const refused = { address: 0, queries: 0, lookups: 0 };
   let slips = 0;
+  const known = new Map<string, string>();
   return {
-    isAllowed: (address) => {
-      const allowed = networks.check(address, isIPv6(address) ? "ipv6" : "ipv4");
-      if (!allowed) refused.address += 1;
-      return allowed;
+    clientOf: (address) => {
+      const client = known.get(address);
+      if (client !== undefined) return client;
+      if (!networks.check(address, isIPv6(address) ? "ipv6" : "ipv4")) {
+        refused.address += 1;
+        return undefined;
+      }
+      const made = addressPrefix(address);
+      if (known.size >= knownMax) known.clear();
+      known.set(address, made);
+      return made;
     },
     query: (client, transport) => {
       if (queries.tryTake(client, 1).ok) return "answer";
@@ -55,6 +63,7 @@ export function createClientLimits(
     refusals: () => ({ ...refused }),
     set: (limits, allow) => {
       networks = networksOf(allow);
+      known.clear();
       queries = bucketsOf(limits, "queries", clock);
       lookups = bucketsOf(limits, "lookups", clock);
     },

@@ -76,8 +76,8 @@ function open({ told = {}, more = "" }: { told?: Told; more?: string } = {}) {
   });
   const ask = (
     packet: Buffer,
-    { transport = "udp", address = "127.0.0.1" }: Pick<AskOptions, "transport" | "address"> = {},
-  ): Handled => front.handle(packet, { address, transport });
+    { transport = "udp", client = "127.0.0.1" }: Pick<AskOptions, "transport" | "client"> = {},
+  ): Handled => front.handle(packet, { client, transport });
   const response = async (
     name: string,
     { type = "NAPTR", edns = true, ...from }: AskOptions = {},
@@ -89,7 +89,7 @@ interface AskOptions {
   readonly type?: Question["type"];
   readonly edns?: boolean;
   readonly transport?: "udp" | "tcp";
-  readonly address?: string;
+  readonly client?: string;
 }
 
 type Response = DecodedPacket & { readonly rcode: string; readonly bytes: Buffer };
@@ -289,7 +289,7 @@ describe("the DNS front", () => {
     const slip = read(await over[1]);
     expect([slip.flag_tc, slip.answers]).to.deep.equal([true, []]);
     expect((await response(number, { transport: "tcp" })).rcode).to.equal("REFUSED");
-    expect((await response(number, { address: "127.0.0.9" })).answers).to.have.length(3);
+    expect((await response(number, { client: "127.0.0.9" })).answers).to.have.length(3);
     expect(limits.refusals().queries).to.equal(3);
   });
 
@@ -307,16 +307,19 @@ describe("the DNS front", () => {
   });
 
   it("lets loopback and named networks ask, nobody else", () => {
-    const { limits } = open({ more: "allow: [192.0.2.0/24, '2001:db8::/32']\n" });
+    const { limits, config } = open({ more: "allow: [192.0.2.0/24, '2001:db8::/32']\n" });
     const who = ["127.0.0.1", "::1", "192.0.2.7", "192.0.3.7", "2001:db8::1", "2001:db9::1"];
-    expect(who.map((address) => limits.isAllowed(address))).to.deep.equal([
-      true,
-      true,
-      true,
-      false,
-      true,
-      false,
-    ]);
+    const clients = ["127.0.0.1", "0:0:0:0::/64", "192.0.2.7", undefined, "2001:db8:0:0::/64"];
+    // Twice: the second time from memory.
+    for (const asked of [who, who]) {
+      expect(asked.map((address) => limits.clientOf(address))).to.deep.equal([
+        ...clients,
+        undefined,
+      ]);
+    }
+    expect(limits.refusals().address).to.equal(4);
+    limits.set(config.limits, []);
+    expect(limits.clientOf("192.0.2.7"), "a reload forgets who was allowed").to.equal(undefined);
   });
 
   it("survives a million mutated packets, with memory flat", async function () {

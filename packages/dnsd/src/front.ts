@@ -5,7 +5,7 @@ import { errorRegistry, type Csi } from "@whither/protocol";
 import type { Resolver } from "@whither/resolver";
 import type { Clock } from "@whither/runtime";
 import { apexReply, denial, makeApex, type Apex } from "./apex.js";
-import { clientOf, type ClientLimits, type Transport } from "./client-limits.js";
+import type { ClientLimits, Transport } from "./client-limits.js";
 import type { DnsdConfig } from "./config.js";
 import { readEnumName, wireName } from "./enum-name.js";
 import { failureReply, numberReply } from "./number-reply.js";
@@ -35,15 +35,17 @@ export interface FrontOptions {
   readonly cacheBytes: number;
   readonly lookupsInFlight: number;
   readonly clock: Clock;
-  /** Hears each finished query; the code is an RCODE's number. */
+  /** Hears each answered query. */
   readonly onQuery?: (sample: QuerySample) => void;
 }
 
 export interface QuerySample {
   readonly transport: Transport;
+  /** Its number. */
   readonly rcode: number;
-  readonly cached: boolean;
-  readonly durationMs: number;
+  readonly from: "cache" | "lookup" | "front";
+  /** Of a lookup; what needs none is answered in microseconds. */
+  readonly durationMs: number | undefined;
 }
 
 /** A response, none, or one that a lookup has to bring. */
@@ -83,25 +85,21 @@ export class Front {
     this.cache.clear();
   }
 
-  /** Never throws. `address` is the client's, allowed to ask. */
+  /** Never throws. `client` is the key of one that may ask (ClientLimits.clientOf). */
   handle(
     packet: Buffer,
-    from: { readonly address: string; readonly transport: Transport },
+    { client, transport }: { readonly client: string; readonly transport: Transport },
   ): Handled {
     const read = readPacket(packet);
     if (read.kind === "ignored") return undefined;
-    const { transport } = from;
-    const client = clientOf(from.address);
     const admitted = this.#options.limits.query(client, transport);
     if (admitted === "drop") return undefined;
     if (read.kind === "unanswerable") return encodeRefusal(read);
     if (admitted === "slip") return encodeSlip(read);
     const { clock, onQuery } = this.#options;
-    const startMs = clock.monotonicMs();
-    const finish = (stored: StoredReply, { ageSeconds = 0, cached = false } = {}): Buffer => {
-      const durationMs = clock.monotonicMs() - startMs;
-      onQuery?.({ transport, rcode: stored.rcode, cached, durationMs });
-      return finishReply(stored, read, { ageSeconds, bytesMax: bytesMaxOf(read, transport) });
+    const finish = (stored: StoredReply, from: QuerySample["from"] = "front", age = 0): Buffer => {
+      onQuery?.({ transport, rcode: stored.rcode, from, durationMs: undefined });
+      return finishReply(stored, read, { ageSeconds: age, bytesMax: bytesMaxOf(read, transport) });
     };
     if (admitted === "refuse") {
       return finish(failReply(rcodes.refused, ede("LIMITED", "too many queries")));
@@ -111,7 +109,7 @@ export class Front {
     // Before anything is made of the name: most queries end here.
     const key = `${read.name} ${shownTypes.has(read.type) ? read.type : 0}`;
     const hit = this.cache.get(key);
-    if (hit !== undefined) return finish(hit.stored, { ...hit, cached: true });
+    if (hit !== undefined) return finish(hit.stored, "cache", hit.ageSeconds);
     const name = readEnumName(read.name, this.#suffix);
     switch (name.kind) {
       case "outside":
@@ -129,7 +127,15 @@ export class Front {
         if (this.#inFlight >= this.#options.lookupsInFlight) {
           return finish(failReply(rcodes.servFail, ede("OVERLOADED", "too many lookups at once")));
         }
-        return this.#lookUp({ ...name, type: read.type, key }).then((stored) => finish(stored));
+        const startMs = clock.monotonicMs();
+        return this.#lookUp({ ...name, type: read.type, key }).then((stored) => {
+          const durationMs = clock.monotonicMs() - startMs;
+          onQuery?.({ transport, rcode: stored.rcode, from: "lookup", durationMs });
+          return finishReply(stored, read, {
+            ageSeconds: 0,
+            bytesMax: bytesMaxOf(read, transport),
+          });
+        });
       }
     }
   }

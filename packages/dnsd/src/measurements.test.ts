@@ -12,10 +12,17 @@ describe("dnsd measurements", () => {
       limits: { refusals: () => refusals },
       tcpConnections: () => 5,
     });
-    onQuery({ transport: "udp", rcode: 3, cached: true, durationMs: 0.2 });
+    onQuery({ transport: "udp", rcode: 3, from: "cache", durationMs: undefined });
+    onQuery({ transport: "tcp", rcode: 0, from: "lookup", durationMs: 20 });
     const text = await metrics.text();
-    expect(text).to.match(
-      /query_duration_seconds_count\{transport="udp",rcode="NXDOMAIN",cached="yes"\} 1/,
+    expect(text).to.include(
+      'whither_dnsd_queries_total{transport="udp",rcode="NXDOMAIN",from="cache"} 1',
+    );
+    expect(text).to.include(
+      'whither_dnsd_queries_total{transport="tcp",rcode="NOERROR",from="lookup"} 1',
+    );
+    expect(text).to.include(
+      'whither_dnsd_lookup_duration_seconds_count{transport="tcp",rcode="NOERROR"} 1',
     );
     expect(text).to.match(/^whither_dnsd_cache_entries 3$/m);
     expect(text).to.match(/^whither_dnsd_lookup_entries 4$/m);

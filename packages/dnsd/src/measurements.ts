@@ -2,7 +2,7 @@
 // who asked or for whom.
 
 import { createMetrics, type Metrics } from "@whither/runtime";
-import type { ClientLimits } from "./client-limits.js";
+import type { ClientLimits, Transport } from "./client-limits.js";
 import type { Front, QuerySample } from "./front.js";
 import { rcodes } from "./wire.js";
 
@@ -10,6 +10,8 @@ const durationBuckets = [0.0001, 0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5];
 const rcodeNames = new Map<number, string>(
   Object.entries(rcodes).map(([name, number]) => [number, name.toUpperCase()]),
 );
+
+const nameOf = (rcode: number): string => rcodeNames.get(rcode) ?? "SERVFAIL";
 
 export interface Measurements {
   readonly metrics: Metrics;
@@ -27,25 +29,40 @@ export interface Measurements {
 
 export function createMeasurements(): Measurements {
   const metrics = createMetrics();
-  const queries = metrics.histogram({
-    name: "whither_dnsd_query_duration_seconds",
-    help: "duration of answered queries",
-    labels: {
-      transport: ["udp", "tcp"],
-      rcode: [...rcodeNames.values()],
-      cached: ["yes", "no"],
-    },
+  const labels = { transport: ["udp", "tcp"], rcode: [...rcodeNames.values()] } as const;
+  const queries = metrics.counter({
+    name: "whither_dnsd_queries_total",
+    help: "queries answered since the start, by where the answer came from",
+    labels: { ...labels, from: ["cache", "lookup", "front"] },
+  });
+  const lookups = metrics.histogram({
+    name: "whither_dnsd_lookup_duration_seconds",
+    help: "duration of queries that needed a lookup",
+    labels,
     buckets: durationBuckets,
+  });
+  // Counted here and handed over when somebody looks: a label set costs more than a cached answer.
+  const counts = new Map<QuerySample["from"], Record<Transport, number[]>>();
+  for (const from of ["cache", "lookup", "front"] as const) {
+    counts.set(from, { udp: [], tcp: [] });
+  }
+  metrics.beforeRead(() => {
+    for (const [from, byTransport] of counts) {
+      for (const transport of ["udp", "tcp"] as const) {
+        byTransport[transport].forEach((count, rcode) => {
+          queries.raiseTo({ from, transport, rcode: nameOf(rcode) }, count);
+        });
+      }
+    }
   });
   return {
     metrics,
-    onQuery: ({ transport, rcode, cached, durationMs }) => {
-      const labels = {
-        transport,
-        rcode: rcodeNames.get(rcode) ?? "SERVFAIL",
-        cached: cached ? "yes" : "no",
-      };
-      queries.observe(labels, durationMs / 1_000);
+    onQuery: ({ transport, rcode, from, durationMs }) => {
+      const byRcode = counts.get(from)?.[transport] ?? [];
+      byRcode[rcode] = (byRcode[rcode] ?? 0) + 1;
+      if (durationMs !== undefined) {
+        lookups.observe({ transport, rcode: nameOf(rcode) }, durationMs / 1_000);
+      }
     },
     watch({ front, limits, tcpConnections }) {
       const gauge = (name: string, help: string) => metrics.gauge({ name, help });

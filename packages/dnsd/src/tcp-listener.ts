@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import type { Clock, HostPort, Scheduled } from "@whither/runtime";
-import { clientOf, type ClientLimits } from "./client-limits.js";
+import type { ClientLimits } from "./client-limits.js";
 import type { DnsLimits } from "./config.js";
 import type { Front } from "./front.js";
 
@@ -38,17 +38,17 @@ export async function listenTcp(
   const open = new Set<Connection>();
   const byClient = new Map<string, number>();
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-    const from = socket.remoteAddress ?? "";
-    const client = clientOf(from);
-    const own = byClient.get(client) ?? 0;
+    const from = socket.remoteAddress; // undefined: it has gone already
+    const client = from === undefined ? undefined : limits.clientOf(from);
+    const own = byClient.get(client ?? "") ?? 0;
     const { tcpConnections, tcpConnectionsPerClient } = tcpLimits();
     const isFull = open.size >= tcpConnections || own >= tcpConnectionsPerClient;
-    if (isFull || from === "" || !limits.isAllowed(from)) {
+    if (client === undefined || isFull) {
       socket.destroy();
       return;
     }
     byClient.set(client, own + 1);
-    const connection = new Connection(socket, { front, address: from, clock });
+    const connection = new Connection(socket, { front, client, clock });
     open.add(connection);
     socket.once("close", () => {
       open.delete(connection);
@@ -78,7 +78,7 @@ export async function listenTcp(
 class Connection {
   readonly #socket: Socket;
   readonly #front: Front;
-  readonly #address: string;
+  readonly #client: string;
   readonly #clock: Clock;
   #received: Buffer = Buffer.alloc(0);
   #underWay = 0;
@@ -89,11 +89,11 @@ class Connection {
 
   constructor(
     socket: Socket,
-    of: { readonly front: Front; readonly address: string; readonly clock: Clock },
+    of: { readonly front: Front; readonly client: string; readonly clock: Clock },
   ) {
     this.#socket = socket;
     this.#front = of.front;
-    this.#address = of.address;
+    this.#client = of.client;
     this.#clock = of.clock;
     socket.on("data", (chunk) => {
       // A message has at most 65,537 octets with its length, and is taken out as soon as it is whole.
@@ -144,7 +144,7 @@ class Connection {
   }
 
   #answer(message: Buffer): void {
-    const handled = this.#front.handle(message, { address: this.#address, transport: "tcp" });
+    const handled = this.#front.handle(message, { client: this.#client, transport: "tcp" });
     // Over TCP the sender is who it says: what gets no response there gets no further hearing.
     if (handled === undefined) this.#socket.destroy();
     else if (handled instanceof Promise) {

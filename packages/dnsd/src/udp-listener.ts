@@ -23,26 +23,33 @@ export async function listenUdp(
   address: HostPort,
   { front, limits }: { readonly front: Front; readonly limits: ClientLimits },
 ): Promise<UdpListener> {
+  const family = isIPv6(address.host) ? 6 : 4;
   const socket = createSocket({
-    type: isIPv6(address.host) ? "udp6" : "udp4",
+    type: family === 6 ? "udp6" : "udp4",
     recvBufferSize: receiveBufferBytes,
+    // Responses go to the address a packet came from: there is no name to look up.
+    lookup: (client, _options, callback) => callback(null, client, family),
   });
+  const listening = once(socket, "listening");
   socket.bind(address.port, address.host);
-  await once(socket, "listening");
+  await listening;
   let isOpen = true;
   let isStopped = false;
-  socket.on("message", (packet, { address: client, port }) => {
+  const send = (response: Buffer, port: number, to: string): void => {
+    if (isOpen) socket.send(response, port, to);
+  };
+  socket.on("message", (packet, { address: from, port }) => {
     // Port 0 is nobody's; answering it fails.
-    if (isStopped || port === 0 || !limits.isAllowed(client)) return;
-    const handled = front.handle(packet, { address: client, transport: "udp" });
+    if (isStopped || port === 0) return;
+    const client = limits.clientOf(from);
+    if (client === undefined) return;
+    const handled = front.handle(packet, { client, transport: "udp" });
     if (handled === undefined) return;
-    const send = (response: Buffer): void => {
-      if (isOpen) socket.send(response, port, client, () => undefined);
-    };
-    if (handled instanceof Promise) void handled.then(send);
-    else send(handled);
+    if (handled instanceof Promise) void handled.then((response) => send(response, port, from));
+    else send(handled, port, from);
   });
-  // A client that is gone answers with ICMP; that is no failure of the server.
+  // A client that is gone answers with ICMP, and no response has a listener of its own; that is no failure of
+  // the server.
   socket.on("error", () => undefined);
   return {
     port: socket.address().port,

@@ -13,6 +13,7 @@ import { Evaluations } from "./evaluations.js";
 import type { EvidenceFile } from "./evidence.js";
 import { FailureCache } from "./failure-cache.js";
 import type { HeadMemory } from "./head-memory.js";
+import type { ManifestMemory } from "./manifest-memory.js";
 import type { Peers } from "./peers.js";
 import { Renewals } from "./renewals.js";
 import { createResolverCache } from "./resolver-cache.js";
@@ -40,6 +41,7 @@ export interface AssembleOptions extends Engines {
   readonly secret: Uint8Array;
   readonly evidence: EvidenceFile;
   readonly memory: HeadMemory;
+  readonly manifests: ManifestMemory;
   readonly choices: ChoiceMemory;
   readonly cacheBytes: number;
   readonly ownMsp: string | undefined;
@@ -54,7 +56,13 @@ export function assembleResolver(options: AssembleOptions): Resolver {
   const shares = divideCache(options.cacheBytes);
   const verdicts = new Verdicts(options.verifier, { cacheBytes: shares.verdicts });
   const upstream = { peers, choice, clock };
-  const views = new ZoneViews({ ...upstream, memory, verdicts, cacheBytes: shares.views });
+  const views = new ZoneViews({
+    ...upstream,
+    memory,
+    manifests: options.manifests,
+    verdicts,
+    cacheBytes: shares.views,
+  });
   const cache = options.cache ?? new AnswerCache({ clock, bytes: shares.answers });
   const failures = new FailureCache({ clock, bytes: shares.failures });
   const evaluations = new Evaluations({
@@ -77,6 +85,7 @@ export function assembleResolver(options: AssembleOptions): Resolver {
       follower.close(),
       options.closeEngines(),
       memory.close(),
+      options.manifests.close(),
       choices.close(),
       evidence.close(),
     ]);

@@ -125,6 +125,7 @@ async function askContact<F extends AnswerForm>(
         early: renewal === "prefetch",
         zone: authority.zone,
         prefix,
+        namedAt: delegation.notBefore,
         spend: budget.zone(),
       };
       try {

@@ -38,6 +38,7 @@ import { assembleResolver, type Engines } from "./assemble.js";
 import { ChoiceMemory } from "./choice-memory.js";
 import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
+import { ManifestMemory } from "./manifest-memory.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
 import type { Replica } from "./zone-view.js";
@@ -95,6 +96,7 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
   const secret = await readLocalSecret(file("secret"), random);
   const evidence = await EvidenceFile.open({ path: file("evidence.json"), clock });
   const memory = await HeadMemory.open({ path: file("heads.json"), clock, evidence });
+  const manifests = await ManifestMemory.open({ path: file("manifests.json"), clock, anchors });
   const choices = await ChoiceMemory.open({ path: file("choices.json"), clock, secret });
   const directoryPath = file("directory");
   const follower = createDirectoryFollower({
@@ -119,6 +121,7 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
     secret,
     evidence,
     memory,
+    manifests,
     choices,
     cacheBytes,
     ownMsp: options.ownMsp,

@@ -32,6 +32,8 @@ const unreachable: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "STORE_LOCKED",
   // Nobody who answers under the pinned key was reached.
   "PIN_MISMATCH",
+  // Nor anybody who speaks under a manifest in effect.
+  "MANIFEST_WAITS",
   // Still so after a refresh: the server does not serve what its own head names.
   "UNKNOWN_KID",
   "DEPTH_CHANGED",

@@ -23,6 +23,8 @@ export interface ZoneQuery {
   readonly early: boolean;
   readonly zone: ZoneName;
   readonly prefix: Prefix;
+  /** `not_before` of the delegation, Unix seconds. */
+  readonly namedAt: number;
   readonly spend: Spend;
 }
 

@@ -69,6 +69,7 @@ import { assembleResolver } from "./assemble.js";
 import { ChoiceMemory } from "./choice-memory.js";
 import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
+import { ManifestMemory } from "./manifest-memory.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
 import type { Replica } from "./zone-view.js";
@@ -112,8 +113,10 @@ interface Slot {
 export class ScriptedZone {
   readonly parties: RegistrationParties;
   readonly lies: Lies = {};
-  /** Payloads of manifests that are announced and not in use yet. */
+  /** Payloads of manifests that are announced and not in use yet; served with the parties' signature. */
   readonly successors: Uint8Array[] = [];
+  /** Whether successors go without that signature. */
+  unsignedSuccessors = false;
   /** Requests in the order they came: what the DP could write down. */
   readonly asked: {
     readonly kind: string;
@@ -312,7 +315,7 @@ export class ScriptedZone {
             Buffer.compare(payloadSha256({ payload: one, signatures: [] }), manifestSha256) === 0,
         );
         const payload = announced ?? encodeManifest(this.parties.manifest);
-        const object = { payload: this.lies.manifest?.(payload) ?? payload, signatures: [] };
+        const object = this.#succession(this.lies.manifest?.(payload) ?? payload, announced);
         return { case: "manifest", value: { manifest: signedObjectToWire(object) } as never };
       }
       case "bucket": {
@@ -342,6 +345,12 @@ export class ScriptedZone {
       case undefined:
         throw new TypeError("a request without content");
     }
+  }
+
+  #succession(payload: Uint8Array, announced: Uint8Array | undefined): SignedObject {
+    const { zone, zoneSigner: signer } = this.parties;
+    if (announced === undefined || this.unsignedSuccessors) return { payload, signatures: [] };
+    return signObject({ type: "manifest", role: roles.zone, zone, payload, signer });
   }
 
   #place({ csi, plaintext, bits }: ScriptedContact, random: Random): void {
@@ -525,6 +534,11 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
       secret,
       evidence,
       memory: await HeadMemory.open({ path: file("heads.json"), clock, evidence }),
+      manifests: await ManifestMemory.open({
+        path: file("manifests.json"),
+        clock,
+        anchors: { keys: [], threshold: 1 },
+      }),
       choices: await ChoiceMemory.open({ path: file("choices.json"), clock, secret }),
       cacheBytes: options.cacheBytes ?? 4 * 1024 * 1024,
       ownMsp: options.ownMsp,

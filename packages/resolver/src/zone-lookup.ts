@@ -20,6 +20,7 @@ import { answerMappingOf, byPreference, decodeMappings } from "./mappings.js";
 import type { ZoneQuery } from "./query.js";
 import { compactBits, openSlot, openSlotBody, type SlotOpening } from "./slots.js";
 import type { Verdicts } from "./verdicts.js";
+import { explained, tellWaiting } from "./waiting-manifests.js";
 import type { ZoneView } from "./zone-view.js";
 import type { ZoneViews } from "./zone-views.js";
 
@@ -93,15 +94,17 @@ export async function askZone(
     throw new DiscoveryError("NOT_AVAILABLE", "a directory zone where mappings were expected");
   }
   const view = parts.views.held(authority, query) ?? (await parts.views.acquire(authority, query));
+  tellWaiting(view, query, parts.clock.nowSeconds());
   try {
     return await askOnce(parts, { view, registry }, query);
   } catch (error) {
     if (!isDiscoveryError(error) || !refreshable.has(error.code)) throw error;
-    return await askOnce(
-      parts,
-      { view: await refreshed(parts, view, error, query), registry },
-      query,
-    );
+    const again = await refreshed(parts, view, error, query);
+    try {
+      return await askOnce(parts, { view: again, registry }, query);
+    } catch (second) {
+      throw explained(again, second, parts.clock.nowSeconds());
+    }
   }
 }
 

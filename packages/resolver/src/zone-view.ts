@@ -5,13 +5,11 @@ import { toHex } from "@whither/crypto";
 import { compareBytes, equalBytes } from "@whither/crypto/node";
 import { DiscoveryError, type Authority, type Endpoint } from "@whither/protocol";
 import type { Head, Manifest, SignedObject, ZoneName } from "@whither/protocol";
+import type { NamedManifest, WaitingManifest } from "@whither/zone";
 import type { Server } from "./peers.js";
 
-/** A manifest with the hash it is trusted by. */
-export interface HeldManifest {
-  readonly manifest: Manifest;
-  readonly sha256: Uint8Array;
-}
+/** A manifest with the hash it is trusted by and the signatures beside it. */
+export type HeldManifest = NamedManifest;
 
 /** A verified head with its bytes, so that the same one is not verified twice. */
 export interface HeldHead {
@@ -33,6 +31,10 @@ export interface ZoneView {
   readonly kidHex: string;
   readonly publicKey: Uint8Array;
   readonly publicKeyHex: string;
+  /** Named by the directory, not in effect yet. */
+  readonly waiting: readonly WaitingManifest[];
+  /** When to ask again what is in effect, Unix seconds. */
+  readonly reviewAt: number;
   /** Newest verified head; undefined before the first answer and after `forgetHead`. */
   head: HeldHead | undefined;
 }
@@ -40,6 +42,10 @@ export interface ZoneView {
 export function createZoneView(
   authority: Authority,
   manifests: readonly [HeldManifest, ...HeldManifest[]],
+  {
+    waiting = [],
+    reviewAt = Infinity,
+  }: { readonly waiting?: readonly WaitingManifest[]; readonly reviewAt?: number } = {},
 ): ZoneView {
   const [current] = manifests;
   const [key] = current.manifest.voprfKeys;
@@ -53,6 +59,8 @@ export function createZoneView(
     kidHex: toHex(key.kid),
     publicKey: key.publicKey,
     publicKeyHex: toHex(key.publicKey),
+    waiting,
+    reviewAt,
     head: undefined,
   };
 }

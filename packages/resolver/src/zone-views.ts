@@ -12,12 +12,14 @@ import { LRUCache } from "lru-cache";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import type { HeadMemory } from "./head-memory.js";
+import type { ManifestMemory } from "./manifest-memory.js";
 import type { Received } from "./correlated-stream.js";
 import type { FetchAnswer, FetchAsk, Peers, Server } from "./peers.js";
 import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { askServers } from "./servers.js";
 import type { Verdicts } from "./verdicts.js";
+import { refuseWaiting, reviewOf } from "./waiting-manifests.js";
 import { createZoneView, isSameAuthority, serversOf } from "./zone-view.js";
 import type { HeldHead, HeldManifest, ZoneView } from "./zone-view.js";
 
@@ -25,6 +27,7 @@ export interface ZoneViewsOptions {
   readonly peers: Peers;
   readonly choice: ServerChoice;
   readonly memory: HeadMemory;
+  readonly manifests: ManifestMemory;
   readonly verdicts: Verdicts;
   readonly clock: Clock;
   readonly cacheBytes: number;
@@ -74,7 +77,9 @@ export class ZoneViews {
   /** The view of a zone if it is held for just this delegation. */
   held(authority: Authority, { realm }: Pick<ZoneQuery, "realm">): ZoneView | undefined {
     const view = this.#views.get(viewKey(authority, realm));
-    return view !== undefined && isSameAuthority(view.authority, authority) ? view : undefined;
+    if (view === undefined || !isSameAuthority(view.authority, authority)) return undefined;
+    this.#options.manifests.seen(authority.zone);
+    return this.#options.clock.nowSeconds() < view.reviewAt ? view : undefined;
   }
 
   /** Fetches what the directory names by hash. Throws BOGUS, EXPIRED, NOT_YET_VALID and transport errors. */
@@ -82,8 +87,14 @@ export class ZoneViews {
     const fetched = await Promise.allSettled(
       authority.manifestSha256.map((sha256) => this.#manifest(authority, sha256, query)),
     );
-    const manifests = fetched.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    const [current, ...others] = manifests;
+    const received = fetched.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const { inEffect, waiting } = this.#options.manifests.judge(authority, {
+      received,
+      namedAt: query.namedAt,
+      verifier: this.#options.verdicts.charged(query.spend),
+    });
+    // In the directory's order, newest first.
+    const [current, ...others] = inEffect.toReversed();
     if (current === undefined) {
       const failure = fetched.find((one) => one.status === "rejected");
       throw failure?.reason instanceof Error
@@ -93,7 +104,14 @@ export class ZoneViews {
     // Whoever waited for the same manifest has made the view by now: one view carries one newest head.
     const made = this.held(authority, query);
     if (made !== undefined) return made;
-    const view = await this.#underHead(createZoneView(authority, [current, ...others]), query);
+    const view = await this.#underHead(
+      createZoneView(
+        authority,
+        [current, ...others],
+        reviewOf(waiting, this.#options.clock.nowSeconds()),
+      ),
+      query,
+    );
     this.#views.set(viewKey(authority, query.realm), view);
     return view;
   }
@@ -105,7 +123,7 @@ export class ZoneViews {
     const used = view.manifests.find(({ manifest }) => manifest === head.manifest);
     if (used === undefined) return view;
     const others = view.manifests.filter((one) => one !== used);
-    const ordered = createZoneView(view.authority, [used, ...others]);
+    const ordered = createZoneView(view.authority, [used, ...others], view);
     // A head of another kid than the manifest's current one is fetched anew, by that kid.
     if (equalBytes(head.head.kid, ordered.kid)) ordered.head = head;
     return ordered;
@@ -250,6 +268,7 @@ export class ZoneViews {
         first ??= error;
       }
     }
+    refuseWaiting(view, object, check);
     throw first ?? new TypeError("a view without manifests");
   }
 
@@ -274,13 +293,15 @@ export class ZoneViews {
               ask: { case: "manifest", value: { zone, manifestSha256: sha256 } },
               read: (answer) => {
                 if (answer.case !== "manifest") throw crossed();
-                return verifyManifest({
-                  object: signedObjectFromWire(answer.value.manifest),
+                const object = copyOf(signedObjectFromWire(answer.value.manifest));
+                const verified = verifyManifest({
+                  object,
                   zone,
                   manifestSha256: [sha256],
                   nowSeconds: memory.nowSeconds(),
                   verifier: verdicts.charged(query.spend),
                 });
+                return { object, ...verified };
               },
             },
           ),

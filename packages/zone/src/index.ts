@@ -69,6 +69,13 @@ export type { ChangedBucket, EpochOutcome, StoredBucket, ZoneTree } from "./mapp
 export { headMarkOf, verifyHead, verifyHeadSequence } from "./mapping/head.js";
 export type { HeadMark } from "./mapping/head.js";
 export { verifyManifest } from "./mapping/manifest.js";
+export { judgeSuccession } from "./mapping/manifest-succession.js";
+export type {
+  ManifestHistory,
+  NamedManifest,
+  Succession,
+  WaitingManifest,
+} from "./mapping/manifest-succession.js";
 
 // Directory zones
 export { formatAnchors, parseAnchors } from "./directory/anchors.js";

@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect } from "chai";
-import { decode, encode } from "dns-packet";
+import { framedQuery, responsesOf } from "../support/dns-over-tcp.js";
 import { absentName, DnsWindow, reachableName } from "../support/dns-window.js";
 
 const connectionsOfOneClient = 20; // the default of configs/dnsd.yaml
@@ -28,7 +28,7 @@ describe("whither-dnsd over TCP", function () {
   it("answers every pipelined query by its id, also to a client that has closed its half", async () => {
     const socket = await open();
     const ids = Array.from({ length: 100 }, (_, n) => n + 1);
-    const queries = ids.map((id) => framed(id, id % 2 === 0 ? reachableName : absentName));
+    const queries = ids.map((id) => framedQuery(id, id % 2 === 0 ? reachableName : absentName));
     socket.end(Buffer.concat(queries));
     const answers = await responsesOf(socket);
     expect(answers.map(({ id }) => id).toSorted((a, b) => a - b)).to.deep.equal(ids);
@@ -46,10 +46,10 @@ describe("whither-dnsd over TCP", function () {
     }
     for (;;) {
       const again = await open();
-      again.end(framed(7, reachableName));
+      again.end(framedQuery(7, reachableName));
       const [answer] = await responsesOf(again);
       if (answer === undefined) continue; // the server has not seen the others end yet
-      expect(answer).to.deep.equal({ id: 7, records: 2 });
+      expect(answer).to.include({ id: 7, records: 2 });
       break;
     }
   });
@@ -60,28 +60,3 @@ describe("whither-dnsd over TCP", function () {
     await once(socket, "close");
   });
 });
-
-function framed(id: number, name: string): Buffer {
-  const query = encode({ type: "query", id, questions: [{ type: "NAPTR", name }] });
-  const length = Buffer.alloc(2);
-  length.writeUInt16BE(query.length);
-  return Buffer.concat([length, query]);
-}
-
-/** What the server sent until it closed. */
-async function responsesOf(
-  socket: Socket,
-): Promise<readonly { readonly id: number; readonly records: number }[]> {
-  const chunks: Buffer[] = [];
-  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  await once(socket, "close");
-  const answers: { id: number; records: number }[] = [];
-  let rest = Buffer.concat(chunks);
-  while (rest.length > 0) {
-    const end = 2 + rest.readUInt16BE(0);
-    const { id = 0, answers: records = [] } = decode(rest.subarray(2, end));
-    answers.push({ id, records: records.length });
-    rest = rest.subarray(end);
-  }
-  return answers;
-}

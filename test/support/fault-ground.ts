@@ -37,6 +37,9 @@ const failures: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "UNREACHABLE",
 ]);
 
+/** Pause of who asks over and over: leaves the machine to the daemons. Nothing is concluded from it. */
+const askEveryMs = 20;
+
 /** How a question ended: an answer, an answer that says it is stale, or a failure. */
 export type Outcome = "found" | "found, stale" | "none" | ErrorCode;
 
@@ -118,8 +121,28 @@ export class FaultGround implements AsyncDisposable {
   /** Asks until both answers are right and fresh, and gives the milliseconds that it took. */
   async recovered(): Promise<number> {
     const startMs = systemClock.monotonicMs();
-    while ((await this.askBoth()).join() !== "found,none") continue;
+    while ((await this.askBoth()).join() !== "found,none") await systemClock.sleep(askEveryMs);
     return Math.round(systemClock.monotonicMs() - startMs);
+  }
+
+  /** People who ask until told to stop; a wrong answer is thrown by `stop`. */
+  askOnAndOn(options: { readonly timeoutMs?: number } = {}): {
+    readonly stop: () => Promise<void>;
+  } {
+    const told = new AbortController();
+    const asking = (async () => {
+      while (!told.signal.aborted) {
+        await this.askBoth(options);
+        await systemClock.sleep(askEveryMs);
+      }
+    })();
+    asking.catch(() => undefined); // it is thrown by `stop`
+    return {
+      stop: async () => {
+        told.abort();
+        await asking;
+      },
+    };
   }
 
   heal(): void {

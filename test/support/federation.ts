@@ -408,14 +408,18 @@ export function clientYaml(parts: {
 /** A federation whose rootd and dpds run. */
 export class RunningFederation implements AsyncDisposable {
   readonly files: FederationFiles;
-  readonly rootd: Daemon;
   /** By id, replicas too. */
   readonly dpds: Map<string, Daemon>;
+  #rootd: Daemon;
 
   private constructor(files: FederationFiles, rootd: Daemon, dpds: Map<string, Daemon>) {
     this.files = files;
-    this.rootd = rootd;
+    this.#rootd = rootd;
     this.dpds = dpds;
+  }
+
+  get rootd(): Daemon {
+    return this.#rootd;
   }
 
   /** Starts rootd first, then the dpds together, and waits until all serve. */
@@ -445,6 +449,14 @@ export class RunningFederation implements AsyncDisposable {
     const daemon = await Daemon.start("whither-dpd", ["--config", dp.config]);
     this.dpds.set(dpId, daemon);
     return daemon;
+  }
+
+  /** Starts rootd again, after it was stopped or killed; the serial is that which it serves. */
+  async restartRootd(): Promise<{ readonly serial: number }> {
+    await this.#rootd.stop("SIGKILL");
+    this.#rootd = await Daemon.start("whither-rootd", ["--config", this.files.rootdConfig]);
+    const { serial } = await this.#rootd.waitFor("listening");
+    return { serial: Number(serial) };
   }
 
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {

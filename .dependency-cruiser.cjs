@@ -69,6 +69,7 @@ const may = {
     "runtime",
     "store",
     "rpc",
+    "control",
     "directory",
     "authority",
     "resolver",

@@ -29,15 +29,21 @@ export const absentName = "2.0.0.0.2.8.1.0.9.0.3.9.4.e164.arpa";
 
 export class DnsWindow implements AsyncDisposable {
   readonly port: number;
+  /** Of the dnsd. */
+  readonly config: string;
   readonly federation: RunningFederation;
   readonly dnsd: Daemon;
   readonly #files: FederationFiles;
 
-  private constructor(federation: RunningFederation, dnsd: Daemon, port: number) {
+  private constructor(
+    federation: RunningFederation,
+    { dnsd, port, config }: Pick<DnsWindow, "config" | "dnsd" | "port">,
+  ) {
     this.federation = federation;
     this.#files = federation.files;
     this.dnsd = dnsd;
     this.port = port;
+    this.config = config;
   }
 
   /** `uri` is the template of every provider. */
@@ -62,7 +68,7 @@ export class DnsWindow implements AsyncDisposable {
       await writeFile(config, dnsdYaml(files, of));
       const dnsd = await Daemon.start("whither-dnsd", ["--config", config]);
       const { port } = await dnsd.waitFor("listening");
-      return new DnsWindow(federation, dnsd, Number(port));
+      return new DnsWindow(federation, { dnsd, port: Number(port), config });
     } catch (error) {
       await federation[Symbol.asyncDispose]();
       throw error;
@@ -82,7 +88,8 @@ export function dnsdYaml(
   { listen, uri }: { readonly listen: string; readonly uri: string },
 ): string {
   const asMsp = files.plan.msps[0]?.id ?? "";
-  return `listen: ${listen}
+  return `state_directory: dnsd.state
+listen: ${listen}
 directory: { anchors_file: anchors.json, server: 127.0.0.1:${files.rootFrontPort} }
 identity: { certificate_file: pki/${asMsp}.pem, key_file: pki/${asMsp}-key.pem }
 services:

@@ -4,6 +4,6 @@ export { createControlService } from "./control-service.js";
 export type { ControlHandlers, DaemonName } from "./control-service.js";
 export type { ExpiryFact, ReloadedZoneFact, ReloadReport, ZoneFact } from "./facts.js";
 export { createQueryLog } from "./query-log.js";
-export type { QueryLog, QueryLogState } from "./query-log.js";
+export type { FinishedQuery, QueryLog, QueryLogState } from "./query-log.js";
 export { controlSocketName, serveControl } from "./serve-control.js";
 export type { ControlServer } from "./serve-control.js";

@@ -15,6 +15,17 @@ import { isDiscoveryError } from "@whither/protocol";
 /** Lines a second at most: a flood of calls must not become a flood of lines. */
 const linesPerSecondMax = 1_000;
 
+export interface FinishedQuery {
+  /** Of a closed set. */
+  readonly method: string;
+  /** By what its limits are counted; written as a keyed hash. */
+  readonly client: string;
+  readonly peer: CallContext["peer"]["kind"];
+  readonly code: string;
+  /** Undefined: not measured. */
+  readonly durationMs: number | undefined;
+}
+
 export interface QueryLogState {
   readonly enabled: boolean;
   /** Since the start. */
@@ -24,8 +35,11 @@ export interface QueryLogState {
 }
 
 export interface QueryLog {
+  readonly enabled: boolean;
   /** For every listener whose calls are to be seen; costs nothing while the log is off. */
   readonly interceptor: ServerInterceptor;
+  /** A finished query that came another way. Writes nothing while the log is off. */
+  note(query: FinishedQuery): void;
   set(enabled: boolean): void;
   state(): QueryLogState;
 }
@@ -46,22 +60,25 @@ export function createQueryLog(options: {
   let enabled = false;
   let lines = 0;
   let droppedLines = 0;
-  const write = (context: CallContext, outcome: { code: string; durationMs: number }): void => {
+  const note = ({ method, client, peer, code, durationMs }: FinishedQuery): void => {
+    if (!enabled) return;
     if (!allowance.tryTake(1).ok) {
       droppedLines += 1;
       return;
     }
     lines += 1;
-    const { method, peer } = context;
     logger.info("query", {
       method,
-      client: tag(peerKey(context)),
-      peer: peer.kind,
-      code: outcome.code,
-      duration_ms: Math.round(outcome.durationMs * 1000) / 1000,
+      client: tag(client),
+      peer,
+      code,
+      ...(durationMs === undefined ? {} : { duration_ms: Math.round(durationMs * 1000) / 1000 }),
     });
   };
   return {
+    get enabled() {
+      return enabled;
+    },
     interceptor: async (context, next) => {
       if (!enabled) return next(context);
       const startMs = clock.monotonicMs();
@@ -72,9 +89,12 @@ export function createQueryLog(options: {
         code = isDiscoveryError(error) ? error.code : "INTERNAL";
         throw error;
       } finally {
-        write(context, { code, durationMs: clock.monotonicMs() - startMs });
+        const durationMs = clock.monotonicMs() - startMs;
+        const { method, peer } = context;
+        note({ method, client: peerKey(context), peer: peer.kind, code, durationMs });
       }
     },
+    note,
     set: (value) => {
       enabled = value;
     },

@@ -40,6 +40,8 @@ export interface FrontOptions {
 }
 
 export interface QuerySample {
+  /** As its limits are counted. */
+  readonly client: string;
   readonly transport: Transport;
   /** Its number. */
   readonly rcode: number;
@@ -98,7 +100,7 @@ export class Front {
     if (admitted === "slip") return encodeSlip(read);
     const { clock, onQuery } = this.#options;
     const finish = (stored: StoredReply, from: QuerySample["from"] = "front", age = 0): Buffer => {
-      onQuery?.({ transport, rcode: stored.rcode, from, durationMs: undefined });
+      onQuery?.({ client, transport, rcode: stored.rcode, from, durationMs: undefined });
       return finishReply(stored, read, { ageSeconds: age, bytesMax: bytesMaxOf(read, transport) });
     };
     if (admitted === "refuse") {
@@ -130,7 +132,7 @@ export class Front {
         const startMs = clock.monotonicMs();
         return this.#lookUp({ ...name, type: read.type, key }).then((stored) => {
           const durationMs = clock.monotonicMs() - startMs;
-          onQuery?.({ transport, rcode: stored.rcode, from: "lookup", durationMs });
+          onQuery?.({ client, transport, rcode: stored.rcode, from: "lookup", durationMs });
           return finishReply(stored, read, {
             ageSeconds: 0,
             bytesMax: bytesMaxOf(read, transport),

@@ -2,7 +2,9 @@
 // whither-dnsd: a window for DNS clients. Answers ENUM queries on loopback from a resolver of its own, so that
 // telephony software need not know whither.
 
+import { createQueryLog, serveControl, type FinishedQuery } from "@whither/control";
 import { createResolver } from "@whither/resolver";
+import { certificateNotAfter } from "@whither/rpc";
 import {
   createLogger,
   formatStartFailure,
@@ -12,14 +14,16 @@ import {
   runDaemon,
   serveMetrics,
   systemClock as clock,
+  systemRandom as random,
   type DaemonScope,
   type RootLogger,
 } from "@whither/runtime";
 import { Command, CommanderError } from "commander";
 import { createClientLimits } from "./client-limits.js";
 import { loadDnsdConfig, type DnsdConfig } from "./config.js";
-import { Front } from "./front.js";
-import { createMeasurements } from "./measurements.js";
+import { createDnsdControl } from "./control.js";
+import { Front, type QuerySample } from "./front.js";
+import { createMeasurements, rcodeName } from "./measurements.js";
 import { reload } from "./reload.js";
 import { listenTcp } from "./tcp-listener.js";
 import { listenUdp } from "./udp-listener.js";
@@ -46,7 +50,8 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   );
   const limits = createClientLimits(config, clock);
   const measurements = createMeasurements();
-  const { metrics, onQuery } = measurements;
+  const { metrics } = measurements;
+  const queryLog = createQueryLog({ clock, random, logger: createLogger() });
   const front = new Front({
     resolver,
     limits,
@@ -54,7 +59,10 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     cacheBytes: config.cacheBytes,
     lookupsInFlight: config.limits.lookupsInFlight,
     clock,
-    onQuery,
+    onQuery: (sample) => {
+      measurements.onQuery(sample);
+      if (queryLog.enabled) queryLog.note(logged(sample));
+    },
   });
   const udp = await listenUdp(config.listen, { front, limits });
   scope.defer(() => udp.close());
@@ -63,26 +71,53 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   // One port for both, also where the system chose it.
   const tcp = await listenTcp({ host, port: udp.port }, { front, limits, tcpLimits, clock });
   scope.defer(() => tcp.close());
-  scope.defer(async () => {
+  const drain = async (): Promise<void> => {
     udp.stop();
     tcp.stop();
     for (let ms = 0; front.inFlight > 0 && ms < drainMs; ms += drainStepMs) {
       await clock.sleep(drainStepMs);
     }
-  });
-  measurements.watch({ front, limits, tcpConnections: () => tcp.connections() });
+  };
+  scope.defer(drain);
+  measurements.watch({ front, limits, resolver, tcpConnections: () => tcp.connections() });
   const page =
     config.metrics === undefined
       ? undefined
       : scope.use(await serveMetrics({ ...config.metrics, metrics }));
-  scope.onReload(async () => {
-    config = { ...config, ...(await reload(configPath, { config, front, limits, logger })) };
+  const again = scope.onReload(async () => {
+    const next = await reload(configPath, { config, front, limits, logger });
+    config = next.config;
+    return next.report;
   });
+  if (stateDirectory !== undefined) {
+    const { certificateFile } = config.identity;
+    const certificate = await readFileBounded(certificateFile, { bytesMax: fileBytesMax });
+    const service = createDnsdControl({
+      configPath,
+      config: () => config,
+      resolver,
+      front,
+      certificateNotAfter: certificateNotAfter(new TextDecoder().decode(certificate)),
+      metrics,
+      queryLog,
+      clock,
+      logger,
+      reload: again,
+      drain,
+      stop: () => scope.stop(),
+    });
+    scope.use(await serveControl({ stateDirectory, service, clock, logger }));
+  }
   scope.listening({
     port: udp.port,
     suffix: config.suffix,
     ...(page === undefined ? {} : { metrics_port: page.port }),
   });
+}
+
+function logged({ client, transport, rcode, durationMs }: QuerySample): FinishedQuery {
+  const method = transport === "udp" ? "DNS/udp" : "DNS/tcp";
+  return { method, client, peer: "anonymous", code: rcodeName(rcode), durationMs };
 }
 
 /** Everything a start checks short of sockets and state. */

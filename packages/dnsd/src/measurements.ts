@@ -1,6 +1,7 @@
 // What whither-dnsd counts, in the Prometheus text format. Labels are transports and RCODEs; nothing in it says
 // who asked or for whom.
 
+import type { CacheStats, Resolver } from "@whither/resolver";
 import { createMetrics, type Metrics } from "@whither/runtime";
 import type { ClientLimits, Transport } from "./client-limits.js";
 import type { Front, QuerySample } from "./front.js";
@@ -11,7 +12,8 @@ const rcodeNames = new Map<number, string>(
   Object.entries(rcodes).map(([name, number]) => [number, name.toUpperCase()]),
 );
 
-const nameOf = (rcode: number): string => rcodeNames.get(rcode) ?? "SERVFAIL";
+/** As dig spells it. */
+export const rcodeName = (rcode: number): string => rcodeNames.get(rcode) ?? "SERVFAIL";
 
 export interface Measurements {
   readonly metrics: Metrics;
@@ -23,6 +25,7 @@ export interface Measurements {
       readonly inFlight: number;
     };
     readonly limits: Pick<ClientLimits, "refusals">;
+    readonly resolver: Pick<Resolver, "cache">;
     readonly tcpConnections: () => number;
   }): void;
 }
@@ -50,7 +53,7 @@ export function createMeasurements(): Measurements {
     for (const [from, byTransport] of counts) {
       for (const transport of ["udp", "tcp"] as const) {
         byTransport[transport].forEach((count, rcode) => {
-          queries.raiseTo({ from, transport, rcode: nameOf(rcode) }, count);
+          queries.raiseTo({ from, transport, rcode: rcodeName(rcode) }, count);
         });
       }
     }
@@ -61,15 +64,16 @@ export function createMeasurements(): Measurements {
       const byRcode = counts.get(from)?.[transport] ?? [];
       byRcode[rcode] = (byRcode[rcode] ?? 0) + 1;
       if (durationMs !== undefined) {
-        lookups.observe({ transport, rcode: nameOf(rcode) }, durationMs / 1_000);
+        lookups.observe({ transport, rcode: rcodeName(rcode) }, durationMs / 1_000);
       }
     },
-    watch({ front, limits, tcpConnections }) {
+    watch({ front, limits, resolver, tcpConnections }) {
       const gauge = (name: string, help: string) => metrics.gauge({ name, help });
       const replies = gauge("whither_dnsd_cache_entries", "replies in the cache");
       const bytes = gauge("whither_dnsd_cache_bytes", "octets of the cache");
       const inFlight = gauge("whither_dnsd_lookup_entries", "lookups under way");
       const connections = gauge("whither_dnsd_tcp_connections", "open TCP connections");
+      const held = resolverGauges(metrics);
       const refusals = metrics.counter({
         name: "whither_dnsd_refusals_total",
         help: "queries refused or dropped since the start, by what was used up",
@@ -81,10 +85,41 @@ export function createMeasurements(): Measurements {
         bytes.set({}, stats.bytes);
         inFlight.set({}, front.inFlight);
         connections.set({}, tcpConnections());
+        held(resolver.cache.stats());
         for (const [limit, count] of Object.entries(limits.refusals())) {
           refusals.raiseTo({ limit }, count);
         }
       });
     },
+  };
+}
+
+const resolverCaches = [
+  "answers",
+  "failures",
+  "evaluations",
+  "buckets",
+  "bodies",
+  "views",
+  "verdicts",
+] as const satisfies readonly (keyof CacheStats["caches"])[];
+
+function resolverGauges(metrics: Metrics): (stats: CacheStats) => void {
+  const labels = { cache: resolverCaches };
+  const entries = metrics.gauge({
+    name: "whither_dnsd_resolver_cache_entries",
+    help: "entries in the resolver's caches",
+    labels,
+  });
+  const bytes = metrics.gauge({
+    name: "whither_dnsd_resolver_cache_bytes",
+    help: "octets of the resolver's caches, as accounted",
+    labels,
+  });
+  return ({ caches }) => {
+    for (const cache of resolverCaches) {
+      entries.set({ cache }, caches[cache].entries);
+      bytes.set({ cache }, caches[cache].bytes);
+    }
   };
 }

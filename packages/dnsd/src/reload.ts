@@ -1,6 +1,7 @@
 // SIGHUP: log level, limits, allowed networks, and how providers are shown. The caches stay, except for replies
 // that would now be others; what waits for a restart is named in the log. A file that does not check changes nothing.
 
+import type { ReloadReport } from "@whither/control";
 import type { RootLogger } from "@whither/runtime";
 import type { ClientLimits } from "./client-limits.js";
 import { loadDnsdConfig, type DnsdConfig } from "./config.js";
@@ -16,6 +17,12 @@ const fixedKeys = [
   "cacheBytes",
 ] as const satisfies readonly (keyof DnsdConfig)[];
 
+export interface Reloaded {
+  /** The configuration in force from now on. */
+  readonly config: DnsdConfig;
+  readonly report: ReloadReport;
+}
+
 /** Reads the configuration again and applies it whole or not at all. Throws CONFIG. */
 export async function reload(
   path: string,
@@ -25,15 +32,16 @@ export async function reload(
     readonly limits: ClientLimits;
     readonly logger: RootLogger;
   },
-): Promise<DnsdConfig> {
+): Promise<Reloaded> {
   const { config, front, limits, logger } = running;
   const next = await loadDnsdConfig(path);
-  const waiting = fixedKeys.filter(
+  const restartNeeded = fixedKeys.filter(
     (key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]),
   );
-  if (waiting.length > 0) logger.warn("restart needed", { keys: waiting });
+  if (restartNeeded.length > 0) logger.warn("restart needed", { keys: restartNeeded });
   front.show(next);
   limits.set(next.limits, next.allow);
   logger.setLevel(next.logLevel);
-  return next;
+  const fixed = Object.fromEntries(fixedKeys.map((key) => [key, config[key]]));
+  return { config: { ...next, ...fixed }, report: { restartNeeded, zones: [] } };
 }

@@ -47,7 +47,7 @@ export class ReplyCache {
     this.#replies.set(key, { stored, seconds, storedMs: this.#clock.monotonicMs() });
   }
 
-  /** What is shown of providers has changed. */
+  /** What is shown of providers has changed, or what the replies were made of is gone. */
   clear(): void {
     this.#replies.clear();
   }

@@ -29,6 +29,8 @@ interface CachedAnswerRow extends ContactRow {
   /** Seconds for which it may be served stale after that; 0: never. */
   readonly staleSeconds: number;
   readonly bytes: number;
+  /** Times that it was given out. */
+  readonly hits: number;
 }
 
 interface CachedFailureRow extends ContactRow {
@@ -137,7 +139,7 @@ function* rowsOf(parts: ResolverCacheParts, clear: boolean): Generator<CacheRow>
 }
 
 function answerRow(
-  { form, cached: { answer, expiresMs, staleUntilMs, bytes } }: AnswerRow,
+  { form, cached: { answer, expiresMs, staleUntilMs, bytes, hits } }: AnswerRow,
   contact: string,
   nowMs: number,
 ): CachedAnswerRow {
@@ -152,6 +154,7 @@ function answerRow(
     ttlSeconds,
     staleSeconds: Math.floor(staleMs / 1_000),
     bytes,
+    hits,
   };
 }
 

@@ -2,6 +2,7 @@ export { Control, Switch } from "./gen/whither/v1/control_pb.js";
 export type {
   ControlStatusResponse,
   Expiry,
+  FlushCacheRequest,
   MetricSample,
   ReloadedZone,
   ReloadResponse,

@@ -78,7 +78,7 @@ function flushes(terminal: Terminal): readonly Command[] {
     whole("cache-flush", "empty the cache", { case: "all", value: true }),
     subtree,
     whole("cache-flush-negative", "forget proven absences", { case: "negative", value: true }),
-    whole("cache-flush-failures", "forget failures and servers marked down", {
+    whole("cache-flush-failures", "forget failures, so that they are tried again at once", {
       case: "failures",
       value: true,
     }),

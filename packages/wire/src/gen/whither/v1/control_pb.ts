@@ -801,7 +801,7 @@ export const DumpCacheRequestSchema: GenMessage<DumpCacheRequest> = /*@__PURE__*
  */
 export type DumpCacheResponse = Message<"whither.v1.DumpCacheResponse"> & {
   /**
-   * `slot`, `absence`, `bucket`, `failure`, `head`, `delegation` or another kind that the cache keeps.
+   * `slot`, `absence`, `failure`, `head` or another kind that the cache keeps.
    *
    * @generated from field: string kind = 1;
    */
@@ -875,7 +875,7 @@ export type FlushCacheRequest = Message<"whither.v1.FlushCacheRequest"> & {
     case: "negative";
   } | {
     /**
-     * Failures and the marks of servers that are down.
+     * Failures.
      *
      * @generated from field: bool failures = 4;
      */
@@ -896,7 +896,7 @@ export const FlushCacheRequestSchema: GenMessage<FlushCacheRequest> = /*@__PURE_
  */
 export type FlushCacheResponse = Message<"whither.v1.FlushCacheResponse"> & {
   /**
-   * Entries removed.
+   * Entries removed. What was made of them goes too, uncounted.
    *
    * @generated from field: uint64 removed = 1;
    */
@@ -935,6 +935,8 @@ export type DumpInfraResponse = Message<"whither.v1.DumpInfraResponse"> & {
   server: string;
 
   /**
+   * Empty: the server itself; otherwise a zone that it serves badly.
+   *
    * @generated from field: string zone = 2;
    */
   zone: string;

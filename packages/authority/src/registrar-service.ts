@@ -68,6 +68,17 @@ interface ServedZone {
   readonly removals: Removals;
 }
 
+/** A registration that has been checked as far as that goes without its slot. */
+interface Decision {
+  readonly served: ServedZone;
+  readonly checked: CheckedRegistration;
+  readonly registry: Registry;
+  readonly signal: AbortSignal;
+}
+
+/** A key begins and ends to be written to at different times: two changes may meet one registration. */
+const attemptsMax = 3;
+
 /** The Registrar service. It goes behind a listener that demands client certificates. */
 export function createRegistrarService(options: RegistrarOptions): ServiceRegistration {
   const registrar = new RegistrarEngine(options);
@@ -178,18 +189,24 @@ class RegistrarEngine {
     const checked = checkRegistration(request, context);
     const giveBack = checked.added === undefined ? admitUnproved?.(caller) : undefined;
     const settled = await this.#queue.run(`${request.zone} ${request.csi}`, () =>
-      this.#decide({ served, checked, registry, signal }),
+      this.#decideAnew({ served, checked, registry, signal }),
     );
     giveBack?.(); // the holder's own change was no guess
     return settled;
   }
 
-  async #decide(input: {
-    readonly served: ServedZone;
-    readonly checked: CheckedRegistration;
-    readonly registry: Registry;
-    readonly signal: AbortSignal;
-  }): Promise<SettledRegistration> {
+  /** What a change of the zone's keys overtook, between look and write, is decided again. */
+  async #decideAnew(input: Decision): Promise<SettledRegistration> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#decide(input);
+      } catch (error) {
+        if (attempt >= attemptsMax || !isDiscoveryError(error, "CONFLICT_WRITE")) throw error;
+      }
+    }
+  }
+
+  async #decide(input: Decision): Promise<SettledRegistration> {
     const { served, checked, registry, signal } = input;
     const { zone, signer, removals } = served;
     const { manifest } = zone;

@@ -52,6 +52,10 @@ export const limits = {
   credentialLifetimeSecondsMax: 90 * 86_400,
   /** A later manifest that its predecessor did not sign takes effect after this (section 2). */
   manifestHoldSeconds: 72 * 3600,
+  /** A zone uses a successor so long after the TTL of the node that first names it (section 2). */
+  switchDelaySeconds: 3600,
+  /** A VOPRF key is served so long after it has been replaced (section 4). */
+  kidOverlapSeconds: 72 * 3600,
 
   /** Directory artefact (section 3). */
   nodeLifetimeSeconds: 7 * 86_400,

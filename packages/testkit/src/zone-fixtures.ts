@@ -1,7 +1,12 @@
 // A mapping zone in memory with the parties of registration-fixtures, for tests of what is built on one:
 // services, resolver, failures. The zone is the real one; only clock, randomness and disk are not.
 
-import { openMappingZone, type MappingZone, type Vault } from "@whither/authority";
+import {
+  openMappingZone,
+  type MappingZone,
+  type Vault,
+  type ZoneSecrets,
+} from "@whither/authority";
 import { loadSodiumVoprf, type Voprf } from "@whither/crypto/node";
 import type { SignedObject } from "@whither/protocol";
 import { createInlineVoprf, type Clock, type Logger, type Random } from "@whither/runtime";
@@ -20,23 +25,30 @@ export interface TestZoneOptions {
   readonly epoch?: number;
   /** Another manifest than the parties'. */
   readonly manifest?: SignedObject;
+  /** Other keys than the parties'. */
+  readonly keys?: ZoneSecrets;
+  readonly followsDirectory?: boolean;
 }
 
 /** Opens the parties' zone; evaluations run on the caller's thread. */
 export async function openTestZone(options: TestZoneOptions): Promise<MappingZone> {
-  const { parties, clock, random, logger, epoch } = options;
+  const { parties, clock, random, logger, epoch, followsDirectory } = options;
   const voprf = await testVoprf();
   return openMappingZone({
     store: options.store ?? createMemoryStore(),
     zone: parties.zone,
     manifest: options.manifest ?? { payload: encodeManifest(parties.manifest), signatures: [] },
-    keys: { signer: parties.zoneSigner, voprfSecretKey: parties.voprfKeys.secretKey },
+    keys: options.keys ?? {
+      signer: parties.zoneSigner,
+      voprfSecretKey: parties.voprfKeys.secretKey,
+    },
     voprf: createInlineVoprf(voprf, random),
     clock,
     random,
     vault: options.vault,
     ...(logger === undefined ? {} : { logger }),
     ...(epoch === undefined ? {} : { epoch }),
+    ...(followsDirectory === undefined ? {} : { followsDirectory }),
   });
 }
 

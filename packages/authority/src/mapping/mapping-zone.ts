@@ -2,12 +2,14 @@
 // signed head, evaluates blinded elements and answers from the last signed epoch (protocol.md section 4).
 // The rules of a registration are the registrar's; this is where its outcome is written.
 
+import type { Signer } from "@whither/crypto";
 import type { Csi, Head, Manifest, SignedObject, ZoneName } from "@whither/protocol";
 import type { Clock, EvaluatedWork, Logger, Random, VoprfEngine } from "@whither/runtime";
 import type { Store } from "@whither/store";
 import type { LoadedSlot } from "./load-slots.js";
 import type { HeadNews, HeldTree } from "./held-tree.js";
 import type { BucketQuery } from "./published-tree.js";
+import type { DirectoryNames, SuccessionStatus } from "./succession-status.js";
 import type { Vault } from "./vault.js";
 import type { ZoneSecrets } from "./zone-keys.js";
 
@@ -27,7 +29,15 @@ export interface MappingZoneOptions {
   readonly epoch?: number;
   /** Memory for encoded bucket answers in bytes, 8 MiB unless told; 0: none. */
   readonly bucketCacheBytes?: number;
+  /**
+   * Whether a manifest other than the one in force waits until `directoryNames` has named it for the node's TTL and
+   * 1 h. False unless told: then it is used as soon as the zone can go on under it.
+   */
+  readonly followsDirectory?: boolean;
 }
+
+/** Manifest and keys as an operator configures them. */
+export type ConfiguredKeys = Pick<MappingZoneOptions, "keys" | "manifest">;
 
 /** Where a CSI's public slot lies in one tree. */
 export interface TreePlace {
@@ -102,9 +112,14 @@ export interface ReadableZone {
 
 /** A zone in service, made by `openMappingZone`. */
 export interface MappingZone extends ReadableZone, AsyncDisposable {
+  /** The one in force; it changes when the zone goes on to its successor. */
   readonly manifest: Manifest;
   /** 32 bytes. */
   readonly manifestSha256: Uint8Array;
+  /** The zone key that signs under it. */
+  readonly signer: Signer;
+  /** How far a change of manifest or VOPRF key has come. */
+  readonly succession: SuccessionStatus;
 
   /** The public slot of a CSI, with what waits for the next epoch. For registrations only. */
   lookupForRegistration(csi: Csi, options?: SignalOption): Promise<SlotLookup>;
@@ -118,6 +133,16 @@ export interface MappingZone extends ReadableZone, AsyncDisposable {
   submit(submission: SlotSubmission): Promise<void>;
   /** What became of a statement. */
   status(statementSha256: Uint8Array): RegistrationStatus;
+
+  /**
+   * Goes on to this manifest and these keys, without a pause, when it can. Throws CONFIG, with nothing changed, where
+   * they do not fit one another or what is served.
+   */
+  useKeys(configured: ConfiguredKeys): Promise<void>;
+  /** What the directory says of the zone; a successor waits for it. */
+  directoryNames(names: DirectoryNames): Promise<void>;
+  /** Takes every step that is due on the way to the next keys, long ones included. `start` does so by itself. */
+  advanceKeys(): Promise<void>;
 
   /** Publishes now: what waits, or a fresh head. */
   runEpoch(): Promise<void>;

@@ -128,6 +128,16 @@ export class PendingChanges {
     return this.#latest.get(idxText(idx));
   }
 
+  /** In the order they were accepted. */
+  all(): Iterable<PendingChange> {
+    return this.#inOrder.values();
+  }
+
+  /** The newest change of each slot that has one. */
+  latestChanges(): Iterable<PendingChange> {
+    return this.#latest.values();
+  }
+
   /** The oldest changes, as many as one epoch may take. They stay until `remove`. */
   cut(): PendingCut {
     const taken: PendingChange[] = [];

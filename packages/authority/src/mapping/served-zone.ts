@@ -1,7 +1,7 @@
 // The parts of a mapping zone put to work: the trees that readers are answered from, the engine that evaluates,
 // the desk for registrations. What each method promises is written at the interface, in mapping-zone.ts.
 
-import { equalBytes } from "@whither/crypto/node";
+import { equalBytes, type Signer } from "@whither/crypto/node";
 import {
   DiscoveryError,
   type Csi,
@@ -14,6 +14,7 @@ import type { HeadNews, HeldTree } from "./held-tree.js";
 import type { LoadedSlot } from "./load-slots.js";
 import type {
   BlindedRequest,
+  ConfiguredKeys,
   MappingZone,
   RegistrationStatus,
   SignalOption,
@@ -23,11 +24,13 @@ import type {
 import type { BucketQuery } from "./published-tree.js";
 import { encodeBodiesResponse, encodeObjectResponse } from "./raw-messages.js";
 import type { SlotSubmissions } from "./slot-submissions.js";
-import type { ManifestKeys } from "./zone-keys.js";
+import type { KeySuccession } from "./key-succession.js";
+import type { DirectoryNames, SuccessionStatus } from "./succession-status.js";
+import { makeZoneKeys } from "./zone-keys.js";
 import type { ServedTree, ZoneTrees } from "./zone-trees.js";
 
 export interface ServedZoneParts {
-  readonly under: ManifestKeys;
+  readonly succession: KeySuccession;
   readonly trees: ZoneTrees;
   readonly voprf: VoprfEngine;
   readonly submissions: SlotSubmissions;
@@ -38,21 +41,37 @@ const noKid = new Uint8Array(0);
 /** The zone behind the interface `MappingZone`, whose comments say what each method promises. */
 export class ServedZone implements MappingZone {
   readonly zone: ZoneName;
-  readonly manifest: Manifest;
-  readonly manifestSha256: Uint8Array;
+  readonly #succession: KeySuccession;
   readonly #trees: ZoneTrees;
   readonly #voprf: VoprfEngine;
   readonly #submissions: SlotSubmissions;
-  readonly #manifestResponse: Uint8Array;
+  readonly #listeners = new Set<(news: HeadNews) => void>();
 
-  constructor({ under, trees, voprf, submissions }: ServedZoneParts) {
-    this.zone = under.zone;
-    this.manifest = under.manifest;
-    this.manifestSha256 = under.sha256;
+  constructor({ succession, trees, voprf, submissions }: ServedZoneParts) {
+    this.zone = succession.under.zone;
+    this.#succession = succession;
     this.#trees = trees;
     this.#voprf = voprf;
     this.#submissions = submissions;
-    this.#manifestResponse = encodeObjectResponse(under.bytes);
+    trees.onHead((news) => {
+      for (const listener of this.#listeners) listener(news);
+    });
+  }
+
+  get manifest(): Manifest {
+    return this.#succession.under.manifest;
+  }
+
+  get manifestSha256(): Uint8Array {
+    return this.#succession.under.sha256;
+  }
+
+  get signer(): Signer {
+    return this.#succession.under.signer;
+  }
+
+  get succession(): SuccessionStatus {
+    return this.#succession.status;
   }
 
   head(kid: Uint8Array = noKid): Head {
@@ -64,10 +83,10 @@ export class ServedZone implements MappingZone {
   }
 
   manifestResponse(manifestSha256: Uint8Array): Uint8Array {
-    if (!equalBytes(manifestSha256, this.manifestSha256)) {
-      throw new DiscoveryError("NOT_AUTHORITATIVE", "no manifest of this zone has that hash");
-    }
-    return this.#manifestResponse;
+    const { manifests } = this.#succession;
+    const named = manifests.find(({ sha256 }) => equalBytes(sha256, manifestSha256));
+    if (named !== undefined) return encodeObjectResponse(named.bytes);
+    throw new DiscoveryError("NOT_AUTHORITATIVE", "no manifest of this zone has that hash");
   }
 
   bucketResponse(query: BucketQuery): Uint8Array {
@@ -102,10 +121,8 @@ export class ServedZone implements MappingZone {
   }
 
   onHead(listener: (news: HeadNews) => void): () => void {
-    const stops = this.#trees.served.map(({ writer }) => writer.onHead(listener));
-    return () => {
-      for (const stop of stops) stop();
-    };
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   lookupForRegistration(csi: Csi, options: SignalOption = {}): Promise<SlotLookup> {
@@ -125,19 +142,35 @@ export class ServedZone implements MappingZone {
   }
 
   async runEpoch(): Promise<void> {
-    for (const { writer } of this.#trees.written) await writer.publish();
+    for (const { writer } of this.#trees.published) await writer.publish();
   }
 
   loadEntries(slots: Iterable<LoadedSlot> | AsyncIterable<LoadedSlot>): Promise<void> {
     return this.#trees.current.writer.load(slots);
   }
 
+  useKeys({ manifest, keys: secrets }: ConfiguredKeys): Promise<void> {
+    const { zone } = this;
+    const nowSeconds = this.#succession.nowSeconds();
+    return this.#succession.use(makeZoneKeys({ zone, manifest, secrets, nowSeconds }));
+  }
+
+  directoryNames(names: DirectoryNames): Promise<void> {
+    return this.#succession.directoryNames(names);
+  }
+
+  advanceKeys(): Promise<void> {
+    return this.#succession.advance();
+  }
+
   start(): void {
-    for (const { writer } of this.#trees.written) writer.start();
+    for (const { writer } of this.#trees.published) writer.start();
+    this.#succession.start();
   }
 
   async close(): Promise<void> {
-    for (const { writer } of this.#trees.written) await writer.close();
+    await this.#succession.close();
+    for (const { writer } of this.#trees.awaited) await writer.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,10 +2,16 @@
 // and writes a change durably into every tree. The rules of a registration are the registrar's.
 
 import { equalBytes } from "@whither/crypto/node";
-import { DiscoveryError, isDiscoveryError, type Csi, type ZoneName } from "@whither/protocol";
+import {
+  DiscoveryError,
+  isDiscoveryError,
+  limits,
+  type Csi,
+  type ZoneName,
+} from "@whither/protocol";
 import type { Logger, Random, VoprfEngine } from "@whither/runtime";
-import type { Expectation, Row, Store } from "@whither/store";
-import { maskMspBits, openPublicSlot, sealPublicSlot, slotIndex, slotInput } from "@whither/zone";
+import type { Batch, Expectation, Row, Store } from "@whither/store";
+import { openPublicSlot, slotIndex, slotInput } from "@whither/zone";
 import type {
   RegistrationStatus,
   SignalOption,
@@ -13,9 +19,11 @@ import type {
   SlotSubmission,
   TreePlace,
 } from "./mapping-zone.js";
-import { encodePending, idxText, type PendingChange, type SlotContent } from "./pending-changes.js";
+import { evaluateOwn } from "./own-evaluation.js";
+import { encodePending, type PendingChange, type SlotContent } from "./pending-changes.js";
+import { sealSlot } from "./seal-slot.js";
+import { stagedRow } from "./staged-slots.js";
 import type { Vault } from "./vault.js";
-import type { TreeKey } from "./zone-keys.js";
 import {
   bodyKey,
   decodeReceipt,
@@ -25,6 +33,7 @@ import {
   present,
   receiptKey,
   receiptTimeKey,
+  stagedKey,
 } from "./zone-table.js";
 import type { ServedTree, ZoneTrees } from "./zone-trees.js";
 
@@ -48,10 +57,17 @@ interface TreeChange {
   readonly change: PendingChange;
 }
 
+/** A registration as every tree takes it. */
+interface SlotWrites {
+  readonly changes: readonly TreeChange[];
+  /** For the tree that is being made. */
+  readonly staged: Pick<Batch, "deletes" | "puts">;
+}
+
 export class SlotSubmissions {
   readonly #options: SlotSubmissionsOptions;
-  /** Slots whose change is on its way to the disk, by their place in the current tree. */
-  readonly #submitting = new Set<string>();
+  /** Identifiers whose change is on its way to the disk, and when it ends. */
+  readonly #submitting = new Map<Csi, Promise<unknown>>();
   #nextSequence: bigint;
 
   constructor(options: SlotSubmissionsOptions) {
@@ -59,18 +75,24 @@ export class SlotSubmissions {
     this.#nextSequence = options.nextSequence;
   }
 
+  /** Resolves when the change of a slot that is on its way has ended, well or not; undefined: there is none. */
+  underWay(csi: Csi): Promise<unknown> | undefined {
+    return this.#submitting.get(csi);
+  }
+
   async lookup(csi: Csi, options: SignalOption): Promise<SlotLookup> {
     const { trees, zone } = this.#options;
     const input = slotInput(csi);
     const places: TreePlace[] = [];
-    for (const { key } of trees.written) {
-      const y = await this.#evaluate(key, input, options);
+    for (const key of trees.keys) {
+      const [y] = await evaluateOwn(this.#options.voprf, key, [input], options);
+      if (y === undefined) throw new TypeError("an evaluation without output");
       places.push({ kid: key.kid, y, idx: slotIndex({ y, zone, kid: key.kid }) });
     }
     const [first, ...others] = places;
     if (first === undefined) throw new TypeError("a zone without a tree");
     const { kid, y, idx } = first;
-    const content = currentContent(trees.current, idx);
+    const content = currentContent(trees.of(kid), idx);
     if (content === undefined) {
       return { csi, kid, y, idx, others, vhash: undefined, plaintext: undefined };
     }
@@ -89,23 +111,38 @@ export class SlotSubmissions {
     if (statementSha256.length !== hashBytes)
       throw new TypeError("submit: expected a 32-byte hash");
     if (this.isSpent(nonceD)) throw replayed();
-    const key = idxText(slot.idx);
-    const { trees } = this.#options;
-    const standing = currentHash(trees.of(slot.kid), slot.idx);
-    if (this.#submitting.has(key) || !isSameHash(standing, slot.vhash)) {
-      throw new DiscoveryError("CONFLICT_WRITE", "the slot changed meanwhile");
-    }
-    const changes = this.#changesOf(submission);
-    this.#submitting.add(key);
+    const before = this.#treeOf(slot.kid);
+    const isMeanwhile =
+      this.#submitting.has(slot.csi) || !isSameHash(currentHash(before, slot.idx), slot.vhash);
+    if (isMeanwhile) throw new DiscoveryError("CONFLICT_WRITE", "the slot changed meanwhile");
+    const work = this.#write(submission);
+    this.#submitting.set(
+      slot.csi,
+      work.catch(() => undefined),
+    );
     try {
-      // First the vault: a slot that it does not know would be lost at the next rotation.
-      await this.#options.vault?.begin(slot.csi, { removes: submission.content === undefined });
-      await this.#commit(submission, changes);
-      for (const { tree, change } of changes) tree.pending.add(change);
-      await this.#settle(slot.csi, { present: submission.content !== undefined });
+      await work;
     } finally {
-      this.#submitting.delete(key);
+      this.#submitting.delete(slot.csi);
     }
+  }
+
+  async #write(submission: SlotSubmission): Promise<void> {
+    const { slot, content } = submission;
+    this.#requireRoom(content);
+    // First the vault: a slot that it does not know would be lost at the next rotation.
+    await this.#options.vault?.begin(slot.csi, { removes: content === undefined });
+    let writes: SlotWrites;
+    try {
+      // In one turn with the commit: trees come and go between two turns.
+      writes = this.#writesOf(submission);
+    } catch (error) {
+      await this.#settle(slot.csi, { present: slot.vhash !== undefined });
+      throw error;
+    }
+    await this.#commit(submission, writes);
+    for (const { tree, change } of writes.changes) tree.pending.add(change);
+    await this.#settle(slot.csi, { present: content !== undefined });
   }
 
   /** Looks again at what a process that ended had begun: a row without a slot goes. */
@@ -137,55 +174,60 @@ export class SlotSubmissions {
     return { kind: "published", serial };
   }
 
-  /** VOPRF output of an input in clear, off this thread; the proof is checked like a client would. */
-  async #evaluate(key: TreeKey, input: Uint8Array, options: SignalOption): Promise<Uint8Array> {
-    const { voprf } = this.#options;
-    const { publicKey, secretKey } = key;
-    const inputs = [input];
-    const { blinds, blinded } = await voprf.blind(inputs, options);
-    const work = await voprf.evaluate({ secretKey, publicKey, blinded }, options);
-    const { evaluated, proof } = work;
-    const finalize = { publicKey, inputs, blinds, blinded, evaluated, proof };
-    const [y] = await voprf.finalize(finalize, options);
-    if (y === undefined) throw new DiscoveryError("INTERNAL", "the engine gave no output");
-    return y;
+  /** Throws OVERLOADED, before anything is written. */
+  #requireRoom(content: SlotSubmission["content"]): void {
+    const bytes = content === undefined ? 0 : sealedBytes(content.plaintext.length);
+    for (const { pending, writer } of this.#options.trees.awaited) {
+      pending.requireRoom(bytes, writer.under.manifest.epochSeconds);
+    }
   }
 
-  /** The slot's new state in every tree, sealed for each. Throws OVERLOADED, CONFLICT_WRITE. */
-  #changesOf(submission: SlotSubmission): readonly TreeChange[] {
+  /** The slot's new state in every tree, sealed for each. Throws CONFLICT_WRITE. */
+  #writesOf(submission: SlotSubmission): SlotWrites {
     const { slot, statementSha256, acceptedAt, content } = submission;
     const { trees } = this.#options;
     const places: readonly TreePlace[] = [slot, ...slot.others];
-    return trees.written.map((tree, position) => {
-      const place = places.find(({ kid }) => equalBytes(kid, tree.key.kid));
+    const placeIn = (kid: Uint8Array): TreePlace => {
+      const place = places.find((one) => equalBytes(one.kid, kid));
       // The trees changed since the slot was looked up: the registration is looked at again.
-      if (place === undefined) {
-        throw new DiscoveryError("CONFLICT_WRITE", "the zone's keys changed meanwhile");
-      }
-      const to = content === undefined ? undefined : this.#seal(place, content);
-      const { manifest } = tree.writer.under;
-      tree.pending.requireRoom(to?.body.length ?? 0, manifest.epochSeconds);
+      if (place === undefined) throw keysChanged();
+      return place;
+    };
+    const seal = (place: TreePlace): SlotContent | undefined =>
+      content === undefined ? undefined : this.#seal(place, content);
+    const changes = trees.awaited.map((tree, position): TreeChange => {
+      const place = placeIn(tree.key.kid);
       const sequence = this.#nextSequence;
       this.#nextSequence += 1n;
-      const givesReceipt = position === 0;
-      const { idx } = place;
-      return { tree, change: { sequence, acceptedAt, statementSha256, givesReceipt, idx, to } };
+      const base = { sequence, acceptedAt, statementSha256, idx: place.idx };
+      return { tree, change: { ...base, givesReceipt: position === 0, to: seal(place) } };
     });
+    if (trees.staged === undefined) return { changes, staged: { puts: [], deletes: [] } };
+    const place = placeIn(trees.staged.kid);
+    const to = seal(place);
+    const { kid, idx } = place;
+    const staged =
+      to === undefined
+        ? { puts: [], deletes: [stagedKey(kid, idx)] }
+        : { puts: [stagedRow(kid, idx, to)], deletes: [] };
+    return { changes, staged };
   }
 
-  #seal(
-    { kid, y, idx }: TreePlace,
-    { plaintext, registryVersion, bits }: NonNullable<SlotSubmission["content"]>,
-  ): SlotContent {
+  #seal(place: TreePlace, content: NonNullable<SlotSubmission["content"]>): SlotContent {
     const { zone, random } = this.#options;
-    const nonce = random.bytes(12);
-    const { body, vhash } = sealPublicSlot({ y, zone, kid, idx, plaintext, nonce });
-    return { body, vhash, masked: maskMspBits({ secret: y, vhash, registryVersion, bits }) };
+    return sealSlot({ zone, place, content, random });
+  }
+
+  /** The tree of a place that was looked up. Throws CONFLICT_WRITE if it has been dropped since. */
+  #treeOf(kid: Uint8Array): ServedTree {
+    const tree = this.#options.trees.served.find(({ key }) => equalBytes(key.kid, kid));
+    if (tree === undefined) throw keysChanged();
+    return tree;
   }
 
   async #commit(
     { nonceD, statementSha256, acceptedAt }: SlotSubmission,
-    changes: readonly TreeChange[],
+    { changes, staged }: SlotWrites,
   ): Promise<void> {
     const nonce = nonceKey(nonceD);
     const receipt = encodeReceipt({ acceptedAt, serial: undefined });
@@ -194,11 +236,12 @@ export class SlotSubmissions {
         {
           puts: [
             ...changes.map(pendingRow),
+            ...staged.puts,
             [nonce, present],
             [receiptKey(statementSha256), receipt],
             [receiptTimeKey(acceptedAt, statementSha256), present],
           ],
-          deletes: [],
+          deletes: staged.deletes,
           expect: [{ key: nonce, value: undefined }, ...changes.flatMap(noForeignBody)],
         },
         { sync: true },
@@ -208,6 +251,12 @@ export class SlotSubmissions {
       throw error;
     }
   }
+}
+
+/** Length of a body: length field and plaintext in a size class, nonce and tag. */
+function sealedBytes(plaintextLength: number): number {
+  const size = limits.bodyClassBytes.find((one) => one >= plaintextLength + 4) ?? Infinity;
+  return 12 + size + 16;
 }
 
 function pendingRow({ tree, change }: TreeChange): Row {
@@ -225,7 +274,10 @@ function currentHash({ pending, writer }: ServedTree, idx: Uint8Array): Uint8Arr
 }
 
 /** A slot as the next head of the tree will hold it. Throws STORE_CORRUPT. */
-function currentContent({ pending, writer }: ServedTree, idx: Uint8Array): SlotContent | undefined {
+export function currentContent(
+  { pending, writer }: ServedTree,
+  idx: Uint8Array,
+): SlotContent | undefined {
   const waiting = pending.latest(idx);
   if (waiting !== undefined) return waiting.to;
   const entry = writer.published.find(idx);
@@ -238,6 +290,10 @@ function currentContent({ pending, writer }: ServedTree, idx: Uint8Array): SlotC
 function isSameHash(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return equalBytes(a, b);
+}
+
+function keysChanged(): DiscoveryError {
+  return new DiscoveryError("CONFLICT_WRITE", "the zone's keys changed meanwhile");
 }
 
 function replayed(): DiscoveryError {

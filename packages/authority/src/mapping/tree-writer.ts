@@ -115,6 +115,13 @@ export class TreeWriter {
     });
   }
 
+  /** Ends an epoch whose signature could not be written. */
+  settle(): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#prepared !== undefined) await this.#finish(this.#prepared);
+    });
+  }
+
   /** Fills an empty zone. */
   load(slots: Iterable<LoadedSlot> | AsyncIterable<LoadedSlot>): Promise<void> {
     return this.#exclusive(async () => {

@@ -33,11 +33,16 @@ export interface Vault {
   settle(csi: Csi, slot: { readonly present: boolean }): Promise<void>;
   /** Identifiers whose change was under way when a process ended. Throws STORE_CORRUPT. */
   unsettled(): AsyncIterable<Csi>;
-  /** Every identifier once, in the order of their hidden keys. Throws STORE_CORRUPT. */
-  rows(): AsyncIterable<VaultRow>;
+  /** Every identifier once, in the order of their hidden places, from after one on. Throws STORE_CORRUPT. */
+  rows(range?: {
+    readonly after?: Uint8Array | undefined;
+    readonly limit?: number;
+  }): AsyncIterable<VaultRow>;
 }
 
 export interface VaultRow {
+  /** Where the row lies, 32 bytes; says nothing without the key. */
+  readonly place: Uint8Array;
   readonly csi: Csi;
   /** Of the slots: empty for the public one, 32 bytes for one of an audience. */
   readonly tags: readonly Uint8Array[];
@@ -69,7 +74,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   await proveKey(store, seal);
   const csiOf = (key: Uint8Array): VaultRow | undefined => {
     const row = store.get(composeKey(tables.row, key.subarray(1)));
-    return row === undefined ? undefined : decodeRow(seal.open(key.subarray(1), row));
+    return row === undefined ? undefined : openRow(seal, { place: key.slice(1), row });
   };
   const begin: Vault["begin"] = async (csi, { removes }) => {
     const place = seal.place(csi);
@@ -77,7 +82,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     const isHeld = store.get(rowKey) !== undefined;
     if (isHeld && !removes) return;
     const puts: Row[] = [[composeKey(tables.mark, place), present]];
-    if (!isHeld) puts.push([rowKey, seal.seal(place, encodeRow({ csi, tags: [publicTag] }))]);
+    if (!isHeld) puts.push([rowKey, seal.seal(place, encodeRow(csi, [publicTag]))]);
     await store.commit({ puts, deletes: [] }, { sync: true });
   };
   const settle: Vault["settle"] = async (csi, slot) => {
@@ -97,9 +102,15 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
         if (row !== undefined) yield row.csi;
       }
     },
-    async *rows() {
-      for await (const [key, value] of store.iterate(prefixRange(rowPrefix))) {
-        yield decodeRow(seal.open(key.subarray(1), value));
+    async *rows({ after, limit } = {}) {
+      const range = {
+        ...prefixRange(rowPrefix),
+        // The first key behind a place is the place and a zero.
+        ...(after === undefined ? {} : { gte: composeKey(tables.row, after, Uint8Array.of(0)) }),
+        ...(limit === undefined ? {} : { limit }),
+      };
+      for await (const [key, row] of store.iterate(range)) {
+        yield openRow(seal, { place: key.slice(1), row });
       }
     },
   };
@@ -158,11 +169,15 @@ async function proveKey(store: Store, seal: Sealer): Promise<void> {
 }
 
 /** lp(CSI) ‖ lp(tag) … */
-function encodeRow({ csi, tags }: VaultRow): Uint8Array {
+function encodeRow(csi: Csi, tags: readonly Uint8Array[]): Uint8Array {
   return concatBytes(lp(csi), ...tags.map((tag) => lp(tag)));
 }
 
-function decodeRow(bytes: Uint8Array): VaultRow {
+function openRow(
+  seal: Sealer,
+  { place, row }: { readonly place: Uint8Array; readonly row: Uint8Array },
+): VaultRow {
+  const bytes = seal.open(place, row);
   const parts: Uint8Array[] = [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let offset = 0; offset < bytes.length;) {
@@ -174,7 +189,7 @@ function decodeRow(bytes: Uint8Array): VaultRow {
   }
   const [csi, ...tags] = parts;
   if (csi === undefined || tags.length === 0) throw damaged();
-  return { csi: parseCsi(new TextDecoder().decode(csi)), tags };
+  return { place, csi: parseCsi(new TextDecoder().decode(csi)), tags };
 }
 
 function damaged(cause?: unknown): DiscoveryError {

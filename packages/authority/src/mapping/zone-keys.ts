@@ -1,8 +1,14 @@
 // What a zone needs to speak for itself: its manifest, the zone key that signs and the VOPRF key that
 // evaluates, checked against one another once. The scalar leaves this module only for the engine.
 
-import { equalBytes, portableVoprf, type Signer } from "@whither/crypto";
-import { DiscoveryError, type Manifest, type SignedObject, type ZoneName } from "@whither/protocol";
+import { equalBytes, portableVoprf, sha256 as sha256Of, type Signer } from "@whither/crypto";
+import {
+  DiscoveryError,
+  type Manifest,
+  type SignedObject,
+  type VoprfKey,
+  type ZoneName,
+} from "@whither/protocol";
 import { decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import { nodeVerifier, payloadSha256, verifyManifest } from "@whither/zone";
 
@@ -11,6 +17,8 @@ export interface ZoneSecrets {
   readonly signer: Signer;
   /** 32-byte scalar. Whoever has it can test every identifier against the zone. */
   readonly voprfSecretKey: Uint8Array;
+  /** The scalar that replaces it, from the day it is made until the tree of the first is dropped. */
+  readonly nextVoprfSecretKey?: Uint8Array | undefined;
 }
 
 /** What the zone's heads say they are signed under, and who signs them. */
@@ -34,10 +42,20 @@ export interface TreeKey {
 
 export interface ZoneKeys {
   readonly under: ManifestKeys;
+  /** Of the manifest's current VOPRF key. */
   readonly tree: TreeKey;
+  /** Of the other VOPRF key at hand: the manifest's key before the current one, or one that no manifest names yet. */
+  readonly other: TreeKey | undefined;
+  /** A tree is to be made of `other`: it is the next key, and the manifest does not know it. */
+  readonly isOtherNext: boolean;
 }
 
-/** Checks manifest and keys against one another. Throws CONFIG with what does not fit. */
+const kidBytes = 4;
+
+/**
+ * Checks manifest and keys against one another; the manifest's current VOPRF key is either of the two. Throws
+ * CONFIG with what does not fit.
+ */
 export function makeZoneKeys(parts: {
   readonly zone: ZoneName;
   readonly manifest: SignedObject;
@@ -45,22 +63,49 @@ export function makeZoneKeys(parts: {
   readonly nowSeconds: number;
 }): ZoneKeys {
   const { zone, secrets, nowSeconds } = parts;
-  const { signer, voprfSecretKey: secretKey } = secrets;
+  const { signer, voprfSecretKey, nextVoprfSecretKey } = secrets;
   const { manifest, sha256 } = verifyOwnManifest(parts);
   const ownKey = manifest.zoneKeys.find((key) => equalBytes(key.publicKey, signer.publicKey));
   if (ownKey === undefined) throw config("the zone key is not one of its manifest");
   if (nowSeconds < ownKey.notBefore || nowSeconds > ownKey.notAfter) {
     throw config("the manifest's time for the zone key is not now");
   }
+  const at = [voprfSecretKey, ...(nextVoprfSecretKey === undefined ? [] : [nextVoprfSecretKey])];
+  const keys = at.map((secretKey) => treeKeyOf(manifest, secretKey));
   const [current] = manifest.voprfKeys;
-  const publicKey = portableVoprf.publicKeyOf(secretKey);
-  if (current === undefined || !equalBytes(current.publicKey, publicKey)) {
-    throw config("the voprf key is not the manifest's current one");
-  }
+  const tree = keys.find(({ publicKey }) => isKeyOf(current, publicKey));
+  if (tree === undefined) throw config("the voprf key is not the manifest's current one");
+  const other = keys.find((key) => key !== tree);
+  if (other !== undefined && equalBytes(other.kid, tree.kid)) throw config("two keys share a kid");
+  const isListed = manifest.voprfKeys.some((key) => isKeyOf(key, other?.publicKey));
   return {
     under: { zone, manifest, bytes: encodeSignedObject(parts.manifest), sha256, signer },
-    tree: { kid: current.kid, publicKey, secretKey },
+    tree,
+    other,
+    isOtherNext: other !== undefined && !isListed && tree === keys[0],
   };
+}
+
+/** The kid is the manifest's; that of a key which it does not name is as `whitherctl manifest create` will choose it. */
+function treeKeyOf(manifest: Manifest, secret: Uint8Array): TreeKey {
+  const publicKey = portableVoprf.publicKeyOf(secret);
+  const listed = manifest.voprfKeys.find((key) => isKeyOf(key, publicKey));
+  const kid = listed?.kid ?? sha256Of(publicKey).slice(0, kidBytes);
+  // A copy: it is wiped with its tree, whoever else holds what came from the file.
+  return { kid, publicKey, secretKey: secret.slice() };
+}
+
+function isKeyOf(key: VoprfKey | undefined, publicKey: Uint8Array | undefined): boolean {
+  return key !== undefined && publicKey !== undefined && equalBytes(key.publicKey, publicKey);
+}
+
+/** The VOPRF key that the zone is to go on to from what it is under, if it is another one. */
+export function nextKeyOf(under: ManifestKeys, configured: ZoneKeys): TreeKey | undefined {
+  const { tree, other, isOtherNext } = configured;
+  const isKnown = under.manifest.voprfKeys.some((key) => isKeyOf(key, tree.publicKey));
+  if (!isKnown) return tree;
+  const isOtherKnown = under.manifest.voprfKeys.some((key) => isKeyOf(key, other?.publicKey));
+  return isOtherNext && !isOtherKnown ? other : undefined;
 }
 
 /** A manifest as its file holds it, not yet checked. Throws CONFIG. */

@@ -14,6 +14,7 @@ const tables = {
   receipt: 7,
   receiptTime: 8,
   nonce: 9,
+  staged: 10,
 } as const;
 
 // Each VOPRF key has a tree of its own: heads, buckets, bodies, journal and what waits lie under its kid, so
@@ -28,6 +29,29 @@ export const loadingKey = (kid: Uint8Array): Uint8Array =>
 
 /** Epoch(8) that the zone is in at least; a restored zone has it. Concerns every tree. */
 export const leastEpochKey: Uint8Array = composeKey(tables.state, Uint8Array.of(3));
+
+/** The manifest that the zone is under, an encoded signed object; the heads of all trees follow it. */
+export const inForceKey = composeKey(tables.state, Uint8Array.of(9));
+/** The manifest before it: served for as long as the directory may name it too. */
+export const predecessorKey = composeKey(tables.state, Uint8Array.of(4));
+/** Since when the directory has named a successor (succession-rows.ts). */
+export const namedKey = composeKey(tables.state, Uint8Array.of(5));
+/** Present while the tree of a kid is made from the vault: how far that has come (succession-rows.ts). */
+export const buildKey = (kid: Uint8Array): Uint8Array =>
+  composeKey(tables.state, Uint8Array.of(6), kid);
+export const buildPrefix = composeKey(tables.state, Uint8Array.of(6));
+/** When the tree stopped being the current one, u64 Unix seconds. */
+export const retiredKey = (kid: Uint8Array): Uint8Array =>
+  composeKey(tables.state, Uint8Array.of(7), kid);
+/** Present while the rows of a tree are deleted, last of all its heads. */
+export const droppingKey = (kid: Uint8Array): Uint8Array =>
+  composeKey(tables.state, Uint8Array.of(8), kid);
+export const droppingPrefix = composeKey(tables.state, Uint8Array.of(8));
+
+/** A slot on its way into a tree that is being made: no head speaks for it yet. */
+export const stagedKey = (kid: Uint8Array, idx: Uint8Array): Uint8Array =>
+  composeKey(tables.staged, kid, idx);
+export const stagedPrefix = (kid: Uint8Array): Uint8Array => composeKey(tables.staged, kid);
 
 /** Payload of a head whose epoch is stored and whose signature is not. */
 export const unsignedHeadKey = (kid: Uint8Array): Uint8Array =>

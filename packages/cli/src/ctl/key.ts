@@ -1,7 +1,7 @@
 // whitherctl key: make and show key files, and sign the root key set with the offline KSKs.
 
 import { Command, Option } from "commander";
-import { DiscoveryError, suiteV1, type KeyPeriod, type SignedObject } from "@whither/protocol";
+import { suiteV1, type KeyPeriod, type SignedObject } from "@whither/protocol";
 import {
   encodePrivateKeyPem,
   encodeVaultKey,
@@ -23,6 +23,7 @@ import { UsageError } from "../usage.js";
 import { print, type Terminal } from "../terminal.js";
 import { keyFileKind, readSigner, readVoprfPublicKey } from "../key-files.js";
 import { collect, jsonOption, parseInteger, parseLifetime } from "../options.js";
+import { rolloverCommand } from "./rollover.js";
 
 const purposes = ["ksk", "zsk", "zone", "msp", "prover", "holder", "voprf", "vault"] as const;
 
@@ -62,12 +63,7 @@ export function keyCommand(terminal: Terminal): Command {
       const text = `${shown.public_key}\nkey id ${shown.key_id ?? "none (a VOPRF key)"}`;
       print(terminal, { json: options.json === true, value: { file, ...shown }, text });
     });
-  key
-    .command("rollover")
-    .description("replace a zone key while lookups run (not available in this version)")
-    .action(() => {
-      throw new DiscoveryError("NOT_AVAILABLE", "key rollover is not available in this version");
-    });
+  key.addCommand(rolloverCommand(terminal));
   key.addCommand(rootSetCommand(terminal));
   return key;
 }

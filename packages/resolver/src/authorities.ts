@@ -110,13 +110,14 @@ async function askContact<F extends AnswerForm>(
   const { checkingDisabled = false, refresh = false, jurisdiction } = options;
   const jurisdictions = jurisdiction === undefined ? undefined : new Set(jurisdiction);
   const realm = jurisdiction === undefined ? "" : [...new Set(jurisdiction)].sort().join();
-  using others = graceAfterFound(parts.clock, signal);
+  const isWaiting = !patient && authorities.length > 1;
+  using others = isWaiting ? graceAfterFound(parts.clock, signal) : undefined;
   const outcomes = await Promise.all(
     authorities.map(async (authority): Promise<Outcome> => {
       const query: ZoneQuery = {
         csi,
         form,
-        signal: patient ? signal : others.signal,
+        signal: others?.signal ?? signal,
         trace,
         patient,
         checkingDisabled,
@@ -131,7 +132,7 @@ async function askContact<F extends AnswerForm>(
       try {
         const placed = within(withReplicas(authority, parts.replicas), jurisdictions);
         const result = await askZone(parts, { authority: placed, registry }, query);
-        if (hasMappings(result)) others.begin();
+        if (hasMappings(result)) others?.begin();
         return { authority, result };
       } catch (error) {
         const outcome = failedOutcome(authority, error);

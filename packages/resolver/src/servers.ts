@@ -84,6 +84,8 @@ function askOnce<T>(given: AskServers<T>): Promise<T> {
   });
 }
 
+const othersAnswered = new DiscoveryError("CANCELLED", "the question has been settled");
+
 interface Ends<T> {
   resolve(value: T): void;
   reject(error: Error): void;
@@ -202,6 +204,7 @@ class Race<T> {
     this.#timer?.cancel();
     this.#given.signal.removeEventListener("abort", this.#onAbort);
     finish();
-    this.#controller.abort();
+    // Without a reason Node makes one, with a stack: dearer than the rest of this.
+    if (this.#running > 0) this.#controller.abort(othersAnswered);
   }
 }

@@ -108,8 +108,8 @@ export const limits = {
   /** Streams of Watch at once, over all clients and for one address. */
   watchersMax: 10_000,
   watchersPerAddressMax: 32,
-  /** Pause between two messages of Watch at most. */
-  watchKeepAliveSeconds: 60,
+  /** Pause between two messages of Watch at most: as heads come anyway. Lost connections are the transport's. */
+  watchKeepAliveSeconds: 10 * 60,
 
   /** Cache (section 8). */
   cacheBytes: 64 * 1024 * 1024,

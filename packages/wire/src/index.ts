@@ -78,7 +78,9 @@ export { Replication } from "./gen/whither/v1/replication_pb.js";
 export {
   TransferFromSchema,
   TransferKind,
+  TransferEpochSchema,
   TransferPartSchema,
+  TransferStartSchema,
   ZoneTransferResponseSchema,
   ZoneWatchResponseSchema,
 } from "./gen/whither/v1/zone_pb.js";

@@ -68,7 +68,7 @@ export {
 export type { ChangedBucket, EpochOutcome, StoredBucket, ZoneTree } from "./mapping/epoch.js";
 export { headMarkOf, verifyHead, verifyHeadSequence } from "./mapping/head.js";
 export type { HeadMark } from "./mapping/head.js";
-export { verifyManifest } from "./mapping/manifest.js";
+export { checkManifestTimes, verifyManifest } from "./mapping/manifest.js";
 export { judgeSuccession } from "./mapping/manifest-succession.js";
 export type {
   ManifestHistory,

@@ -1,18 +1,25 @@
 // A replica in service: reads from its trees, rounds by its timer, and a watch that says when there is something to ask.
 
 import { equalBytes, portableVoprf } from "@whither/crypto/node";
-import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
-import type { Head, ZoneName } from "@whither/protocol";
+import {
+  DiscoveryError,
+  isDiscoveryError,
+  limits,
+  type Head,
+  type SignedObject,
+  type ZoneName,
+} from "@whither/protocol";
 import { silentLogger, type EvaluatedWork } from "@whither/runtime";
-import { decodeHead, decodeSignedObject, signedObjectFromWire } from "@whither/wire";
+import { decodeSignedObject } from "@whither/wire";
 import { payloadSha256 } from "@whither/zone";
 import type { HeadNews, HeldTree } from "../mapping/held-tree.js";
 import type { BlindedRequest, SignalOption } from "../mapping/mapping-zone.js";
 import type { BucketQuery } from "../mapping/published-tree.js";
 import { encodeBodiesResponse, encodeObjectResponse } from "../mapping/raw-messages.js";
-import { PrimaryLink, type FollowedServer } from "./primary-link.js";
+import { PrimaryLink } from "./primary-link.js";
+import { PrimaryWatch } from "./primary-watch.js";
 import { RefreshTimer } from "./refresh-timer.js";
-import { runRound, type RoundParts } from "./replica-rounds.js";
+import { placeOfPush, runRound, takeHeartbeat, type RoundParts } from "./replica-rounds.js";
 import type { ReplicaTreeContext } from "./replica-tree.js";
 import { noKid, type ReplicaTrees } from "./replica-trees.js";
 import type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica-zone.js";
@@ -25,8 +32,8 @@ export class FollowingZone implements ReplicaZone {
   readonly #timer: RefreshTimer;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(news: HeadNews) => void>();
+  readonly #watch: PrimaryWatch;
   #round: Promise<void> | undefined;
-  #watching: Promise<void> | undefined;
 
   constructor(
     options: ReplicaZoneOptions,
@@ -40,9 +47,11 @@ export class FollowingZone implements ReplicaZone {
     const onNews = (news: HeadNews): void => {
       for (const listener of this.#listeners) listener(news);
     };
-    this.#parts = { ...found, options, link: new PrimaryLink(options), onNews };
-    const periodMs = (): number =>
-      (trees.current?.manifest.epochSeconds ?? limits.epochSeconds) * 1000;
+    const link = new PrimaryLink(options);
+    this.#parts = { ...found, options, link, onNews };
+    const onPush = (pushed: SignedObject): void => this.#hear(pushed);
+    this.#watch = new PrimaryWatch({ link, zone, onPush, onEnd: () => this.#timer.restart() });
+    const periodMs = (): number => this.#periodSeconds() * 1000;
     const round = (): Promise<void> => this.refresh();
     this.#timer = new RefreshTimer({ clock, random, logger, periodMs, round, zone });
   }
@@ -128,15 +137,15 @@ export class FollowingZone implements ReplicaZone {
   refresh({ signal }: SignalOption = {}): Promise<void> {
     const signals = signal === undefined ? [] : [signal];
     const all = AbortSignal.any([this.#closing.signal, ...signals]);
-    this.#round ??= this.#ask(all).finally(() => (this.#round = undefined));
-    return this.#round;
+    return this.#round ?? this.#exclusive(this.#ask(all));
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new DiscoveryError("CANCELLED", "the replica is closed"));
     this.#timer.close();
     this.#parts.link[Symbol.dispose]();
-    await Promise.allSettled([this.#round, this.#watching]);
+    await this.#watch[Symbol.asyncDispose]();
+    await Promise.allSettled([this.#round]);
     await this.#trees.retire();
   }
 
@@ -145,27 +154,38 @@ export class FollowingZone implements ReplicaZone {
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
-    this.#watch(await runRound(this.#parts, signal));
+    const server = await runRound(this.#parts, signal);
+    // A round that a close has overtaken begins nothing.
+    if (!signal.aborted) this.#watch.on(server);
   }
 
-  /** One watch at a time, on the server that answered last. */
-  #watch(server: FollowedServer): void {
-    this.#watching ??= this.#listen(server)
-      .catch((error: unknown) => {
-        if (!isDiscoveryError(error)) throw error;
-      })
-      .finally(() => (this.#watching = undefined));
+  /** As long as heads are pushed nobody is asked: longer than the longest pause between two. */
+  #periodSeconds(): number {
+    const epochSeconds = this.#trees.current?.manifest.epochSeconds ?? limits.epochSeconds;
+    return this.#watch.isStanding ? 1.5 * limits.heartbeatSeconds : epochSeconds;
   }
 
-  async #listen(server: FollowedServer): Promise<void> {
-    const { signal } = this.#closing;
-    const { zone } = this;
-    for await (const { head } of this.#parts.link.watch(server, { zone, signal })) {
-      if (head === undefined) continue;
-      const pushed = decodeHead(signedObjectFromWire(head).payload);
-      const held = this.#trees.find(pushed.kid)?.published.head;
-      const isHeld = held?.epoch === pushed.epoch && held.serial === pushed.serial;
-      if (!isHeld) this.notify();
+  #hear(pushed: SignedObject): void {
+    const place = placeOfPush(pushed, this.#trees);
+    if (place === "held") return;
+    if (place === "heartbeat" && this.#round === undefined)
+      void this.#exclusive(this.#beat(pushed));
+    else this.notify();
+  }
+
+  async #beat(pushed: SignedObject): Promise<void> {
+    try {
+      await takeHeartbeat(this.#parts, pushed, this.#closing.signal);
+      this.#timer.restart();
+    } catch (error) {
+      if (!isDiscoveryError(error)) throw error;
+      this.notify();
     }
+  }
+
+  #exclusive(work: Promise<void>): Promise<void> {
+    const round = work.finally(() => (this.#round = undefined));
+    this.#round = round;
+    return round;
   }
 }

@@ -1,4 +1,4 @@
-// When a replica asks again: every epoch, at once when told, and after a failure later and later, with jitter.
+// When a replica asks again: after a period, at once when told, and after a failure later and later, with jitter.
 
 import { limits } from "@whither/protocol";
 import type { Clock, Logger, Random, Scheduled } from "@whither/runtime";
@@ -44,6 +44,11 @@ export class RefreshTimer {
   hurry(): void {
     this.#is.wanted = true;
     if (!this.#is.running) this.#schedule(hurryMs);
+  }
+
+  /** The period is another one from now on. */
+  restart(): void {
+    if (!this.#is.running && this.#failures === 0) this.#schedule(this.#jittered(this.#pauseMs()));
   }
 
   close(): void {

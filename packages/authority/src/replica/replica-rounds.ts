@@ -1,9 +1,21 @@
 // One round of a replica: the zone's servers in turn, until one has said what is newest; of each tree what is newer,
 // taken by epochs or whole. What is received is judged by transfer-start.ts and by what takes it.
 
+import { create } from "@bufbuild/protobuf";
 import { equalBytes } from "@whither/crypto/node";
-import { DiscoveryError, isDiscoveryError } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError, type SignedObject } from "@whither/protocol";
 import { abortError, silentLogger } from "@whither/runtime";
+import {
+  decodeHead,
+  decodeSignedObject,
+  signedObjectToWire,
+  TransferEpochSchema,
+  TransferKind,
+  TransferStartSchema,
+  type TransferEpoch,
+  type TransferPart,
+} from "@whither/wire";
+import { payloadSha256 } from "@whither/zone";
 import type { HeadNews } from "../mapping/held-tree.js";
 import type { FollowedServer, PrimaryLink } from "./primary-link.js";
 import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
@@ -37,7 +49,7 @@ export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<
   const isOther = ({ publicPort, spkiSha256 }: FollowedServer): boolean =>
     publicPort > 0 &&
     !spkiSha256.some((pin) => ownSpkiSha256 !== undefined && equalBytes(pin, ownSpkiSha256));
-  let failure = new DiscoveryError("UNREACHABLE", "the zone has no server to follow");
+  let failure: DiscoveryError | undefined;
   for (const server of primaries ?? endpoints.filter(isOther)) {
     try {
       await follow(parts, server, { manifestSha256, signal });
@@ -49,7 +61,53 @@ export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<
       await record(parts, { error, host: server.host });
     }
   }
-  throw failure;
+  throw failure ?? new DiscoveryError("UNREACHABLE", "the zone has no server to follow");
+}
+
+/** What a pushed head is to what is held: a heartbeat is the next one and changes nothing. */
+export function placeOfPush(
+  pushed: SignedObject,
+  trees: ReplicaTrees,
+): "held" | "heartbeat" | "news" {
+  const { kid, epoch, serial, mapRoot, prevSha256 } = decodeHead(pushed.payload);
+  const held = trees.find(kid)?.published;
+  if (held === undefined) return "news";
+  if (equalBytes(payloadSha256(pushed), held.headSha256)) return "held";
+  const { head, headSha256 } = held;
+  const continues =
+    epoch === head.epoch && serial === head.serial + 1 && equalBytes(prevSha256, headSha256);
+  return continues && equalBytes(mapRoot, head.mapRoot) ? "heartbeat" : "news";
+}
+
+/**
+ * Takes a heartbeat as the transfer that it would come to: signed, linked to what is held and without changes, it
+ * leaves nothing to ask for.
+ */
+export async function takeHeartbeat(
+  parts: RoundParts,
+  object: SignedObject,
+  signal: AbortSignal,
+): Promise<void> {
+  const { options, context, trees } = parts;
+  const { zone, clock } = options;
+  const { kid } = decodeHead(object.payload);
+  const { manifestSha256 } = await options.authority({ signal });
+  const held = trees.find(kid);
+  if (held === undefined) return;
+  const head = signedObjectToWire(object);
+  const manifest = signedObjectToWire(decodeSignedObject(held.manifestBytes));
+  const value = create(TransferStartSchema, { kind: TransferKind.EPOCHS, head, manifest });
+  const expected = { zone, kid, manifestSha256, held, nowSeconds: clock.nowSeconds() };
+  const start = verifyStart({ case: "start", value }, expected);
+  if (start.kind !== "epochs") return;
+  const epoch = create(TransferEpochSchema, { head: object.payload });
+  const news = await take(held, { context, trees }, { start, parts: only(epoch) });
+  parts.onNews(news);
+}
+
+async function* only(value: TransferEpoch): AsyncGenerator<TransferPart["part"]> {
+  await Promise.resolve();
+  yield { case: "epoch", value };
 }
 
 async function record(
@@ -104,9 +162,8 @@ async function receive(
     readonly from: ReplicaTree | undefined;
   },
 ): Promise<void> {
-  const { kid, manifestSha256, signal } = wanted;
+  const { kid, manifestSha256, held, signal } = wanted;
   const { zone, clock, logger = silentLogger } = options;
-  const held = wanted.held?.published;
   const from = { zone, kid, ...placeOf(wanted.from) };
   const received = link.transfer(server, { from, signal });
   try {
@@ -114,7 +171,10 @@ async function receive(
     if (first.done === true) throw new DiscoveryError("INVALID_DATA", "transfer: empty");
     const nowSeconds = clock.nowSeconds();
     const start = verifyStart(first.value, { zone, kid, manifestSha256, held, nowSeconds });
-    if (start.kind === "current") return;
+    if (start.kind === "current") {
+      await received.next(); // its end, so that nothing is broken off
+      return;
+    }
     // A rotation makes another tree current: what was held is not what it continues.
     const known = trees.find(start.head.kid);
     const news = await take(known, { context, trees }, { start, parts: received });

@@ -38,6 +38,7 @@ export class ReplicaTree {
   #generation: Generation;
   #published: PublishedTree;
   #manifestBytes: Uint8Array;
+  #manifest: Manifest;
   #journal: Journal;
 
   private constructor(
@@ -54,6 +55,7 @@ export class ReplicaTree {
     this.#generation = state.generation;
     this.#published = state.published;
     this.#manifestBytes = state.manifestBytes;
+    this.#manifest = decodeManifest(decodeSignedObject(state.manifestBytes).payload);
   }
 
   /** What a restart finds, every bucket of it hashed again. Throws STORE_CORRUPT. */
@@ -100,7 +102,7 @@ export class ReplicaTree {
   }
 
   get manifest(): Manifest {
-    return decodeManifest(decodeSignedObject(this.#manifestBytes).payload);
+    return this.#manifest;
   }
 
   get manifestBytes(): Uint8Array {
@@ -117,7 +119,8 @@ export class ReplicaTree {
     const before = this.#published;
     if (start.kind === "epochs") {
       const { store } = this.#generation;
-      const tree = await takeEpochs(parts, { start, held: before, store, clock });
+      const journal = this.#journal;
+      const tree = await takeEpochs(parts, { start, held: before, store, journal, clock });
       this.#published = publish(this.#context, { generation: this.#generation, start, tree });
       await before.retire();
       if (before.head.b !== tree.b) await dropBuckets(store, before.head);
@@ -134,6 +137,7 @@ export class ReplicaTree {
       await replicas.tidy(generation.kid);
     }
     this.#manifestBytes = encodeSignedObject(start.manifestObject);
+    this.#manifest = start.manifest;
     // What changed between two heads is not kept: readers of the push ask for what they hold.
     return {
       ...headNews(this.#published, { head: before.head, changed: [] }),

@@ -68,7 +68,12 @@ function setting() {
       random,
     });
   const faults = (given: LinkFaults | undefined) => network.setFaults({ to: "a:1" }, given);
-  return { clock, primary, serve, replica, faults };
+  /** Transfers asked for since. */
+  const asked = { count: 0 };
+  network.tap(({ kind, method }) => {
+    if (kind === "open" && method.endsWith("/Transfer")) asked.count += 1;
+  });
+  return { clock, primary, serve, replica, faults, asked };
 }
 
 const zeros = new Uint8Array(1);
@@ -218,6 +223,70 @@ describe("replica of a zone", () => {
     faults(undefined);
     await clock.advance(limits.failureTtlSecondsMax * 1200);
     expect(follower.head().serial).to.equal(served.head().serial);
+    await served.close();
+  });
+
+  it("takes a pushed heartbeat as it is, and asks nobody for hours while all hearts beat", async () => {
+    const { clock, primary, serve, replica, asked } = setting();
+    const served = await primary();
+    await served.loadEntries(slots(600));
+    served.start();
+    serve(served);
+    await using follower = await replica(createMemoryStore());
+    follower.start();
+    await clock.advance(60_000);
+    asked.count = 0;
+    await clock.advance(6 * 3_600_000);
+    expect(asked.count).to.equal(0);
+    expect(everything(follower)).to.deep.equal(everything(served));
+    await served.close();
+  });
+
+  it("asks when a push is not a heartbeat, and when none comes any more", async () => {
+    const { clock, primary, serve, replica, faults, asked } = setting();
+    const served = await primary();
+    serve(served);
+    await using follower = await replica(createMemoryStore());
+    follower.start();
+    await clock.advance(60_000);
+    asked.count = 0;
+    await served.loadEntries(slots(600));
+    await clock.advance(1_000);
+    expect(asked.count).to.equal(1);
+    expect(everything(follower)).to.deep.equal(everything(served));
+    // One whose heart stops may keep something back.
+    await clock.advance(1.5 * 1.2 * limits.heartbeatSeconds * 1000);
+    expect(asked.count).to.equal(2);
+    // A watch that breaks off leaves no more than an epoch of silence.
+    faults({ partition: "refused" });
+    faults(undefined);
+    await clock.advance(1.2 * limits.epochSeconds * 1000);
+    expect(asked.count).to.equal(3);
+    await served.close();
+  });
+
+  it("believes no pushed heartbeat that is not signed, and asks instead", async () => {
+    const { clock, primary, serve, replica, faults, asked } = setting();
+    const served = await primary();
+    serve(served);
+    await using follower = await replica(createMemoryStore());
+    follower.start();
+    await clock.advance(60_000);
+    asked.count = 0;
+    let isForged = false;
+    faults({
+      tamper: (message, { method }) => {
+        if (!method.endsWith("/Watch") || isForged) return message;
+        isForged = true;
+        // The signature stands last in the head.
+        return message.with(-10, (message.at(-10) ?? 0) ^ 1);
+      },
+    });
+    await served.runEpoch();
+    await clock.advance(1_000);
+    expect(isForged).to.equal(true);
+    expect(asked.count).to.equal(1);
+    expect(everything(follower)).to.deep.equal(everything(served));
     await served.close();
   });
 

@@ -4,7 +4,7 @@
 import { equalBytes, sha256 } from "@whither/crypto/node";
 import { DiscoveryError, limits, type Head } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
-import { openJournal, type Row, type Store } from "@whither/store";
+import type { Journal, Row, Store } from "@whither/store";
 import {
   decodeHead,
   encodeSignedObject,
@@ -23,13 +23,7 @@ import {
 import { journalRow } from "../mapping/epoch-batch.js";
 import type { PublishedTree } from "../mapping/published-tree.js";
 import { inSlices } from "../mapping/slices.js";
-import {
-  bodyKey,
-  bucketKey,
-  journalPrefix,
-  manifestKey,
-  signedHeadKey,
-} from "../mapping/zone-table.js";
+import { bodyKey, bucketKey, manifestKey, signedHeadKey } from "../mapping/zone-table.js";
 import { ExpectedBodies } from "./expected-bodies.js";
 import { goneBodies, newBodies } from "./new-bodies.js";
 import { bogus, invalid, startSha256, type VerifiedStart } from "./transfer-start.js";
@@ -42,6 +36,7 @@ interface EpochsInto {
   readonly start: VerifiedStart;
   readonly held: PublishedTree;
   readonly store: Store;
+  readonly journal: Journal;
   readonly clock: Clock;
 }
 
@@ -160,9 +155,8 @@ class EpochRun {
 
   /** Everything in one synced batch: readers and restarts see the last state or the new one. */
   async commit(bodies: readonly Row[]): Promise<void> {
-    const { start, store, held } = this.#into;
+    const { start, store, journal, held } = this.#into;
     const { kid, b } = start.head;
-    const journal = await openJournal({ store, prefix: journalPrefix(kid) });
     for (const { serial, row: value } of this.#received) {
       this.#journal.push(journal.row({ sequence: BigInt(serial), value }).put);
     }

@@ -28,7 +28,7 @@ export function verifyManifest(check: {
   const manifest = decodeManifest(object.payload);
   if (manifest.zone !== zone) throw bogus("zone is another one");
   checkKeys(manifest);
-  checkTimes(manifest, nowSeconds);
+  checkManifestTimes(manifest, nowSeconds);
   return { manifest, sha256 };
 }
 
@@ -56,7 +56,8 @@ function importKey(importing: () => unknown): void {
   }
 }
 
-function checkTimes(manifest: Manifest, nowSeconds: number): void {
+/** Whether a manifest that was verified before is in force still. Throws NOT_YET_VALID, EXPIRED. */
+export function checkManifestTimes(manifest: Manifest, nowSeconds: number): void {
   const { clockSkewSeconds } = limits;
   if (manifest.notBefore > nowSeconds + clockSkewSeconds) {
     throw new DiscoveryError("NOT_YET_VALID", "manifest: before its not_before");

@@ -1,12 +1,14 @@
-// One DP of a simulated federation: its real zones and services on stores in memory, which outlast a
-// restart as disks do.
+// One process of a simulated federation, a DP's or that of a replica: its real zones and services on stores in
+// memory, which outlast a restart as disks do.
 
 import {
   createDiscoveryProvider,
   defaultAdmissionLimits,
   openMappingZone,
+  openReplicaZone,
   type DiscoveryProvider,
   type MappingZone,
+  type ReplicaZone,
 } from "@whither/authority";
 import type { Voprf } from "@whither/crypto/node";
 import {
@@ -14,14 +16,14 @@ import {
   type DirectoryFollower,
   type OpenChannel,
 } from "@whither/directory";
-import type { DpRecord } from "@whither/protocol";
+import { DiscoveryError, type Authority, type DpRecord } from "@whither/protocol";
 import type { Channel, MemoryNetwork, MemoryServer } from "@whither/rpc";
 import { createInlineVoprf, type Random, type VoprfEngine } from "@whither/runtime";
 import { createMemoryDisk, type MemoryDisk, type Store } from "@whither/store";
 import type { Anchors } from "@whither/zone";
 import { createNodeClock, type NodeClock, type SimulatedClock } from "./clock.js";
 import { EventLog } from "./event-log.js";
-import type { DpIdentity, ZoneIdentity } from "./federation-parties.js";
+import type { DpIdentity, FollowedZone, ZoneIdentity } from "./federation-parties.js";
 import { fillerBodyBytes, generateFillers } from "./generator.js";
 
 /** CPU time a DP is charged for an element, whatever this machine takes: limits are reached alike everywhere. */
@@ -53,7 +55,21 @@ interface Running {
   readonly follower: DirectoryFollower;
   readonly engine: VoprfEngine;
   readonly zones: readonly FederationZone[];
+  readonly replicas: readonly OpenReplica[];
   readonly servers: readonly MemoryServer[];
+}
+
+interface OpenReplica {
+  readonly store: Store;
+  readonly replica: ReplicaZone;
+}
+
+/** What the zones of a process share. */
+interface Machine {
+  readonly clock: NodeClock;
+  readonly engine: VoprfEngine;
+  readonly follower: DirectoryFollower;
+  readonly openChannel: OpenChannel;
 }
 
 export class FederationDp {
@@ -69,8 +85,12 @@ export class FederationDp {
   constructor(parts: FederationDpParts) {
     this.identity = parts.identity;
     this.#parts = parts;
+    const { zones, follows } = parts.identity;
     this.disks = new Map(
-      parts.identity.zones.map(({ zone }) => [zone, createMemoryDisk({ clock: parts.clock })]),
+      [...zones, ...follows.map(({ of }) => of)].map(({ zone }) => [
+        zone,
+        createMemoryDisk({ clock: parts.clock }),
+      ]),
     );
   }
 
@@ -85,6 +105,11 @@ export class FederationDp {
   /** Throws TypeError while the DP is stopped. */
   get zones(): readonly FederationZone[] {
     return this.#need().zones;
+  }
+
+  /** Zones that it follows. Throws TypeError while it is stopped. */
+  get replicas(): readonly ReplicaZone[] {
+    return this.#need().replicas.map(({ replica }) => replica);
   }
 
   get provider(): DiscoveryProvider {
@@ -107,11 +132,24 @@ export class FederationDp {
     const clock = createNodeClock(this.#parts.clock, { offsetMs: this.#offsetMs });
     const channels = new Set<Channel>();
     const engine = this.#engine();
-    const zones = await this.#openZones(engine, clock);
-    const follower = this.#follow(clock, channels);
+    const openChannel: OpenChannel = (endpoint) => {
+      const channel = this.#parts.openChannel(endpoint);
+      channels.add(channel);
+      return channel;
+    };
+    const follower = this.#follow(clock, openChannel);
+    const machine = { clock, engine, follower, openChannel };
+    const { zones, replicas } = await this.#openZones(machine).catch((error: unknown) => {
+      // As a process that ends: its locks are free.
+      clock.kill();
+      for (const channel of channels) channel.close();
+      for (const disk of this.disks.values()) disk.cut(disk.unsynced());
+      throw error;
+    });
     const provider = createDiscoveryProvider({
       dpId: this.record.id,
       zones: zones.map(({ mapping, signer }) => ({ zone: mapping, signer })),
+      replicas: replicas.map(({ replica }) => replica),
       follower,
       limits: { ...defaultAdmissionLimits, ...identity.limits },
       clock,
@@ -137,7 +175,7 @@ export class FederationDp {
       await this.log.settled(this.#parts.clock, events);
     }
     provider.start();
-    this.#running = { clock, channels, provider, follower, engine, zones, servers };
+    this.#running = { clock, channels, provider, follower, engine, zones, replicas, servers };
     if (wait) await this.#parts.clock.settle();
   }
 
@@ -148,7 +186,8 @@ export class FederationDp {
     await running.provider.close();
     await running.follower.close();
     await running.engine.close();
-    await Promise.all(running.zones.map(({ store }) => store.close()));
+    const open = [...running.zones, ...running.replicas];
+    await Promise.all(open.map(({ store }) => store.close()));
   }
 
   /**
@@ -164,16 +203,12 @@ export class FederationDp {
     for (const disk of this.disks.values()) disk.cut(options.kept?.(disk.unsynced()) ?? 0);
   }
 
-  #follow(clock: NodeClock, channels: Set<Channel>): DirectoryFollower {
-    const { anchors, directory, openChannel, random } = this.#parts;
+  #follow(clock: NodeClock, openChannel: OpenChannel): DirectoryFollower {
+    const { anchors, directory, random } = this.#parts;
     return createDirectoryFollower({
       anchors,
       source: { kind: "server", ...directory },
-      openChannel: (endpoint) => {
-        const channel = openChannel(endpoint);
-        channels.add(channel);
-        return channel;
-      },
+      openChannel,
       clock,
       random,
       mirror: true,
@@ -181,25 +216,15 @@ export class FederationDp {
     });
   }
 
-  async #openZones(engine: VoprfEngine, clock: NodeClock): Promise<readonly FederationZone[]> {
+  async #openZones(machine: Machine): Promise<Pick<Running, "zones" | "replicas">> {
     const zones: FederationZone[] = [];
-    try {
-      for (const zone of this.identity.zones) {
-        zones.push(await this.#openZone(zone, { engine, clock }));
-      }
-    } catch (error) {
-      // As a process that ends: its locks are free.
-      clock.kill();
-      for (const disk of this.disks.values()) disk.cut(disk.unsynced());
-      throw error;
-    }
-    return zones;
+    for (const zone of this.identity.zones) zones.push(await this.#openZone(zone, machine));
+    const replicas: OpenReplica[] = [];
+    for (const zone of this.identity.follows) replicas.push(await this.#openReplica(zone, machine));
+    return { zones, replicas };
   }
 
-  async #openZone(
-    identity: ZoneIdentity,
-    { engine, clock }: { readonly engine: VoprfEngine; readonly clock: NodeClock },
-  ): Promise<FederationZone> {
+  async #openZone(identity: ZoneIdentity, { engine, clock }: Machine): Promise<FederationZone> {
     const { zone, manifestObject, signer, voprfKeys, fillers } = identity;
     const { random } = this.#parts;
     const store = await this.#disk(zone).open();
@@ -220,6 +245,32 @@ export class FederationDp {
       );
     }
     return { ...identity, store, mapping };
+  }
+
+  async #openReplica(
+    { of, probe, full }: FollowedZone,
+    { engine, clock, follower, openChannel }: Machine,
+  ): Promise<OpenReplica> {
+    const { zone, voprfKeys } = of;
+    const store = await this.#disk(zone).open();
+    const replica = await openReplicaZone({
+      store,
+      zone,
+      authority: async ({ signal }): Promise<Authority> => {
+        const { authorities } = await follower.delegation(probe, { signal });
+        const authority = authorities.find((one) => one.zone === zone);
+        if (authority !== undefined) return authority;
+        throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory does not name the zone");
+      },
+      ownSpkiSha256: this.identity.spkiSha256,
+      ...(full ? { evaluation: { voprf: engine, secretKeys: [voprfKeys.secretKey] } } : {}),
+      openChannel,
+      caPem: "",
+      clock,
+      random: this.#parts.random,
+      logger: this.log,
+    });
+    return { store, replica };
   }
 
   #disk(zone: string): MemoryDisk {

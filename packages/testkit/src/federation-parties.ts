@@ -4,12 +4,15 @@
 import { portableVoprf, sha256, utf8, type Signer, type VoprfKeyPair } from "@whither/crypto/node";
 import type { AdmissionLimits } from "@whither/authority";
 import {
+  parseCsi,
   parseDpId,
   parseMspId,
   parsePrefix,
   parseProverId,
   parseZoneName,
+  type Csi,
   type DpRecord,
+  type Endpoint,
   type KeyPeriod,
   type Manifest,
   type MspRecord,
@@ -37,7 +40,23 @@ export interface DpSpec {
   readonly operator?: string;
   /** Names, or names with what differs. */
   readonly zones: readonly (string | ZoneSpec)[];
+  /** Who follows its zones. */
+  readonly replicas?: readonly ReplicaSpec[];
   readonly limits?: Partial<AdmissionLimits>;
+}
+
+/** A process of somebody else, or of the same operator, that follows one zone of a DP. */
+export interface ReplicaSpec {
+  /** Its host, and the name under which it connects. */
+  readonly id: string;
+  /** `Operator of <id>` unless told. */
+  readonly operator?: string;
+  /** Part before `@`; the first zone of the DP unless told. */
+  readonly zone?: string;
+  /** An identifier in the zone, real or not. */
+  readonly probe: string;
+  /** Whether it has the VOPRF keys and evaluates too. Default: false. */
+  readonly full?: boolean;
 }
 
 export interface MspSpec {
@@ -78,9 +97,18 @@ export interface ZoneIdentity {
   readonly fillers: number;
 }
 
+/** A zone that is followed. */
+export interface FollowedZone {
+  readonly of: ZoneIdentity;
+  readonly probe: Csi;
+  readonly full: boolean;
+}
+
 export interface DpIdentity {
   readonly record: DpRecord;
   readonly zones: readonly ZoneIdentity[];
+  /** Zones of others. */
+  readonly follows: readonly FollowedZone[];
   readonly limits: Partial<AdmissionLimits>;
   /** `host:port` with client certificates, and without. */
   readonly clientAddress: string;
@@ -92,6 +120,26 @@ const clientPort = 7354;
 const publicPort = 7364;
 
 export function makeDpIdentity(spec: DpSpec, nowSeconds: number): DpIdentity {
+  const server = makeServer(spec);
+  const { id, operator } = server.record;
+  const zones = spec.zones.map((given): ZoneIdentity => {
+    const zoneSpec = typeof given === "string" ? { name: given } : given;
+    return makeZoneIdentity(zoneSpec, { dp: id, operator, nowSeconds });
+  });
+  return { ...server, zones, follows: [], limits: spec.limits ?? {} };
+}
+
+/** Of a process without zones of its own. */
+export function makeReplicaIdentity(spec: ReplicaSpec, dp: DpIdentity): DpIdentity {
+  const { zone = dp.zones[0]?.zone.split("@")[0], probe, full = false } = spec;
+  const of = dp.zones.find((one) => one.zone === `${zone ?? ""}@${dp.record.id}`);
+  if (of === undefined) throw new TypeError(`${dp.record.id} has no zone for ${spec.id}`);
+  const follows = [{ of, probe: parseCsi(probe), full }];
+  return { ...makeServer(spec), zones: [], follows, limits: {} };
+}
+
+/** What a process is known by. */
+function makeServer(spec: { readonly id: string; readonly operator?: string }) {
   const id = parseDpId(spec.id);
   const operator = spec.operator ?? `Operator of ${id}`;
   const spkiSha256 = fixedBytes(`spki ${id}`);
@@ -112,14 +160,8 @@ export function makeDpIdentity(spec: DpSpec, nowSeconds: number): DpIdentity {
     jurisdictions: [],
     termsHash: new Uint8Array(),
   };
-  const zones = spec.zones.map((given): ZoneIdentity => {
-    const zoneSpec = typeof given === "string" ? { name: given } : given;
-    return makeZoneIdentity(zoneSpec, { dp: id, operator, nowSeconds });
-  });
   return {
     record,
-    zones,
-    limits: spec.limits ?? {},
     clientAddress: `${id}:${clientPort}`,
     publicAddress: `${id}:${publicPort}`,
     spkiSha256,
@@ -242,9 +284,22 @@ export function makeProver(spec: ProverSpec, nowSeconds: number): Signing<Prover
 /** `registry.yaml` of these parties, as if it had been read. */
 export function registrySourceOf(parties: {
   readonly dps: readonly DpIdentity[];
+  readonly replicas: readonly DpIdentity[];
   readonly msps: readonly MspRecord[];
   readonly provers: readonly ProverRecord[];
 }): RegistrySource {
+  const replicasOf = (zone: ZoneName, dpOperator: string): readonly Endpoint[] =>
+    parties.replicas.flatMap(({ record: { endpoints, operator }, follows }) =>
+      follows
+        .filter(({ of }) => of.zone === zone)
+        .flatMap(({ full }) =>
+          endpoints.map((endpoint) => ({
+            ...endpoint,
+            port: full ? endpoint.port : 0,
+            operator: operator === dpOperator ? "" : operator,
+          })),
+        ),
+    );
   return {
     file: "registry.yaml",
     dps: parties.dps.map(({ record, zones }) => ({
@@ -253,7 +308,7 @@ export function registrySourceOf(parties: {
         name: zone,
         line: 1,
         manifests: { kind: "hashes", sha256: [manifestSha256] },
-        replicas: [],
+        replicas: replicasOf(zone, record.operator),
       })),
     })),
     msps: parties.msps,

@@ -33,6 +33,33 @@ describe("a simulated federation", () => {
     });
   }
 
+  it("has replicas that follow a DP and answer while it is stopped: all by a full one, the known by any", async () => {
+    const probe = "tel:+4930123456";
+    const replicas = [
+      { id: "full.example", probe, full: true },
+      { id: "buckets.example", probe },
+    ];
+    const dps = [{ id: "dp-a.example", zones: ["de"], replicas }];
+    const prefixes = [`"tel:+49": { zones: [de@dp-a.example] }`];
+    await using federation = await createFederation({ seed: 7, dps, prefixes });
+    await federation.register({ csi, msps: ["wire.example"] });
+    await federation.publish();
+    await federation.clock.advance(5_000);
+    const { serial } = federation.zone("de@dp-a.example").mapping.head();
+    const held = federation.replicas.map((host) => host.replicas[0]?.head().serial);
+    expect(held).to.deep.equal([serial, serial]);
+    const resolver = await federation.resolver();
+    await federation.dp("dp-a.example").stop();
+    const stranger = parseCsi("+4930123499");
+    const ask = async (one: typeof csi) =>
+      (await federation.during(resolver.lookup(one, { refresh: true }))).status;
+    expect([await ask(csi), await ask(stranger)]).to.deep.equal(["found", "none"]);
+    await federation.host("full.example").stop();
+    expect(await ask(csi)).to.equal("found");
+    const another = resolver.lookup(parseCsi("+4930123498"));
+    expect(await codeOf(federation.during(another))).to.be.oneOf(["NETWORK", "UNREACHABLE"]);
+  });
+
   it("is the same for the same seed", async () => {
     const heard: string[] = [];
     for (let run = 0; run < 2; run += 1) {

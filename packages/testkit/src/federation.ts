@@ -28,8 +28,10 @@ import {
   makeDpIdentity,
   makeMsp,
   makeProver,
+  makeReplicaIdentity,
   peerNamed,
   registrySourceOf,
+  type DpIdentity,
   type DpSpec,
   type MspSpec,
   type ProverSpec,
@@ -120,7 +122,7 @@ export interface FederationResolverOptions extends Pick<
 export async function createFederation(options: FederationOptions = {}): Promise<Federation> {
   const voprf = await loadSodiumVoprf();
   const federation = new Federation(options, voprf);
-  for (const dp of federation.dps) await dp.start();
+  for (const host of [...federation.dps, ...federation.replicas]) await host.start();
   return federation;
 }
 
@@ -133,6 +135,8 @@ export class Federation implements AsyncDisposable {
   readonly anchors: Anchors;
   readonly directoryAddress = `${rootHost}:${rootPort}`;
   readonly dps: readonly FederationDp[];
+  /** Processes that follow zones of the DPs. */
+  readonly replicas: readonly FederationDp[];
   /** Registered or not, with the keys they sign with. */
   readonly msps: readonly Signing<MspRecord>[];
   readonly provers: readonly Signing<ProverRecord>[];
@@ -170,18 +174,20 @@ export class Federation implements AsyncDisposable {
         provers[at]?.unregistered === true ? [] : [record],
       ),
     };
-    this.dps = identities.map(
-      (identity) =>
-        new FederationDp({
-          identity,
-          anchors: this.anchors,
-          directory: { host: rootHost, port: rootPort },
-          network: this.network,
-          openChannel: this.openChannel(identity.record.id),
-          clock: this.clock,
-          random: this.random,
-          voprf,
-        }),
+    const host = (identity: DpIdentity): FederationDp =>
+      new FederationDp({
+        identity,
+        anchors: this.anchors,
+        directory: { host: rootHost, port: rootPort },
+        network: this.network,
+        openChannel: this.openChannel(identity.record.id),
+        clock: this.clock,
+        random: this.random,
+        voprf,
+      });
+    this.dps = identities.map(host);
+    this.replicas = identities.flatMap((identity, at) =>
+      (dps[at]?.replicas ?? []).map((spec) => host(makeReplicaIdentity(spec, identity))),
     );
     this.#rootZone = options.rootZone ?? rootSourceText(prefixes);
     this.#service = createDirectoryService(unverifiedDirectory(this.#sign(undefined, undefined)));
@@ -192,6 +198,15 @@ export class Federation implements AsyncDisposable {
   /** What the root serves now. */
   get directory(): Directory {
     return this.#service.directory;
+  }
+
+  /** The process of a DP or of a replica. */
+  host(id: string): FederationDp {
+    const hosts = [...this.dps, ...this.replicas];
+    return found(
+      hosts.find(({ record }) => record.id === parseDpId(id)),
+      id,
+    );
   }
 
   dp(id: string): FederationDp {
@@ -354,7 +369,7 @@ export class Federation implements AsyncDisposable {
   async close(): Promise<void> {
     for (const resolver of this.#resolvers) await resolver.close();
     this.people.close();
-    for (const dp of this.dps) if (dp.isRunning) await dp.stop();
+    for (const host of [...this.replicas, ...this.dps]) if (host.isRunning) await host.stop();
     await this.stopDirectory();
   }
 
@@ -367,6 +382,7 @@ export class Federation implements AsyncDisposable {
       root: this.root,
       registry: registrySourceOf({
         dps: this.dps.map(({ identity }) => identity),
+        replicas: this.replicas.map(({ identity }) => identity),
         ...this.#registered,
       }),
       rootZone: prefixes === undefined ? this.#rootZone : rootSourceText(prefixes),

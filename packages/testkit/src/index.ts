@@ -58,6 +58,7 @@ export type {
   DpSpec,
   MspSpec,
   ProverSpec,
+  ReplicaSpec,
   Signing,
   ZoneIdentity,
   ZoneSpec,

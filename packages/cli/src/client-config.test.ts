@@ -23,7 +23,9 @@ describe("configuration of whither", () => {
 
   it("takes the documented file with every commented line switched on", async () => {
     const text = await readFile(new URL("../../../configs/whither.yaml", import.meta.url), "utf8");
-    const all = parse(text.replace(/^# ((?:region|own_msp|msps|replicas):| {2}- )/gm, "$1"));
+    const all = parse(
+      text.replace(/^# ((?:region|own_msp|msps|replicas|name_servers):| {2}- )/gm, "$1"),
+    );
     expect(all.replicas).to.deep.equal([
       {
         zone: "de@dp-a.example",
@@ -33,6 +35,10 @@ describe("configuration of whither", () => {
         jurisdiction: "DE",
       },
     ]);
+    expect(all.name_servers).to.deep.equal([
+      { host: "192.0.2.53", port: 53 },
+      { host: "2001:db8::53", port: 5353 },
+    ]);
     expect([all.region, all.own_msp, all.msps[0]?.accounts]).to.deep.equal([
       "DE",
       "wire.example",
@@ -41,6 +47,14 @@ describe("configuration of whither", () => {
   });
 
   const mistakes: readonly (readonly [yaml: string, text: string])[] = [
+    [
+      "anchors: a\ndirectory: dns:r.example\nname_servers: [ns.example]",
+      'name_servers[0]: got "ns.example", expected an address of a name server',
+    ],
+    [
+      "anchors: a\ndirectory: dns:r..example",
+      "expected host:port of a directory, dns: and a domain",
+    ],
     ["directory: r.example", "anchors: got nothing, expected a path"],
     ["anchors: a\ndirectory: r.example\nanchor: b", "anchor: got an unknown key"],
     [
@@ -84,6 +98,10 @@ describe("configuration of whither", () => {
     ["root.signed", "/etc/root.signed"],
     ["./root", "/etc/root"],
     ["/srv/root", "/srv/root"],
+    ["dns:example.org", "dns:example.org"],
+    ["dns:Example.ORG.", "dns:example.org"],
+    ["dns:", undefined],
+    ["dns:a/b", undefined],
     ["", undefined],
   ];
   for (const [text, address] of addresses) {

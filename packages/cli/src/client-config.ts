@@ -8,6 +8,8 @@ import { parsePin } from "@whither/crypto";
 import { DiscoveryError, parseMspId, parseZoneName } from "@whither/protocol";
 import {
   loadConfig,
+  nameServersField,
+  parseDomain,
   parseHostPort,
   pathExists,
   pathField,
@@ -20,9 +22,11 @@ export function clientSchema(directory: string) {
   const path = pathField(directory);
   return z.strictObject({
     anchors: path,
-    directory: textField("host:port of a directory, or a path of the signed artefact", (text) =>
-      directoryAddress(text, directory),
+    directory: textField(
+      "host:port of a directory, dns: and a domain, or a path of the signed artefact",
+      (text) => directoryAddress(text, directory),
     ),
+    name_servers: nameServersField(),
     identity: z.strictObject({ cert: path, key: secretPathField(directory) }).optional(),
     state_dir: path.optional(),
     mirror: z.boolean().default(true),
@@ -90,11 +94,15 @@ function mspIdField() {
 
 const defaultPort = 7363;
 
-/** `host`, `host:port` as they are; anything else is a path. `file:` says so where a name looks like a host. */
+/** `host`, `host:port`, `dns:domain` as they are; anything else is a path. `file:` says so where a name looks like a host. */
 export function directoryAddress(text: string, base: string): string | undefined {
   if (text === "" || text.includes("\0")) return undefined;
   if (text.startsWith("file:"))
     return resolve(base, text.slice("file:".length).replace(/^\/\//, ""));
+  if (text.startsWith("dns:")) {
+    const domain = parseDomain(text.slice("dns:".length).toLowerCase());
+    return domain === undefined ? undefined : `dns:${domain}`;
+  }
   if (parseHostPort(text) !== undefined) return text;
   if (parseHostPort(`${text}:${defaultPort}`) !== undefined && !/[/\\]|\.signed$/.test(text)) {
     return `${text}:${defaultPort}`;

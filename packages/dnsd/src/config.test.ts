@@ -37,6 +37,19 @@ describe("dnsd configuration", () => {
     expect([...config.services.byMsp.keys()]).to.deep.equal(["wire.example"]);
   });
 
+  it("takes a directory that the DNS names, with its name servers", () => {
+    const text = minimal.replace(
+      'server: "127.0.0.1:7363"',
+      'dns: example.org, name_servers: ["::1"]',
+    );
+    expect(parse(text).directory).to.deep.include({
+      source: "dns:example.org",
+      nameServers: [{ host: "::1", port: 53 }],
+    });
+    const both = minimal.replace("server:", "dns: example.org, server:");
+    expect(mistakes(both)).to.match(/:1: directory: .*one of server/);
+  });
+
   const table: [what: string, more: string, says: RegExp][] = [
     ["an unknown key", "sufix: e164.arpa", /:3: sufix: got an unknown key/],
     ["a service that is none", service("sip", "sip:{number}@x"), /an ENUM service/],

@@ -11,6 +11,8 @@ import {
   integerField,
   loadConfig,
   logLevels,
+  nameServersField,
+  parseDomain,
   pathField,
   secretPathField,
   sizeField,
@@ -48,7 +50,12 @@ export interface DnsdConfig {
   readonly metrics: HostPort | undefined;
   /** Networks beside loopback that may ask, as CIDR. */
   readonly allow: readonly Network[];
-  readonly directory: { readonly anchorsFile: string; readonly source: string };
+  readonly directory: {
+    readonly anchorsFile: string;
+    /** As `createResolver` takes it. */
+    readonly source: string;
+    readonly nameServers: readonly HostPort[];
+  };
   readonly identity: { readonly certificateFile: string; readonly keyFile: string };
   readonly ownMsp: string | undefined;
   readonly suffix: string;
@@ -100,10 +107,12 @@ export function dnsdSchema(directory: string): z.ZodType<DnsdConfig> {
           anchors_file: path,
           server: hostPortField().optional(),
           file: path.optional(),
+          dns: domainField().optional(),
+          name_servers: nameServersField(),
         })
-        .refine((value) => (value.server === undefined) !== (value.file === undefined), {
-          message: "expected either server or file",
-          params: { expected: "either server (host:port) or file (a path)" },
+        .refine(({ server, file, dns }) => [server, file, dns].filter(isGiven).length === 1, {
+          message: "expected one of server, file and dns",
+          params: { expected: "one of server (host:port), file (a path) and dns (a domain)" },
         }),
       identity: z.strictObject({ certificate_file: path, key_file: secretPathField(directory) }),
       own_msp: msp.optional(),
@@ -131,10 +140,8 @@ export function dnsdSchema(directory: string): z.ZodType<DnsdConfig> {
       allow: value.allow,
       directory: {
         anchorsFile: value.directory.anchors_file,
-        source:
-          value.directory.server === undefined
-            ? (value.directory.file ?? "")
-            : formatHostPort(value.directory.server),
+        source: sourceOf(value.directory),
+        nameServers: value.directory.name_servers,
       },
       identity: {
         certificateFile: value.identity.certificate_file,
@@ -152,6 +159,17 @@ export function dnsdSchema(directory: string): z.ZodType<DnsdConfig> {
       cacheBytes: value.cache,
       limits: value.limits,
     }));
+}
+
+const isGiven = (value: unknown): boolean => value !== undefined;
+
+function sourceOf(of: {
+  readonly server?: HostPort | undefined;
+  readonly file?: string | undefined;
+  readonly dns?: string | undefined;
+}): string {
+  if (of.server !== undefined) return formatHostPort(of.server);
+  return of.dns === undefined ? (of.file ?? "") : `dns:${of.dns}`;
 }
 
 function limitsSchema() {
@@ -199,12 +217,9 @@ function parseNetwork(value: unknown): Network | undefined {
 
 /** Lower-case, without the trailing dot, short enough that fifteen digits fit below it. */
 function domainField(): z.ZodType<string> {
-  return textField("a domain in lower case, at most 200 characters", (text) => {
-    const bare = text.endsWith(".") ? text.slice(0, -1) : text;
-    const isDomain =
-      /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
-    return bare.length <= 200 && isDomain.test(bare) ? bare : undefined;
-  });
+  return textField("a domain in lower case, at most 200 characters", (text) =>
+    parseDomain(text, 200),
+  );
 }
 
 function orUndefined<T>(parse: (text: string) => T): (text: string) => T | undefined {

@@ -42,6 +42,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     await createResolver({
       anchors: config.directory.anchorsFile,
       directory: config.directory.source,
+      nameServers: config.directory.nameServers,
       identity: { cert: config.identity.certificateFile, key: config.identity.keyFile },
       ...(stateDirectory === undefined ? {} : { statePath: stateDirectory }),
       ...(config.ownMsp === undefined ? {} : { ownMsp: config.ownMsp }),

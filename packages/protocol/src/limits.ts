@@ -131,6 +131,27 @@ export const limits = {
   /** Resolutions in the background of one resolver, and those of them that are prefetches. */
   renewalsMax: 256,
   prefetchesMax: 32,
+
+  /** Finding servers through the DNS (section 3; RFC 9460, RFC 2782). */
+  /** DNS Flag Day 2020: crosses today's networks without fragments. */
+  dnsUdpBytesMax: 1_232,
+  /** A response over TCP: 13 servers with everything that describes them, several times over. */
+  dnsTcpBytesMax: 16 * 1024,
+  /** CNAME and AliasMode together. */
+  dnsAliasesMax: 8,
+  /** Name servers that one question is put to: resolv.conf names as many. */
+  dnsNameServersMax: 3,
+  /** A first try's time, doubled for the second, and all questions of one search together. */
+  dnsTimeoutMs: 1_000,
+  dnsSearchTimeoutMs: 5_000,
+  /** Datagrams for one question that are no response to it: then somebody guesses, and TCP is asked. */
+  dnsForeignPacketsMax: 16,
+  /** Of one name and family; in all for one search. */
+  dnsAddressesPerName: 2,
+  dnsAddressesMax: 16,
+  /** A fresh absence of such records (RFC 2308 section 5). */
+  dnsAbsenceSecondsMax: 300,
+
   /** Entries that hide the wanted one in a verbose request, itself included (section 5). */
   decoyBodies: 32,
 } as const;

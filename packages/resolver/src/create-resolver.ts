@@ -5,11 +5,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fromBase64Url, toBase64Url } from "@whither/crypto";
 import { loadSodiumVoprf } from "@whither/crypto/node";
-import {
-  createDirectoryFollower,
-  type DirectorySource,
-  type OpenChannel,
-} from "@whither/directory";
+import { createDirectoryFollower, type OpenChannel } from "@whither/directory";
 import { DiscoveryError, limits } from "@whither/protocol";
 import {
   checkIdentity,
@@ -21,7 +17,6 @@ import {
   createInlineVoprf,
   createVoprfPool,
   makeStateDirectory,
-  parseHostPort,
   pathExists,
   readFileBounded,
   readSecretFile,
@@ -36,6 +31,8 @@ import {
 import { nodeVerifier, parseAnchors, type Anchors, type SignatureVerifier } from "@whither/zone";
 import { assembleResolver, type Engines } from "./assemble.js";
 import { ChoiceMemory } from "./choice-memory.js";
+import { parseDirectorySource } from "./directory-source.js";
+import type { DnsExchange } from "./dns/exchange.js";
 import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
 import { ManifestMemory } from "./manifest-memory.js";
@@ -46,8 +43,13 @@ import type { Replica } from "./zone-view.js";
 export interface ResolverOptions {
   /** Path of the anchors file, or its content parsed. Whoever can change it decides whom you believe. */
   readonly anchors: string | Anchors;
-  /** `host:port` of a directory's public port, or the path of the signed artefact. */
+  /**
+   * `host:port` of a directory's public port, the path of the signed artefact, or `dns:example.org`: the servers
+   * that SVCB or SRV records at _whither._tcp.example.org name, with certificates for example.org.
+   */
   readonly directory: string;
+  /** Name servers for that, by IP address; those of this machine unless told. */
+  readonly nameServers?: readonly { readonly host: string; readonly port: number }[];
   /** Client certificate and key: PEM text, or paths (the key's with mode 0600). Needed to evaluate. */
   readonly identity?: { readonly cert: string; readonly key: string };
   /** The caller's own MSP, for slots that count only inside one app. */
@@ -67,6 +69,8 @@ export interface ResolverOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly openChannel?: OpenChannel;
+  /** How name servers are reached: sockets unless told. */
+  readonly dnsExchange?: DnsExchange;
   readonly verifier?: SignatureVerifier;
   /** Engine for single contacts and batches alike; the caller closes it. */
   readonly voprf?: VoprfEngine;
@@ -101,7 +105,7 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
   const directoryPath = file("directory");
   const follower = createDirectoryFollower({
     anchors,
-    source: parseDirectory(options.directory),
+    source: parseDirectorySource(options.directory, { ...options, clock, random }),
     openChannel,
     clock,
     random,
@@ -145,12 +149,6 @@ async function readAnchors(anchors: string | Anchors): Promise<Anchors> {
   if (typeof anchors !== "string") return anchors;
   const bytes = await readFileBounded(anchors, { bytesMax: anchorsBytesMax });
   return parseAnchors(new TextDecoder().decode(bytes));
-}
-
-/** `host:port` unless it reads like a path. */
-function parseDirectory(text: string): DirectorySource {
-  const server = text.includes("/") ? undefined : parseHostPort(text);
-  return server === undefined ? { kind: "file", path: text } : { kind: "server", ...server };
 }
 
 async function readIdentity(

@@ -27,6 +27,9 @@ export type {
 } from "./answer.js";
 export { createResolver } from "./create-resolver.js";
 export type { ResolverOptions } from "./create-resolver.js";
+export { parseDirectorySource } from "./directory-source.js";
+export type { DirectorySourceOptions } from "./directory-source.js";
+export type { DnsExchange, ExchangeOptions } from "./dns/exchange.js";
 export type { Evidence } from "./evidence.js";
 export { failureStatus } from "./failure.js";
 export type { FailureStatus } from "./failure.js";

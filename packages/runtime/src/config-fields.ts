@@ -93,6 +93,29 @@ export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+const dnsPort = 53;
+
+/** `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53`, `[2001:db8::53]:53`; undefined for anything else. */
+export function parseNameServer(text: string): HostPort | undefined {
+  if (isIP(text) !== 0) return { host: text, port: dnsPort };
+  const server = parseHostPort(text);
+  return server !== undefined && isIP(server.host) !== 0 && server.port > 0 ? server : undefined;
+}
+
+/** Name servers of the DNS, at most three (as resolv.conf has them); none: those of this machine. */
+export function nameServersField() {
+  const one = textField("an address of a name server, such as 192.0.2.53", parseNameServer);
+  return z.array(one).max(3).default([]);
+}
+
+/** A domain in lower case without its trailing dot; undefined for anything else. At most 230 characters unless told. */
+export function parseDomain(text: string, charsMax = 230): string | undefined {
+  const bare = text.endsWith(".") ? text.slice(0, -1) : text;
+  const isDomain =
+    /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+  return bare.length <= charsMax && isDomain.test(bare) ? bare : undefined;
+}
+
 /** An address with port. Port 0 (any free one) only where `anyPort` says so: tests listen there. */
 export function hostPortField(options: { readonly anyPort?: boolean } = {}): z.ZodType<HostPort> {
   const range = options.anyPort === true ? "0..65535" : "1..65535";

@@ -87,6 +87,7 @@ async function openConfigured(options: {
   return await createResolver({
     anchors: config.anchors,
     directory: config.directory,
+    nameServers: config.name_servers,
     mirror,
     replicas: config.replicas,
     ...(config.identity === undefined ? {} : { identity: config.identity }),

@@ -16,10 +16,10 @@ import {
   type Registrant,
   type ZoneRegistration,
 } from "@whither/msp";
+import { parseDirectorySource } from "@whither/resolver";
 import { tlsIdentityFromFiles } from "@whither/rpc";
 import {
   makeStateDirectory,
-  parseHostPort,
   pathExists,
   readFileBounded,
   readSecretFile,
@@ -70,15 +70,15 @@ export async function followDirectory(
   config: ClientConfig,
   anchors: Anchors,
 ): Promise<DirectoryFollower> {
-  const address = config.directory.includes("/") ? undefined : parseHostPort(config.directory);
   const { state_dir: stateDirectory } = config;
   if (stateDirectory !== undefined) await makeStateDirectory(stateDirectory);
   return createDirectoryFollower({
     anchors,
-    source:
-      address === undefined
-        ? { kind: "file", path: config.directory }
-        : { kind: "server", ...address },
+    source: parseDirectorySource(config.directory, {
+      nameServers: config.name_servers,
+      clock: systemClock,
+      random: systemRandom,
+    }),
     clock: systemClock,
     random: systemRandom,
     mirror: config.mirror,

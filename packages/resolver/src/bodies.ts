@@ -11,10 +11,11 @@ import type { HeldBucket } from "./buckets.js";
 import { Coalescer } from "./coalescer.js";
 import { bodiesToAsk } from "./decoys.js";
 import type { Peers, Server } from "./peers.js";
-import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
+import { sharedFetch } from "./shared-fetch.js";
 import { crossed } from "./zone-views.js";
 import type { ZoneView } from "./zone-view.js";
 
@@ -70,15 +71,17 @@ export class Bodies {
     const key = toHex(entry.vhash);
     const body = this.#held.get(key);
     if (body !== undefined) return body;
-    query.spend("rpc");
     const asked = Math.min(held.bucket.count, limits.decoyBodies);
     const told = `${asked} body ${asked === 1 ? "hash" : "hashes"}, no identity`;
     const fetch = (signal: AbortSignal): Promise<Fetched> =>
       this.#fetch(view, { held, entry }, { ...query, signal });
-    const flight = this.#flights.run(`${view.zone} ${key} ${query.realm}`, fetch, query);
-    const fetched = await tracingFailure(query, told, flight);
-    query.spend("bytes", fetched.bytesIn);
-    query.trace.rpc(fetched);
+    const { value: fetched, isOwn } = await sharedFetch(query, {
+      flights: this.#flights,
+      key: `${view.zone} ${key} ${query.realm}`,
+      told,
+      fetch,
+    });
+    if (isOwn) query.trace.rpc(fetched);
     query.trace.hop({
       prefix: query.prefix,
       ...heardBy(fetched.server, "anonymous"),
@@ -113,6 +116,7 @@ export class Bodies {
         const received = await peers.fetch(server, { case: "bodies", value }, options);
         const { response, ...cost } = received;
         choice.answered(server.key, cost.rttMs);
+        query.spend("bytes", cost.bytesIn);
         if (response.case !== "bodies") throw crossed();
         const { bodies } = response.value;
         const wanted = bodies[place];

@@ -16,10 +16,11 @@ import type { HopRecord } from "./answer.js";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import type { Peers, Server } from "./peers.js";
-import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
+import { sharedFetch } from "./shared-fetch.js";
 import { crossed, type ZoneViews } from "./zone-views.js";
 import type { HeldHead, ZoneView } from "./zone-view.js";
 
@@ -99,18 +100,17 @@ export class Buckets {
       });
       return held;
     }
-    query.spend("rpc");
     const told = `${head.b} bits of an index, no identity`;
     const place = { b: head.b, prefix: bucketPrefix(idx, head.b), key };
     const fetch = (signal: AbortSignal): Promise<Fetched> =>
       this.#fetch({ view, place, signal }, query);
-    const fetched = await tracingFailure(
-      query,
+    const { value: fetched, isOwn } = await sharedFetch(query, {
+      flights: this.#flights,
+      key: `${key} ${query.realm}`,
       told,
-      this.#flights.run(`${key} ${query.realm}`, fetch, query),
-    );
-    query.spend("bytes", fetched.bytesIn);
-    query.trace.rpc(fetched);
+      fetch,
+    });
+    if (isOwn) query.trace.rpc(fetched);
     const { held: got, server, rttMs } = fetched;
     report(query, { held: got, heard: heardBy(server, "anonymous"), told, rttMs });
     const entry = got.bucket.find(idx);
@@ -218,6 +218,7 @@ export class Buckets {
         const received = await peers.fetch(server, request, options);
         const { response, bytesIn, bytesOut, rttMs } = received;
         choice.answered(server.key, rttMs);
+        query.spend("bytes", bytesIn);
         if (response.case !== "bucket") throw crossed();
         const { count, entries, siblings, head: signed } = response.value;
         const head = views.accept(view, signedObjectFromWire(signed), query, { askedMs });

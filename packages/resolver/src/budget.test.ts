@@ -18,10 +18,11 @@ function capacity(spend: Spend, kind: WorkKind): number {
 describe("work budget", () => {
   const make = () => new WorkBudget({ bytesPerZoneMax: 100 });
 
-  it("is one for all zones in RPCs and referrals", () => {
+  it("is one for all zones in RPCs, referrals and ports", () => {
     const cases = [
       ["rpc", limits.queryRpcsMax],
       ["referral", limits.queryReferralsMax],
+      ["port", limits.queryPortsMax],
     ] as const;
     for (const [kind, most] of cases) {
       const budget = make();
@@ -30,6 +31,17 @@ describe("work budget", () => {
       expect(capacity(other, kind)).to.equal(most - 1);
       expect(capacity(one, kind)).to.equal(0);
       expect(capacity(budget.directory, kind)).to.equal(0);
+    }
+  });
+
+  it("takes a caller's wish for fewer ports, not for more", () => {
+    for (const [portsMax, most] of [
+      [0, 0],
+      [2, 2],
+      [9, limits.queryPortsMax],
+    ] as const) {
+      const budget = new WorkBudget({ bytesPerZoneMax: 100, portsMax });
+      expect(capacity(budget.directory, "port")).to.equal(most);
     }
   });
 

@@ -1,6 +1,6 @@
 // The work one query may cause, however many zones, servers and referrals it touches (protocol.md
 // section 7). One budget is passed down and never reset; it counts work, not success. Attempts after a
-// question's first are charged too, by servers.ts, to the query that began the question. Bytes are counted when
+// question's first are charged too, by servers.ts, to the query that began the question: shared-fetch.ts. Bytes are counted when
 // they have come: one answer of the stream's largest size may overshoot (limits.fetchAnswerBytesMax).
 
 import { DiscoveryError, limits } from "@whither/protocol";

@@ -2,17 +2,19 @@
 // protocol.md section 5). The DP learns who asks and how many elements, and nothing about them.
 
 import { joinElements, splitElements, wipe } from "@whither/crypto";
-import type { Csi } from "@whither/protocol";
+import { DiscoveryError, type Csi } from "@whither/protocol";
 import type { Clock, VoprfEngine } from "@whither/runtime";
 import { slotIndex, slotInput, slotSecret, type SlotSecret } from "@whither/zone";
+import type { WorkKind } from "./budget.js";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import { asError } from "./failure.js";
 import type { Peers, Server } from "./peers.js";
-import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, mayPay, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
+import { sharedFetch } from "./shared-fetch.js";
 import type { ZoneView } from "./zone-view.js";
 
 /** Secret of whoever evaluated it: opens the contact's slot. */
@@ -58,8 +60,8 @@ interface Batched {
 interface Waiting {
   readonly csi: Csi;
   readonly signal: AbortSignal;
-  /** Takes an RPC more from this contact's budget. */
-  more(): boolean;
+  /** Takes units from this contact's budget; false when it holds none. */
+  readonly pay: (kind: WorkKind, n: number) => boolean;
   resolve(batched: Batched): void;
   reject(error: Error): void;
 }
@@ -110,19 +112,21 @@ export class Evaluations {
 
   /** Evaluates with whatever else is asked in the same turn. Throws BOGUS for a wrong proof. */
   async evaluate(view: ZoneView, query: ZoneQuery): Promise<Evaluated> {
-    query.spend("rpc");
     const { csi, patient, realm } = query;
     const key = heldKey(view, csi);
     const enter = (signal: AbortSignal): Promise<Batched> =>
       new Promise((resolve, reject) => {
-        const waiting = { csi, signal, more: moreRpcs(query), resolve, reject };
+        const waiting = { csi, signal, pay: mayPay(query), resolve, reject };
         this.#gather(view, waiting, { patient, realm });
       });
-    const flight = this.#flights.run(`${key} ${query.realm}`, enter, query);
-    const batched = await tracingFailure(query, "blinded elements, who asks", flight);
-    const { evaluated, elements, server, bytesIn, bytesOut, rttMs } = batched;
-    query.spend("bytes", bytesIn);
-    query.trace.rpc({ bytesIn, bytesOut });
+    const { value: batched, isOwn } = await sharedFetch(query, {
+      flights: this.#flights,
+      key: `${key} ${query.realm}`,
+      told: "blinded elements, who asks",
+      fetch: enter,
+    });
+    const { evaluated, elements, server, rttMs } = batched;
+    if (isOwn) query.trace.rpc(batched);
     query.trace.hop({
       prefix: query.prefix,
       ...heardBy(server, "identified"),
@@ -204,12 +208,16 @@ export class Evaluations {
         servers: view.identified,
         signal,
         patient,
-        more: () => batch.some((waiting) => waiting.more()),
+        more: () => payTogether(batch, "rpc"),
         workMs: batch.length * workMsPerElement,
         ask: async (server, options) => {
           const request = { zone, kid, blinded: joinElements(blinded) };
           const { response, rttMs, ...bytes } = await peers.evaluate(server, request, options);
           choice.answered(server.key, rttMs);
+          const bytesIn = Math.ceil(bytes.bytesIn / batch.length);
+          if (!payTogether(batch, "bytes", bytesIn)) {
+            throw new DiscoveryError("BUDGET", "query: no bytes left");
+          }
           const { proof } = response;
           const evaluated = splitElements(response.evaluated);
           const outputs = await engine.finalize(
@@ -220,7 +228,7 @@ export class Evaluations {
             elements: batch.length,
             server,
             rttMs,
-            bytesIn: Math.ceil(bytes.bytesIn / batch.length),
+            bytesIn,
             bytesOut: Math.ceil(bytes.bytesOut / batch.length),
           };
           return outputs.map((output) => {
@@ -233,6 +241,19 @@ export class Evaluations {
       blinds.forEach(wipe);
     }
   }
+}
+
+/**
+ * What is done for all is charged to each: one whose budget is used up gets no more of it for the others' sake, and
+ * leaves. False when nobody can pay.
+ */
+function payTogether(batch: readonly Waiting[], kind: WorkKind, n = 1): boolean {
+  const out = batch.filter((waiting) => !waiting.pay(kind, n));
+  if (out.length === batch.length) return false;
+  for (const waiting of out) {
+    waiting.reject(new DiscoveryError("BUDGET", `query: no ${kind} left`));
+  }
+  return true;
 }
 
 function heldKey(view: ZoneView, csi: Csi): string {

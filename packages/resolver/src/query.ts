@@ -84,10 +84,18 @@ export function heardBy(
 }
 
 /** For `askServers`: a further RPC of this query; false when its budget holds none. */
-export function moreRpcs({ spend }: { readonly spend: Spend }): () => boolean {
-  return () => {
+export function moreRpcs(query: Pick<ZoneQuery, "spend">): () => boolean {
+  const pay = mayPay(query);
+  return () => pay("rpc", 1);
+}
+
+/** Spends what the budget holds; false where it does not hold so much. */
+export function mayPay({
+  spend,
+}: Pick<ZoneQuery, "spend">): (kind: WorkKind, n: number) => boolean {
+  return (kind, n) => {
     try {
-      spend("rpc");
+      spend(kind, n);
       return true;
     } catch (error) {
       if (isDiscoveryError(error, "BUDGET")) return false;

@@ -62,12 +62,14 @@ import {
   sortEntries,
   type Delegation,
   type Registry,
+  type SignatureVerifier,
 } from "@whither/zone";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ExchangeResponseSchema, FetchResponseSchema } from "@whither/wire";
 import { assembleResolver } from "./assemble.js";
 import { ChoiceMemory } from "./choice-memory.js";
 import { EvidenceFile } from "./evidence.js";
+import { asError } from "./failure.js";
 import { HeadMemory } from "./head-memory.js";
 import { ManifestMemory } from "./manifest-memory.js";
 import { Peers } from "./peers.js";
@@ -447,7 +449,7 @@ export interface ScriptedWorld {
   readonly clock: SimulatedClock;
   readonly network: MemoryNetwork;
   readonly resolver: Resolver;
-  readonly delegations: { count: number };
+  readonly delegations: { count: number; referrals: number };
   /** Another resolver with the same files, as after a restart. */
   readonly again: () => Promise<Resolver>;
 }
@@ -462,6 +464,9 @@ export interface ScriptedWorldOptions {
   readonly ownMsp?: string;
   readonly replicas?: readonly Replica[];
   readonly seed?: number;
+  readonly verifier?: SignatureVerifier;
+  /** What finding a delegation costs each time, as walking does; 0 unless told. */
+  readonly referrals?: number;
   /** 4 MiB unless told. */
   readonly cacheBytes?: number;
 }
@@ -474,7 +479,7 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
   const random = createSeededRandom(seed);
   const network = createMemoryNetwork({ clock, random });
   for (const zone of zones) zone.serve(network);
-  const delegations = { count: 0 };
+  const delegations = { count: 0, referrals: 0 };
   const { msps, prover } = zones[0]!.parties;
   const registry =
     options.registry ??
@@ -493,8 +498,18 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
   };
   const nothing = () => Promise.resolve();
   const follower: DirectoryFollower = {
-    delegation: () => {
+    delegation: (_csi, { spend } = {}) => {
       delegations.count += 1;
+      for (let n = 0; n < (options.referrals ?? 0); n++) {
+        try {
+          spend?.("referral", 1);
+          spend?.("rpc", 1);
+          delegations.referrals += 1;
+          spend?.("verification", 4);
+        } catch (error) {
+          return Promise.reject(asError(error));
+        }
+      }
       return Promise.resolve(delegation);
     },
     registry: () => Promise.resolve(registry),
@@ -528,7 +543,7 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
       pool: engine,
       inline: engine,
       closeEngines: nothing,
-      verifier: nodeVerifier,
+      verifier: options.verifier ?? nodeVerifier,
       clock,
       random,
       secret,

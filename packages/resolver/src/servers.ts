@@ -2,6 +2,7 @@
 // first. One attempt's late answer still counts. Whom to ask is server-choice.ts.
 
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
+import { furtherErrors, joinErrors } from "@whither/rpc";
 import { abortError, deadlineSignal, type Clock, type Scheduled } from "@whither/runtime";
 import { asError, isServersOwn, withUpstream, worstFailure } from "./failure.js";
 import type { Server } from "./peers.js";
@@ -17,7 +18,7 @@ export interface AskServers<T> {
   readonly workMs?: number;
   /** Waits and asks again where the servers limit, shed or are down, as a batch does. */
   readonly patient?: boolean;
-  /** Takes one more RPC, the first aside, from the budget of who asks; false: none is left. */
+  /** Takes one more RPC, the first aside, from the budget of who asks; false: none is left, and the failure says so beside. */
   readonly more: () => boolean;
   /** Asks and verifies; what does not verify is that server's failure and the next one's chance. */
   readonly ask: (server: Server, options: { readonly signal: AbortSignal }) => Promise<T>;
@@ -37,7 +38,8 @@ export async function askServers<T>(given: AskServers<T>): Promise<T> {
       return await (patient ? askInTime(given) : askOnce(given));
     } catch (error) {
       const waitSeconds = patient && tries < patienceTries ? secondsToWait(error) : undefined;
-      if (waitSeconds === undefined || !more()) throw error;
+      if (waitSeconds === undefined) throw error;
+      if (!more()) throw withBudgetSpent(error);
       await clock.sleep(choice.jittered(waitSeconds * 1_000), { signal });
     }
   }
@@ -86,6 +88,13 @@ function askOnce<T>(given: AskServers<T>): Promise<T> {
 
 const othersAnswered = new DiscoveryError("CANCELLED", "the question has been settled");
 
+/** The failure, which might have been none with more servers to ask. */
+function withBudgetSpent(error: unknown): Error {
+  if (!isDiscoveryError(error)) return asError(error);
+  const spent = new DiscoveryError("BUDGET", "query: no rpc left");
+  return joinErrors(error, [...furtherErrors(error), spent]);
+}
+
 interface Ends<T> {
   resolve(value: T): void;
   reject(error: Error): void;
@@ -101,6 +110,7 @@ class Race<T> {
   #running = 0;
   #isOver = false;
   #hasTriedAgain = false;
+  #isSpent = false;
   #timer: Scheduled | undefined;
 
   constructor(given: AskServers<T>, servers: readonly Server[], ends: Ends<T>) {
@@ -132,7 +142,7 @@ class Race<T> {
   #startNext(): boolean {
     this.#timer?.cancel();
     const server = this.#servers[this.#next];
-    if (server === undefined || (this.#next > 0 && !this.#given.more())) return false;
+    if (server === undefined || (this.#next > 0 && !this.#pays())) return false;
     this.#next += 1;
     this.#start(server);
     return true;
@@ -182,16 +192,23 @@ class Race<T> {
   #triesAgain({ code }: DiscoveryError): boolean {
     const [only, ...others] = this.#servers;
     if (only === undefined || others.length > 0 || code !== "NETWORK") return false;
-    if (this.#hasTriedAgain || !this.#given.more()) return false;
+    if (this.#hasTriedAgain || !this.#pays()) return false;
     this.#hasTriedAgain = true;
     this.#timer?.cancel();
     this.#start(only);
     return true;
   }
 
+  #pays(): boolean {
+    this.#isSpent = !this.#given.more();
+    return !this.#isSpent;
+  }
+
   #giveUp(): void {
     const [first, ...others] = this.#failures;
-    if (first !== undefined) this.#end(() => this.#ends.reject(worstFailure([first, ...others])));
+    if (first === undefined) return;
+    const worst = worstFailure([first, ...others]);
+    this.#end(() => this.#ends.reject(this.#isSpent ? withBudgetSpent(worst) : worst));
   }
 
   readonly #onAbort = (): void => {

@@ -15,9 +15,10 @@ import type { HeadMemory } from "./head-memory.js";
 import type { ManifestMemory } from "./manifest-memory.js";
 import type { Received } from "./correlated-stream.js";
 import type { FetchAnswer, FetchAsk, Peers, Server } from "./peers.js";
-import { heardBy, moreRpcs, tracingFailure, type ZoneQuery } from "./query.js";
+import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { askServers } from "./servers.js";
+import { sharedFetch, type Shared } from "./shared-fetch.js";
 import type { Verdicts } from "./verdicts.js";
 import { refuseWaiting, reviewOf } from "./waiting-manifests.js";
 import { createZoneView, isSameAuthority, serversOf } from "./zone-view.js";
@@ -139,32 +140,29 @@ export class ZoneViews {
 
   /** The newest head of a kid's tree; of the one that the zone calls current for an empty kid. */
   async #fetchHead(view: ZoneView, query: ZoneQuery, kid: Uint8Array): Promise<HeldHead> {
-    query.spend("rpc");
     const anyKid = kid.length === 0;
-    const fetched = await tracingFailure(
-      query,
-      toldZone,
-      this.#heads.run(
-        `${view.zone} ${toHex(kid)} ${query.realm}`,
-        (signal) =>
-          this.#fetch(
-            view.anonymous,
-            { ...query, signal },
-            {
-              ask: { case: "head", value: { zone: view.zone, kid } },
-              read: (answer, askedMs) => {
-                if (answer.case !== "head") throw crossed();
-                const object = signedObjectFromWire(answer.value.head);
-                return this.accept(view, object, query, { askedMs, anyKid });
-              },
+    const shared = await sharedFetch(query, {
+      flights: this.#heads,
+      key: `${view.zone} ${toHex(kid)} ${query.realm}`,
+      told: toldZone,
+      fetch: (signal) =>
+        this.#fetch(
+          view.anonymous,
+          { ...query, signal },
+          {
+            ask: { case: "head", value: { zone: view.zone, kid } },
+            read: (answer, askedMs) => {
+              if (answer.case !== "head") throw crossed();
+              const object = signedObjectFromWire(answer.value.head);
+              return this.accept(view, object, query, { askedMs, anyKid });
             },
-          ),
-        query,
-      ),
-    );
-    const { head } = fetched.value;
-    this.#report(query, fetched, { serial: head.serial, learnt: `head, ${head.mapSize} slots` });
-    return fetched.value;
+          },
+        ),
+    });
+    const held = shared.value.value;
+    const { serial, mapSize } = held.head;
+    this.#report(query, shared, { serial, learnt: `head, ${mapSize} slots` });
+    return held;
   }
 
   /**
@@ -279,38 +277,35 @@ export class ZoneViews {
   ): Promise<HeldManifest> {
     const { zone } = authority;
     const { memory, verdicts } = this.#options;
-    query.spend("rpc");
-    const fetched = await tracingFailure(
-      query,
-      toldZone,
-      this.#manifests.run(
-        `${zone} ${toHex(sha256)} ${query.realm}`,
-        (signal) =>
-          this.#fetch(
-            serversOf(authority).anonymous,
-            { ...query, signal },
-            {
-              ask: { case: "manifest", value: { zone, manifestSha256: sha256 } },
-              read: (answer) => {
-                if (answer.case !== "manifest") throw crossed();
-                const object = copyOf(signedObjectFromWire(answer.value.manifest));
-                const verified = verifyManifest({
-                  object,
-                  zone,
-                  manifestSha256: [sha256],
-                  nowSeconds: memory.nowSeconds(),
-                  verifier: verdicts.charged(query.spend),
-                });
-                return { object, ...verified };
-              },
+    const shared = await sharedFetch(query, {
+      flights: this.#manifests,
+      key: `${zone} ${toHex(sha256)} ${query.realm}`,
+      told: toldZone,
+      fetch: (signal) =>
+        this.#fetch(
+          serversOf(authority).anonymous,
+          { ...query, signal },
+          {
+            ask: { case: "manifest", value: { zone, manifestSha256: sha256 } },
+            read: (answer) => {
+              if (answer.case !== "manifest") throw crossed();
+              const object = copyOf(signedObjectFromWire(answer.value.manifest));
+              const verified = verifyManifest({
+                object,
+                zone,
+                manifestSha256: [sha256],
+                nowSeconds: memory.nowSeconds(),
+                verifier: verdicts.charged(query.spend),
+              });
+              return { object, ...verified };
             },
-          ),
-        query,
-      ),
-    );
-    const version = fetched.value.manifest.version;
-    this.#report(query, fetched, { serial: undefined, learnt: `manifest, version ${version}` });
-    return fetched.value;
+          },
+        ),
+    });
+    const held = shared.value.value;
+    const { version } = held.manifest;
+    this.#report(query, shared, { serial: undefined, learnt: `manifest, version ${version}` });
+    return held;
   }
 
   async #fetch<T>(
@@ -336,6 +331,7 @@ export class ZoneViews {
         const askedMs = clock.monotonicMs();
         const received = await peers.fetch(server, ask, options);
         choice.answered(server.key, received.rttMs);
+        query.spend("bytes", received.bytesIn);
         return { value: read(received.response, askedMs), server, received };
       },
     });
@@ -344,11 +340,10 @@ export class ZoneViews {
 
   #report(
     query: ZoneQuery,
-    { server, received }: Fetched<unknown>,
+    { value: { server, received }, isOwn }: Shared<Fetched<unknown>>,
     { serial, learnt }: { readonly serial: number | undefined; readonly learnt: string },
   ): void {
-    query.spend("bytes", received.bytesIn);
-    query.trace.rpc(received);
+    if (isOwn) query.trace.rpc(received);
     query.trace.hop({
       prefix: query.prefix,
       ...heardBy(server, "anonymous"),

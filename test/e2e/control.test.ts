@@ -1,6 +1,6 @@
 // Running daemons as their operator sees them over the control socket: what they say of themselves, what a
 // reload does, and that one bad zone keeps no other from serving.
-import { copyFile, lstat, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, lstat, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -54,6 +54,8 @@ describe("a running daemon and its operator", function () {
     const first = files.dps[0];
     if (first === undefined) throw new TypeError("no dp");
     dp = first;
+    // The first look at the authorities comes within a tenth of this.
+    await appendFile(files.rootdConfig, "health: { interval: 30s }\n");
     rootd = await Daemon.start("whither-rootd", ["--config", files.rootdConfig]);
   });
   beforeEach(async () => {
@@ -199,6 +201,33 @@ describe("a running daemon and its operator", function () {
     );
   });
 
+  it("shows at the rootd how the authorities of its directory answer", async () => {
+    interface HealthRow {
+      readonly zone: string;
+      readonly server: string;
+      readonly state: string;
+      readonly last_error: string;
+    }
+    const rootCtl = (...args: readonly string[]): ReturnType<typeof whitherctlHere> =>
+      whitherctlHere(["zone-health", ...args, "--config", files.rootdConfig]);
+    let rows: readonly HealthRow[];
+    do {
+      rows = JSON.parse((await rootCtl("--json")).stdout) as readonly HealthRow[]; // the documented shape
+    } while (rows.some(({ state }) => state === "unknown"));
+    const server = `127.0.0.1:${dp.publicPort}`;
+    expect(rows.map((row) => [row.zone, row.server])).to.have.deep.members([
+      ["de@dp-a.example", server],
+      ["mail@dp-a.example", server],
+    ]);
+    for (const { state, last_error: error } of rows) {
+      expect(state).to.equal(error === "" ? "healthy" : "lame");
+    }
+    expect((await rootCtl("de@dp-a.example")).stdout).to.match(
+      /^ *tel:\+49 +de@dp-a\.example +127\.0\.0\.1:\d+ +(?:healthy|lame) +since /,
+    );
+    expect((await rootCtl("fr@dp-a.example")).stderr).to.match(/^error: NOT_AUTHORITATIVE/);
+  });
+
   it("refuses a second process, and says who has what it has not", async () => {
     const second = await run("whither-dpd", ["--config", dp.config]);
     expect(second.status).to.equal(1);
@@ -208,6 +237,10 @@ describe("a running daemon and its operator", function () {
     expect(dump.stderr).to.match(
       /NOT_AVAILABLE \(49153\): whither-dpd has no cache: ask whither-dnsd/,
     );
+    const transfer = await ctl("transfer", "de@dp-a.example");
+    expect(transfer.stderr).to.match(/^error: NOT_AUTHORITATIVE .*follows a primary/);
+    expect(await ok("notify", "de@dp-a.example")).to.match(/^0 told of serial \d+\n$/);
+    expect((await ctl("notify", "fr@dp-a.example")).stderr).to.match(/^error: NOT_AUTHORITATIVE/);
     const unknown = await ctl("zone-serial", "fr@dp-a.example");
     expect(unknown.stderr).to.match(/^error: NOT_AUTHORITATIVE/);
     expect((await ctl("querylog", "loud")).status).to.equal(2);

@@ -8,6 +8,7 @@ import { createResolver, parseCsi, type Answer, type Resolver } from "@whither/r
 import { expect } from "chai";
 import { makeFederation, RunningFederation } from "../support/federation.js";
 import { registerPeople, type Person } from "../support/people.js";
+import { whitherctlHere } from "../support/processes.js";
 
 const rootZone = `zone: "."
 ttl_s: 86400
@@ -109,6 +110,37 @@ describe("a bucket replica of another operator", function () {
     const answer = await ask(known);
     expect(answer.status).to.equal("found");
     expect(askedOf(answer)).to.include(publicServer());
+  });
+
+  it("fetches when its operator says so, and the primary tells it when its own does", async () => {
+    const { federation } = running();
+    const config = federation.files.replicas[0]?.config ?? "";
+    const primary = federation.files.dps[0]?.config ?? "";
+    const ctl = async (...args: readonly string[]): Promise<string> => {
+      const { status, stdout, stderr } = await whitherctlHere(args);
+      expect(status, stderr).to.equal(0);
+      return stdout;
+    };
+    const zone = "de@dp-a.example";
+    expect(await ctl("status", "--config", config)).to.match(
+      /^ +de@dp-a\.example +replica +epoch /m,
+    );
+    const away = await whitherctlHere(["transfer", zone, "--config", config]);
+    expect([away.status, /^error: (?:NETWORK|UNREACHABLE)/.test(away.stderr)]).to.deep.equal([
+      1,
+      true,
+    ]);
+    await federation.restart("dp-a.example");
+    // The connection that failed is opened again only after a pause.
+    let fetched = away;
+    while (fetched.status !== 0)
+      fetched = await whitherctlHere(["transfer", zone, "--config", config]);
+    expect(fetched.stdout).to.match(/^serial \d+ to \d+$/m);
+    // The replica watches its primary again as soon as it has seen it.
+    let told: string;
+    do told = await ctl("notify", zone, "--config", primary);
+    while (told.startsWith("0 "));
+    expect(told).to.match(/^1 told of serial \d+$/m);
   });
 
   it("follows the primary again when it is back: a stranger is proven absent", async () => {

@@ -24,7 +24,8 @@ import { createDiscoveryService } from "./discovery-service.js";
 import type { MappingZone, ReadableZone } from "./mapping/mapping-zone.js";
 import type { ReplicaZone } from "./replica/replica-zone.js";
 import { createRegistrarService } from "./registrar-service.js";
-import { createZoneService } from "./zone-service.js";
+import { ZoneWatchers } from "./replica/zone-watchers.js";
+import { createZoneService, zoneOf } from "./zone-service.js";
 
 /** How often the registry is looked at again; from a mirror this costs nothing. */
 const registryRefreshMs = 60_000;
@@ -62,6 +63,8 @@ export interface DiscoveryProvider extends AsyncDisposable {
   addZone(zone: ProvidedZone): void;
   /** Serves a zone no longer; closing it is its owner's. */
   removeZone(name: string): void;
+  /** Pushes a zone's head to everybody who watches it. Returns how many; throws NOT_AUTHORITATIVE. */
+  notify(name: string): number;
   /** Publishes epochs and follows the registry from now on. */
   start(): void;
   /** Waits for epochs under way. Zones, follower and stores stay their owner's to close. */
@@ -81,6 +84,7 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
   });
   const readable: readonly ReadableZone[] = [...options.zones.map(({ zone }) => zone), ...replicas];
   const served = new Map(readable.map((zone) => [zone.zone as string, zone]));
+  const watchers = new ZoneWatchers(clock);
   let started = false;
   const close = async (): Promise<void> => {
     parties.close();
@@ -88,7 +92,7 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
     await Promise.all(open.map((zone) => zone.close()));
   };
   return {
-    publicServices: [createZoneService({ zones: served, admission, clock, logger })],
+    publicServices: [createZoneService({ zones: served, admission, watchers, clock, logger })],
     clientServices: [
       createDiscoveryService({ zones: served, admission, logger }),
       createRegistrarService({
@@ -116,6 +120,7 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
       provided.delete(name);
       served.delete(name);
     },
+    notify: (name) => watchers.notify(zoneOf(served, name)),
     start() {
       started = true;
       for (const { zone } of zones) zone.start();

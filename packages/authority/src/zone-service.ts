@@ -38,6 +38,8 @@ export type ServedZones = ReadonlyMap<string, ReadableZone>;
 export interface ZoneServiceOptions {
   readonly zones: ServedZones;
   readonly admission: Pick<Admission, "admitBytes" | "chargeBytes">;
+  /** Whoever waits for heads; its own unless told. */
+  readonly watchers?: ZoneWatchers;
   readonly clock: Clock;
   readonly logger?: Logger;
 }
@@ -46,9 +48,8 @@ type Answer = Uint8Array | Promise<Uint8Array>;
 
 /** The service, for the public port. */
 export function createZoneService(options: ZoneServiceOptions): ServiceRegistration {
-  const { zones, admission, clock } = options;
+  const { zones, admission, clock, watchers = new ZoneWatchers(options.clock) } = options;
   const transfers = new TransferServer({ admission, clock });
-  const watchers = new ZoneWatchers(clock);
   const unary =
     <Request>(answer: (request: Request) => Answer) =>
     async (request: Request, { address }: CallContext): Promise<Uint8Array> => {

@@ -1,6 +1,12 @@
 // The control service of whither-dpd: what every daemon has, and what is its own — zones and limits.
 
-import { backupZone, type Admission, type AdmissionLimits } from "@whither/authority";
+import {
+  backupZone,
+  type Admission,
+  type AdmissionLimits,
+  type DiscoveryProvider,
+  type ReplicaZone,
+} from "@whither/authority";
 import {
   commonControl,
   createControlService,
@@ -11,7 +17,7 @@ import {
   type ZoneFact,
 } from "@whither/control";
 import { toHex } from "@whither/crypto/node";
-import { DiscoveryError, parseZoneName } from "@whither/protocol";
+import { DiscoveryError, parseZoneName, type Head } from "@whither/protocol";
 import type { ServiceRegistration } from "@whither/rpc";
 import { packageVersion } from "@whither/runtime";
 import { Switch } from "@whither/wire";
@@ -28,27 +34,57 @@ export interface DpdControlParts extends Omit<
   readonly config: () => DpdConfig;
   readonly zones: ZoneSet;
   readonly expiries: () => readonly Expiry[];
+  readonly replicas: readonly ReplicaZone[];
+  readonly provider: Pick<DiscoveryProvider, "notify">;
   readonly admission: Admission;
   readonly listeners: Pick<Listeners, "close">;
 }
 
 export function createDpdControl(parts: DpdControlParts): ServiceRegistration {
-  const { zones, listeners } = parts;
+  const { zones, replicas, listeners } = parts;
   const name = "whither-dpd";
   const common = commonControl({
     ...parts,
     name,
     version: packageVersion(import.meta.url),
-    zones: () => zoneFacts(zones),
+    zones: () => [...zoneFacts(zones), ...replicas.map(replicaFact)],
     expiries: () => expiryFacts(parts),
     drain: () => listeners.close(),
   });
   const own: ControlHandlers = {
     reloadZone: async ({ zone }) => ({ zone: reloadedZone(await zones.reload(zone)) }),
+    ...replicationHandlers(parts),
     backup: ({ zone }) => backup(parts, zone),
     ...limitHandlers(parts),
   };
   return createControlService({ name, handlers: { ...common, ...own } });
+}
+
+function replicationHandlers({ zones, replicas, provider }: DpdControlParts): ControlHandlers {
+  const headOf = (name: string): Head | undefined => {
+    const replica = replicas.find(({ zone }) => zone === name);
+    if (replica !== undefined) return replica.status().head;
+    return zones
+      .serving()
+      .find(({ zone }) => zone.zone === name)
+      ?.zone.head();
+  };
+  const serialOf = (name: string): bigint => BigInt(headOf(name)?.serial ?? 0);
+  return {
+    transfer: async ({ zone }, { signal }) => {
+      const replica = replicas.find((one) => one.zone === zone);
+      if (replica === undefined) {
+        throw new DiscoveryError("NOT_AUTHORITATIVE", "no zone of that name follows a primary");
+      }
+      const fromSerial = serialOf(zone);
+      await replica.refresh({ signal });
+      return { fromSerial, serial: serialOf(zone) };
+    },
+    notify: ({ zone }) => {
+      const told = provider.notify(zone);
+      return { told, serial: serialOf(zone) };
+    },
+  };
 }
 
 async function* backup(
@@ -85,6 +121,33 @@ function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {
       manifestSha256: toHex(provided.zone.manifestSha256),
     };
   });
+}
+
+function replicaFact(replica: ReplicaZone): ZoneFact {
+  const { zone } = replica;
+  const { state, head } = replica.status();
+  const kind = "replica";
+  if (state !== "serving" || head === undefined) {
+    const error =
+      head === undefined
+        ? new DiscoveryError("UNREACHABLE", "nothing has been received yet")
+        : new DiscoveryError("STALE", "what is held has ended");
+    return { zone, kind, serving: false, error };
+  }
+  const { epoch, serial, mapSize: size, b: depth, time: signedAt, notAfter } = head;
+  const manifestSha256 = toHex(head.manifestSha256);
+  return {
+    zone,
+    kind,
+    serving: true,
+    epoch,
+    serial,
+    size,
+    depth,
+    signedAt,
+    notAfter,
+    manifestSha256,
+  };
 }
 
 /** Keys, certificate and directory as `expiries` has them, and the heads. */

@@ -122,6 +122,8 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     configPath,
     config: () => config,
     zones,
+    replicas,
+    provider,
     expiries: ends,
     admission,
     listeners,

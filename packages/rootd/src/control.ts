@@ -1,6 +1,7 @@
 // The control service of whither-rootd: what every daemon has, over the one directory that it serves.
 
 import type { DirectoryService } from "@whither/authority";
+import type { AuthorityHealth, DelegationHealth } from "@whither/directory";
 import {
   commonControl,
   createControlService,
@@ -8,6 +9,7 @@ import {
   type ExpiryFact,
   type ZoneFact,
 } from "@whither/control";
+import { DiscoveryError } from "@whither/protocol";
 import type { ServiceRegistration } from "@whither/rpc";
 import { packageVersion } from "@whither/runtime";
 import type { RootdConfig } from "./config.js";
@@ -20,11 +22,12 @@ export interface RootdControlParts extends Omit<
   /** In force. */
   readonly config: () => RootdConfig;
   readonly service: Pick<DirectoryService, "directory">;
+  readonly health: Pick<DelegationHealth, "list">;
   readonly listener: Pick<Listener, "certificateNotAfter" | "close">;
 }
 
 export function createRootdControl(parts: RootdControlParts): ServiceRegistration {
-  const { service, listener } = parts;
+  const { service, health, listener } = parts;
   const name = "whither-rootd";
   const handlers = commonControl({
     ...parts,
@@ -34,7 +37,31 @@ export function createRootdControl(parts: RootdControlParts): ServiceRegistratio
     expiries: () => expiries(parts),
     drain: () => listener.close(),
   });
-  return createControlService({ name, handlers });
+  return createControlService({
+    name,
+    handlers: { ...handlers, zoneHealth: ({ zone }) => healthRows(health, zone) },
+  });
+}
+
+/** Of a zone, or of all with "". Throws NOT_AUTHORITATIVE. */
+async function* healthRows(health: Pick<DelegationHealth, "list">, zone: string) {
+  await Promise.resolve();
+  const rows = health.list().filter((row) => zone === "" || row.zone === zone);
+  if (zone !== "" && rows.length === 0) {
+    throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory names no zone like that");
+  }
+  yield* rows.map(healthRow);
+}
+
+function healthRow(row: AuthorityHealth) {
+  const { zone, endpoint: server, state, prefix, prefixes, sinceSeconds } = row;
+  const age = row.headAgeSeconds;
+  return {
+    ...{ zone, server, state, prefix, prefixes },
+    since: BigInt(sinceSeconds),
+    lastError: row.lastError ?? "",
+    ...(age === undefined ? {} : { headAgeS: age }),
+  };
 }
 
 function directoryFact({ directory }: RootdControlParts["service"]): ZoneFact {

@@ -86,6 +86,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       configPath,
       config: () => config,
       service,
+      health,
       listener,
       metrics,
       queryLog,

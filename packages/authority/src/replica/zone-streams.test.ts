@@ -11,6 +11,7 @@ import {
 import { TransferKind, Zone, type TransferPart } from "@whither/wire";
 import { createAdmission } from "../admission.js";
 import { createZoneService } from "../zone-service.js";
+import { ZoneWatchers } from "./zone-watchers.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
@@ -29,13 +30,14 @@ async function serve(count = 600) {
     })),
   );
   const admission = createAdmission({ clock, mspOfSpki: () => undefined });
+  const watchers = new ZoneWatchers(clock);
   const network = createMemoryNetwork({ clock, random });
   network.serve("a:1", {
-    services: [createZoneService({ zones: new Map([[zone, served]]), admission, clock })],
+    services: [createZoneService({ zones: new Map([[zone, served]]), admission, watchers, clock })],
     clients: { kind: "none" },
   });
   const clientOf = (from: string) => createClient(Zone, network.connect("a:1", { from }));
-  return { clock, served, clientOf, client: clientOf("reader") };
+  return { clock, served, watchers, clientOf, client: clientOf("reader") };
 }
 
 type Place = ReturnType<typeof heldBy> & { readonly zone: string; readonly kid: Uint8Array };
@@ -147,6 +149,16 @@ describe("Zone.Watch", () => {
     if (alive === undefined || alive.done === true) throw new TypeError("the stream has ended");
     expect(alive.value.head).to.equal(undefined);
     for (const stream of streams) await stream.return?.();
+  });
+
+  it("tells the present head again when it is asked to", async () => {
+    const { served, watchers, client } = await serve(1);
+    expect(watchers.notify(served), "nobody watches").to.equal(0);
+    const stream = client.watch({ zone });
+    const first = await stream.next();
+    expect(watchers.notify(served)).to.equal(1);
+    expect(await stream.next()).to.deep.equal(first);
+    await stream.return?.();
   });
 
   it("refuses the 33rd stream of one address", async () => {

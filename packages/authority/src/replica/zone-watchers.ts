@@ -62,6 +62,12 @@ export class ZoneWatchers {
     }
   }
 
+  /** Pushes a zone's present head to its watchers, as if it were new. Returns how many there are. */
+  notify(zone: ReadableZone): number {
+    this.#push(zone.zone, firstMessage(zone));
+    return this.#byZone.get(zone.zone)?.size ?? 0;
+  }
+
   /** Until something waits, or a keep-alive is due. */
   async #wait(watcher: Watcher): Promise<void> {
     let timer: Scheduled | undefined;

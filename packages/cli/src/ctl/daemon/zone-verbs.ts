@@ -44,11 +44,13 @@ function lookingVerbs(terminal: Terminal): readonly Command[] {
       askDaemon(terminal, options, async ({ zoneHealth, call }) => {
         const rows = await rowsOf(zoneHealth({ zone: zone ?? "" }, call));
         const cells = rows.map((row) => [
+          row.prefixes > 1 ? `${row.prefix} +${row.prefixes - 1}` : row.prefix,
           row.zone,
           row.server,
-          row.withdrawn ? `${row.state}, withdrawn` : row.state,
-          row.checkedAt === 0n ? "not looked at yet" : formatUtc(Number(row.checkedAt)),
-          row.detail,
+          row.state,
+          row.since === 0n ? "not asked yet" : `since ${formatUtc(Number(row.since))}`,
+          row.lastError === "" ? "" : `last ${row.lastError}`,
+          row.headAgeS === undefined ? "" : `head of ${row.headAgeS} s`,
         ]);
         return { value: rows, text: table(cells).join("\n") };
       }),

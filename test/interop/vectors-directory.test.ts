@@ -151,8 +151,9 @@ describe("vectors: directory", () => {
     it(`referral for ${asked}: ${node} proves ${proves}${cover === undefined ? "" : `, ${cover} covers`}`, () => {
       expect(proto.decode("ReferRequest", unhex(referral.request))).to.deep.equal({
         prefix: asked,
+        zone: "", // the root
       });
-      expect(referral.request_fields).to.deep.equal({ prefix: asked });
+      expect(referral.request_fields).to.deep.equal({ prefix: asked, zone: "" });
       const object = (prefix: string) =>
         wire(nodes.find((one: any) => one.fields.prefix === prefix));
       const parts: Message = {

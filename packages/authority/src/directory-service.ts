@@ -1,8 +1,9 @@
-// The Directory service over a verified artefact: Refer, Transfer, Watch, GetRecords. Everything it sends
-// was encoded before or is kept once it has been; it holds no key and signs nothing.
+// The Directory service over verified artefacts, the root's or those of parts: Refer, Transfer, Watch,
+// GetRecords. Everything it sends was encoded before or is kept once it has been; it holds no key and signs
+// nothing.
 
-import { DiscoveryError, parsePrefix, type Prefix } from "@whither/protocol";
-import { implementService, type ServiceRegistration } from "@whither/rpc";
+import { DiscoveryError, parsePrefix, type Prefix, type ZoneName } from "@whither/protocol";
+import { implementService, type CallContext, type ServiceRegistration } from "@whither/rpc";
 import {
   Directory as DirectoryDescriptor,
   encodeRecordsAnswer,
@@ -11,6 +12,7 @@ import {
   encodeWatchAnswer,
   PartyKind,
   type GetRecordsRequest,
+  type ReferRequest,
   type TransferRequest,
 } from "@whither/wire";
 import {
@@ -18,23 +20,35 @@ import {
   differenceOf,
   DirectoryHistory,
   type Directory,
+  type DirectoryTrust,
+  type NodeTrust,
   type SignedRecord,
   type VerifiedArtefact,
 } from "@whither/zone";
 import { HeadWatchers } from "./head-watchers.js";
 
-export interface DirectoryService extends Disposable {
+export interface DirectoryService<T extends NodeTrust = DirectoryTrust> extends Disposable {
+  /** Of this directory alone. */
   readonly service: ServiceRegistration;
+  readonly handlers: DirectoryHandlers;
   /** What is served now. */
-  readonly directory: Directory;
+  readonly directory: Directory<T>;
   /** What led to it. */
   readonly history: DirectoryHistory;
   /** Serves another directory from the next call on; transfers under way end with the one they began. */
-  replace(artefact: VerifiedArtefact, options?: DirectoryServiceOptions): void;
+  replace(artefact: VerifiedArtefact<T>, options?: DirectoryServiceOptions): void;
   /** Streams of Watch that are open. */
   readonly watchers: number;
   /** Ends the streams of Watch. */
   [Symbol.dispose](): void;
+}
+
+/** The methods of one directory, as implementService takes them. */
+interface DirectoryHandlers {
+  readonly refer: (request: ReferRequest) => Uint8Array;
+  readonly transfer: (request: TransferRequest) => AsyncIterable<Uint8Array>;
+  readonly watch: (context: CallContext) => AsyncIterable<Uint8Array>;
+  readonly getRecords: (request: GetRecordsRequest) => Uint8Array;
 }
 
 /** Ids of one GetRecords (directory.proto). */
@@ -49,21 +63,23 @@ export interface DirectoryServiceOptions {
   readonly history?: DirectoryHistory;
 }
 
-export function createDirectoryService(
-  artefact: VerifiedArtefact,
+export function createDirectoryService<T extends NodeTrust = DirectoryTrust>(
+  artefact: VerifiedArtefact<T>,
   options: DirectoryServiceOptions = {},
-): DirectoryService {
+): DirectoryService<T> {
   let history = options.history ?? new DirectoryHistory();
   let served = new ServedDirectory(artefact, history);
   const watchers = new HeadWatchers();
-  const service = implementService(DirectoryDescriptor, {
+  const handlers: DirectoryHandlers = {
     refer: (request) => served.refer(parsePrefix(request.prefix)),
     transfer: (request) => served.transfer(request),
-    watch: (_request, context) => watchers.watch(served.pushed, context),
+    watch: (context) => watchers.watch(served.pushed, context),
     getRecords: (request) => served.records(request),
-  });
+  };
+  const zone = wireZone(artefact.directory.trust.zone);
   return {
-    service,
+    service: directoryRegistration((asked) => (asked === zone ? handlers : undefined)),
+    handlers,
     get directory() {
       return served.directory;
     },
@@ -82,8 +98,37 @@ export function createDirectoryService(
   };
 }
 
-class ServedDirectory {
-  readonly directory: Directory;
+/** One service for several directories: each request says which zone it is about. */
+export function joinDirectories(
+  served: (zone: string) => Pick<DirectoryService<NodeTrust>, "handlers"> | undefined,
+): ServiceRegistration {
+  return directoryRegistration((zone) => served(zone)?.handlers);
+}
+
+/** Throws NOT_AUTHORITATIVE for a zone that is not served; the registry is the root's. */
+function directoryRegistration(
+  of: (zone: string) => DirectoryHandlers | undefined,
+): ServiceRegistration {
+  const found = (zone: string): DirectoryHandlers => {
+    const handlers = of(zone);
+    if (handlers !== undefined) return handlers;
+    throw new DiscoveryError("NOT_AUTHORITATIVE", "no directory of that zone here");
+  };
+  return implementService(DirectoryDescriptor, {
+    refer: (request) => found(request.zone).refer(request),
+    transfer: (request) => found(request.zone).transfer(request),
+    watch: (request, context) => found(request.zone).watch(context),
+    getRecords: (request) => found("").getRecords(request),
+  });
+}
+
+/** The root is asked for without a name. */
+function wireZone(zone: ZoneName): string {
+  return zone === "." ? "" : zone;
+}
+
+class ServedDirectory<T extends NodeTrust> {
+  readonly directory: Directory<T>;
   readonly #messages: readonly Uint8Array[];
   /** What watchers are told. */
   readonly pushed: Uint8Array;
@@ -94,13 +139,13 @@ class ServedDirectory {
   readonly #referrals = new Map<string, Uint8Array>();
   readonly #kinds = new Map<PartyKind, Uint8Array>();
 
-  constructor({ directory, messages }: VerifiedArtefact, history: DirectoryHistory) {
+  constructor({ directory, messages }: VerifiedArtefact<T>, history: DirectoryHistory) {
     this.directory = directory;
     this.#messages = messages;
     this.#history = history;
-    const { rootKeysObject: rootKeys, headObject: head } = directory.trust;
-    this.#current = encodeTransferChunk({ rootKeys, head, nodes: [], records: [] });
-    this.pushed = encodeWatchAnswer({ rootKeys, head });
+    const { voucher, headObject: head } = directory.trust;
+    this.#current = encodeTransferChunk({ ...voucher, head, nodes: [], records: [] });
+    this.pushed = encodeWatchAnswer({ ...voucher, head });
   }
 
   refer(prefix: Prefix): Uint8Array {
@@ -108,9 +153,9 @@ class ServedDirectory {
     const key = cover === undefined ? node.node.prefix : `${node.node.prefix} ${cover.node.prefix}`;
     const kept = this.#referrals.get(key);
     if (kept !== undefined) return kept;
-    const { rootKeysObject: rootKeys, headObject: head } = this.directory.trust;
+    const { voucher, headObject: head } = this.directory.trust;
     const encoded = encodeReferAnswer({
-      rootKeys,
+      ...voucher,
       head,
       node: node.object,
       ...(cover === undefined ? {} : { cover: cover.object }),
@@ -137,11 +182,11 @@ class ServedDirectory {
     const { epoch, nodeCount, recordCount } = this.directory.head;
     const touched = this.#history.touchedSince({ epoch, serial: since });
     const count = (touched?.prefixes.length ?? 0) + (touched?.parties.length ?? 0);
-    const { rootKeysObject: rootKeys, headObject: head } = this.directory.trust;
+    const { voucher, headObject: head } = this.directory.trust;
     const messages =
       touched === undefined || count > (nodeCount + recordCount) / 2
         ? undefined
-        : [...differenceMessages({ rootKeys, head }, differenceOf(touched, this.directory))];
+        : [...differenceMessages({ voucher, head }, differenceOf(touched, this.directory))];
     // Only serials that were served are kept: nobody fills this with made-up ones.
     if (touched !== undefined && this.#differences.size < differencesKeptMax) {
       this.#differences.set(since, messages);
@@ -166,8 +211,15 @@ class ServedDirectory {
   }
 
   #encodeRecords(records: readonly SignedRecord[]): Uint8Array {
-    const { rootKeysObject: rootKeys, headObject: head } = this.directory.trust;
-    return encodeRecordsAnswer({ rootKeys, head, records: records.map(({ object }) => object) });
+    const { voucher, headObject: head } = this.directory.trust;
+    if (voucher.rootKeys === undefined) {
+      throw new DiscoveryError("NOT_AUTHORITATIVE", "the registry is the root's");
+    }
+    return encodeRecordsAnswer({
+      rootKeys: voucher.rootKeys,
+      head,
+      records: records.map(({ object }) => object),
+    });
   }
 }
 

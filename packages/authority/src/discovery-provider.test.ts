@@ -54,6 +54,7 @@ function followerOf(directory: Directory): DirectoryFollower {
         endpoints: [],
       };
       return Promise.resolve({
+        zone: "." as Delegation["zone"], // the root
         prefix: "tel:+1" as Delegation["prefix"], // encloses the probe
         disposition: "delegated",
         authorities: [authority],

@@ -42,5 +42,5 @@ export type { ServedZones, ZoneServiceOptions } from "./zone-service.js";
 export { createRegistrarService } from "./registrar-service.js";
 export type { RegistrarOptions, RegistrarZone } from "./registrar-service.js";
 
-export { createDirectoryService } from "./directory-service.js";
+export { createDirectoryService, joinDirectories } from "./directory-service.js";
 export type { DirectoryService, DirectoryServiceOptions } from "./directory-service.js";

@@ -53,6 +53,7 @@ const manifestObject: SignedObject = { payload: encodeManifest(manifest), signat
 const otherCsi = parseCsi("tel:+14155550124");
 
 const delegation = (over: Partial<Delegation["authorities"][number]> = {}): Delegation => ({
+  zone: "." as Delegation["zone"], // the root
   prefix: "tel:+1" as Delegation["prefix"], // a prefix of the tests' identifiers
   disposition: "delegated",
   authorities: [

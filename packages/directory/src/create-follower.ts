@@ -1,14 +1,18 @@
 // Puts a follower together: memory, state file, mirror and walk over one source. The mirror answers while
 // it is valid; before it is there, or without one, the walk does.
 
-import { DiscoveryError, type Csi } from "@whither/protocol";
+import { DiscoveryError, type Csi, type ErrorCode, type Node } from "@whither/protocol";
 import { openChannel as openGrpcChannel } from "@whither/rpc";
 import { silentLogger } from "@whither/runtime";
 import {
   isLate,
   nodeVerifier,
+  rootPlace,
+  verifyTrust,
   type Delegation,
   type Directory,
+  type DirectoryTrust,
+  type PlacedNode,
   type Registry,
 } from "@whither/zone";
 import { caBundle } from "./ca-bundle.js";
@@ -24,7 +28,8 @@ import type {
 import { headMessage, Mirror, type MirrorSource } from "./mirror.js";
 import { RegistryRecords } from "./records.js";
 import { StateFile } from "./state-file.js";
-import { DirectoryWalk, learntOf } from "./walk.js";
+import { PartWalks } from "./parts.js";
+import { DirectoryWalk, learntOf, type WalkedZone, type WalkServers } from "./walk.js";
 
 /**
  * Follows a signed directory from its anchors. Begins at once to load its state and, unless told not to,
@@ -39,8 +44,9 @@ class Follower implements DirectoryFollower {
   readonly #memory = new DirectoryMemory();
   readonly #state: StateFile | undefined;
   readonly #server: DirectoryServer | undefined;
-  readonly #walk: DirectoryWalk | undefined;
+  readonly #walk: DirectoryWalk<DirectoryTrust> | undefined;
   readonly #records: RegistryRecords | undefined;
+  readonly #parts: PartWalks;
   readonly #mirror: Mirror | undefined;
   readonly #ready: Promise<void>;
   #saving: Promise<void> = Promise.resolve();
@@ -52,13 +58,27 @@ class Follower implements DirectoryFollower {
     if (statePath !== undefined) {
       this.#state = new StateFile({ path: statePath, anchors, verifier: nodeVerifier });
     }
+    const { openChannel = openGrpcChannel, verifier = nodeVerifier } = options;
+    const caPem = caBundle(anchors);
+    this.#parts = new PartWalks({
+      openChannel,
+      caPem,
+      clock,
+      verifier,
+      registry: (signalled) => this.registry(signalled),
+    });
     if (source.kind !== "file") {
       const from = source.kind === "server" ? source : source.locator;
-      const { openChannel = openGrpcChannel, verifier = nodeVerifier } = options;
-      const server = new DirectoryServer({ from, caPem: caBundle(anchors), openChannel, clock });
+      const server = new DirectoryServer({ from, caPem, openChannel, clock });
       const onNewer = (): void => this.#onNewer();
       this.#server = server;
-      this.#walk = new DirectoryWalk({ server, anchors, memory, clock, verifier, onNewer });
+      this.#walk = new DirectoryWalk({
+        zone: rootZone({ anchors, memory, onNewer }),
+        servers: rootServers(server),
+        clock,
+        verifier,
+        nodesMax: rootNodesMax,
+      });
       this.#records = new RegistryRecords({ server, anchors, memory, clock, verifier, onNewer });
     }
     const mirrored = mirrorSource(options, this.#server);
@@ -85,11 +105,13 @@ class Follower implements DirectoryFollower {
       // A node may end before its head does; then only the root knows what came after it.
       if (!isLate(delegation, this.#options.clock.nowSeconds())) {
         this.#tellMirrored(directory, delegation, options);
-        return delegation;
+        if (delegation.authorities[0]?.kind !== "directory") return delegation;
+        return await this.#parts.follow(csi, placedInRoot(directory.path(csi)), options);
       }
     }
     if (this.#walk === undefined) throw await this.#noDirectory(options);
-    return await this.#walk.delegation(csi, options);
+    const path = await this.#walk.path(csi, options);
+    return await this.#parts.follow(csi, placedInRoot(path), options);
   }
 
   async registry(options: SignalOption = {}): Promise<Registry> {
@@ -117,6 +139,7 @@ class Follower implements DirectoryFollower {
   async close(): Promise<void> {
     await this.#ready;
     await this.#mirror?.close();
+    this.#parts[Symbol.dispose]();
     this.#server?.[Symbol.dispose]();
     await this.#saving;
   }
@@ -191,6 +214,59 @@ class Follower implements DirectoryFollower {
     };
     this.#saving = this.#saving.then(save);
   }
+}
+
+/** Nodes that a walk of the root keeps. */
+const rootNodesMax = 4_096;
+
+/** The root as a walk sees it: believed by the anchors. */
+function rootZone(of: {
+  readonly anchors: DirectoryFollowerOptions["anchors"];
+  readonly memory: DirectoryMemory;
+  readonly onNewer: () => void;
+}): WalkedZone<DirectoryTrust> {
+  const { anchors, memory, onNewer } = of;
+  return {
+    zone: rootPlace.zone,
+    apex: rootPlace.apex,
+    verify: ({ rootKeys, head }, check) => {
+      if (rootKeys === undefined) {
+        throw new DiscoveryError("KEY_MISSING", "referral: of the root, without its keys");
+      }
+      const { previous, known } = memory;
+      return verifyTrust({ ...check, rootKeys, head, anchors, previous, known });
+    },
+    accept: (trust) => {
+      if (memory.accept(trust)) onNewer();
+    },
+  };
+}
+
+/** Codes that say that another server may tell the truth. */
+const unbelievable: ReadonlySet<string> = new Set<ErrorCode>([
+  "BOGUS",
+  "KEY_MISSING",
+  "DENIAL_MISSING",
+  "EXPIRED",
+  "ROLLBACK",
+  "FORKED",
+  "INVALID_DATA",
+  "TOO_LARGE",
+]);
+
+/** The one server of the root that is asked now; of several found, another one after a lie. */
+function rootServers(server: DirectoryServer): WalkServers {
+  return {
+    ready: (options) => server.ready(options),
+    order: () => [server],
+    learn: (_server, failure) => {
+      if (failure !== undefined && unbelievable.has(failure.code)) server.avoid();
+    },
+  };
+}
+
+function placedInRoot(path: readonly Node[]): readonly PlacedNode[] {
+  return path.map((node) => ({ zone: rootPlace.zone, node }));
 }
 
 /** A file is always held whole; a server only if its mirror is wanted. */

@@ -1,7 +1,13 @@
 // Calls to a directory's server, anonymous and bounded. Answers come back decoded and unverified. Where several
 // servers are known the next one is tried when one cannot be reached (directory-places.ts).
 
-import { DiscoveryError, isDiscoveryError, limits, type Prefix } from "@whither/protocol";
+import {
+  DiscoveryError,
+  isDiscoveryError,
+  limits,
+  type Prefix,
+  type ZoneName,
+} from "@whither/protocol";
 import { callRaw, createClient, type Channel } from "@whither/rpc";
 import {
   decodeRecordsAnswer,
@@ -47,6 +53,7 @@ export class DirectoryServer implements Disposable {
   readonly #fallbackName: string;
   readonly #open: (place: DirectoryPlace) => Channel;
   readonly #channels = new Map<string, Channel>();
+  readonly #zone: string;
   #closed = false;
 
   constructor(options: {
@@ -54,12 +61,21 @@ export class DirectoryServer implements Disposable {
     readonly caPem: string;
     readonly openChannel: OpenChannel;
     readonly clock: Clock;
+    /** Of a part: as the node that delegates to it says. */
+    readonly part?: { readonly zone: ZoneName; readonly pins: readonly Uint8Array[] };
   }) {
-    const { from, caPem, openChannel } = options;
+    const { from, caPem, openChannel, part } = options;
     this.#places = new DirectoryPlaces(options);
     this.#fallbackName = "locate" in from ? from.name : formatHostPort(from);
     this.#open = ({ host, port, serverName }) =>
-      openChannel({ host, port, caPem, ...(serverName === undefined ? {} : { serverName }) });
+      openChannel({
+        host,
+        port,
+        caPem,
+        ...(serverName === undefined ? {} : { serverName }),
+        ...(part === undefined ? {} : { pins: part.pins }),
+      });
+    this.#zone = part?.zone ?? "";
   }
 
   /** `host:port` of the server that is asked now; before one was found, where it is looked for. */
@@ -83,7 +99,8 @@ export class DirectoryServer implements Disposable {
   async refer(prefix: Prefix, { signal }: CallBounds): Promise<Answered<ReferAnswer>> {
     const { refer: method } = Directory.method;
     const options = { signal, timeoutMs: unaryTimeoutMs };
-    const bytes = await this.#ask((channel) => callRaw({ channel, method }, { prefix }, options), {
+    const request = { prefix, zone: this.#zone };
+    const bytes = await this.#ask((channel) => callRaw({ channel, method }, request, options), {
       signal,
     });
     return { answer: this.#named(() => decodeReferAnswer(bytes)), bytes: bytes.length };
@@ -111,6 +128,7 @@ export class DirectoryServer implements Disposable {
       fromEpoch: BigInt(held?.epoch ?? 0),
       fromSerial: BigInt(held?.serial ?? 0),
       incremental: held !== undefined,
+      zone: this.#zone,
     };
     const options = { signal, timeoutMs: transferTimeoutMs };
     const messages = client.transfer(request, options);
@@ -130,7 +148,7 @@ export class DirectoryServer implements Disposable {
   async *watch({ signal }: CallBounds): AsyncGenerator<Uint8Array, void, undefined> {
     const place = await this.#places.ready({ signal });
     const client = createClient(Directory, this.#connect(place));
-    const messages = client.watch({}, { signal });
+    const messages = client.watch({ zone: this.#zone }, { signal });
     try {
       for (;;) {
         const next = await this.#reached(messages.next(), place, signal);

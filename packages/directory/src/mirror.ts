@@ -246,11 +246,6 @@ export class Mirror {
 }
 
 /** The message that stands for a directory of which only root keys and head are known. */
-export function headMessage({ rootKeysObject, headObject }: DirectoryTrust): Uint8Array {
-  return encodeTransferChunk({
-    rootKeys: rootKeysObject,
-    head: headObject,
-    nodes: [],
-    records: [],
-  });
+export function headMessage({ voucher, headObject: head }: DirectoryTrust): Uint8Array {
+  return encodeTransferChunk({ ...voucher, head, nodes: [], records: [] });
 }

@@ -10,14 +10,17 @@ interface CachedNode {
   readonly expires: number;
 }
 
-const nodesMax = 4096;
-
 export class NodeCache {
+  readonly #nodesMax: number;
   readonly #nodes = new Map<Prefix, CachedNode>();
   readonly #children = new Map<Prefix, Set<Prefix>>();
   /** Highest serial seen of each prefix, kept longer than the node itself. */
   readonly #serials = new Map<Prefix, number>();
   #epoch = 0;
+
+  constructor(nodesMax: number) {
+    this.#nodesMax = nodesMax;
+  }
 
   get(prefix: Prefix, nowSeconds: number): Node | undefined {
     const found = this.#nodes.get(prefix);
@@ -60,13 +63,13 @@ export class NodeCache {
     );
     this.delete(prefix);
     this.#nodes.set(prefix, { node, expires });
-    remember(this.#serials, prefix, node.serial);
+    this.#remember(prefix, node.serial);
     if (above !== undefined) {
       const siblings = this.#children.get(above) ?? new Set();
       this.#children.set(above, siblings.add(prefix));
     }
     for (const oldest of this.#nodes.keys()) {
-      if (this.#nodes.size <= nodesMax) break;
+      if (this.#nodes.size <= this.#nodesMax) break;
       this.delete(oldest);
     }
   }
@@ -84,13 +87,14 @@ export class NodeCache {
     this.#children.clear();
     this.#serials.clear();
   }
-}
 
-function remember(serials: Map<Prefix, number>, prefix: Prefix, serial: number): void {
-  serials.delete(prefix);
-  serials.set(prefix, serial);
-  for (const oldest of serials.keys()) {
-    if (serials.size <= nodesMax * 4) return;
-    serials.delete(oldest);
+  #remember(prefix: Prefix, serial: number): void {
+    const serials = this.#serials;
+    serials.delete(prefix);
+    serials.set(prefix, serial);
+    for (const oldest of serials.keys()) {
+      if (serials.size <= this.#nodesMax * 4) return;
+      serials.delete(oldest);
+    }
   }
 }

@@ -291,9 +291,10 @@ describe("directory follower, walking", () => {
         "flips a bit of the root keys",
         only("tel:", (a) => ({
           ...a,
+          manifest: undefined,
           rootKeys: {
-            ...a.rootKeys,
-            payload: a.rootKeys.payload.map((b, i) => (i === 9 ? b ^ 4 : b)),
+            ...a.rootKeys!,
+            payload: a.rootKeys!.payload.map((b, i) => (i === 9 ? b ^ 4 : b)),
           },
         })),
         "BOGUS",
@@ -341,7 +342,8 @@ describe("directory follower, walking", () => {
         "sends root keys without signatures",
         only("tel:", (a) => ({
           ...a,
-          rootKeys: { ...a.rootKeys, signatures: a.rootKeys.signatures.slice(1) },
+          manifest: undefined,
+          rootKeys: { ...a.rootKeys!, signatures: a.rootKeys!.signatures.slice(1) },
         })),
         "KEY_MISSING",
       ],

@@ -190,6 +190,7 @@ function authorityOf(of: {
 }
 
 const delegation = (authorities: readonly Authority[]): Delegation => ({
+  zone: "." as Delegation["zone"], // the root
   prefix: "tel:+1" as Delegation["prefix"], // a prefix of the tests' identifier
   disposition: authorities.length > 0 ? "delegated" : "unassigned",
   authorities,

@@ -64,6 +64,12 @@ export const limits = {
   registryRecordsMax: 100_000,
   /** A whole directory, as a file or a Transfer: 1,000,000 small nodes. */
   directoryBytesMax: 512 * 1024 * 1024,
+  /** Parts of the directory one below the other on the way to an answer (ADR on parts): country, region, network. */
+  directoryPartsMax: 3,
+  /** Parts that one process walks at once, the nodes it keeps of each, and the zones whose serials it remembers. */
+  partsWalkedMax: 64,
+  partNodesMax: 512,
+  partMarksMax: 4_096,
 
   /** Per query (section 7). */
   queryRpcsMax: 24,

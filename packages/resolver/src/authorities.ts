@@ -102,9 +102,9 @@ async function askContact<F extends AnswerForm>(
   });
   onDelegation?.(csi, delegation);
   const registry = await parts.follower.registry({ signal });
-  const { prefix, authorities, ttlSeconds, serial } = delegation;
+  const { zone, prefix, authorities, ttlSeconds, serial } = delegation;
   if (delegation.disposition === "unassigned") {
-    const denied = { serial, ttlSeconds, registryVersion: registry.version };
+    const denied = { zone, serial, ttlSeconds, registryVersion: registry.version };
     return { prefix, registry, result: unassigned(form, denied) };
   }
   const { checkingDisabled = false, refresh = false, jurisdiction } = options;

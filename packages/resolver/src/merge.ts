@@ -323,16 +323,18 @@ function winnerOfBits(parts: readonly ZonePart[], registry: Registry): Winner<"c
 export function unassigned<F extends AnswerForm>(
   form: F,
   {
+    zone,
     serial,
     ttlSeconds,
     registryVersion,
   }: {
+    /** Of the directory whose node proves it. */
+    readonly zone: ZoneName;
     readonly serial: number;
     readonly ttlSeconds: number;
     readonly registryVersion: number;
   },
 ): Merge<F> {
-  const zone = "." as ZoneName; // the root directory, a constant
   const error = new DiscoveryError("UNASSIGNED", "the directory proves that nobody serves it");
   const merged: Merged<F> = {
     form,

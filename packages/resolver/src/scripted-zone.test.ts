@@ -12,7 +12,7 @@ import {
   type ErrorCode,
   type Head,
 } from "@whither/protocol";
-import { parsePrefix, type SignedObject } from "@whither/protocol";
+import { parsePrefix, parseZoneName, type SignedObject } from "@whither/protocol";
 import {
   createMemoryNetwork,
   implementService,
@@ -485,6 +485,7 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
     options.registry ??
     createRegistry([...zones.map((zone) => zone.parties.dp), ...msps, prover], 1);
   const delegation: Delegation = {
+    zone: parseZoneName("."),
     prefix: parsePrefix("tel:+1"),
     disposition: "delegated",
     authorities: options.authorities ?? zones.map((zone) => zone.authority()),

@@ -8,7 +8,13 @@ import {
   type DirectoryFollower,
   type DirectoryFollowerOptions,
 } from "@whither/directory";
-import { createMemoryNetwork, type MemoryNetwork, type MemoryServer } from "@whither/rpc";
+import {
+  createMemoryNetwork,
+  decodeMessage,
+  type MemoryNetwork,
+  type MemoryServer,
+} from "@whither/rpc";
+import { ReferRequestSchema } from "@whither/wire";
 import {
   encodeArtefact,
   nodeVerifier,
@@ -58,7 +64,7 @@ export interface DirectoryWorld extends AsyncDisposable {
   readonly service: DirectoryService;
   readonly server: MemoryServer;
   readonly follower: DirectoryFollower;
-  /** Requests that reached the server: `Refer tel:+4`, `Transfer`, `GetRecords`. */
+  /** Requests that were sent: `Refer tel:+4`, `Refer tel:+49 of sub@dp-a.example`, `Transfer`, `GetRecords`. */
   readonly calls: string[];
   /** Waits until the mirror holds this serial. */
   mirrored(serial?: number): Promise<void>;
@@ -74,9 +80,7 @@ export function makeDirectoryWorld(options: DirectoryWorldOptions = {}): Directo
   network.tap((record) => {
     if (record.kind !== "message" || record.direction !== "request") return;
     const method = record.method.split("/").at(-1) ?? "";
-    // ReferRequest has one field: tag, length, text.
-    const told = method === "Refer" ? ` ${new TextDecoder().decode(record.bytes.subarray(2))}` : "";
-    calls.push(method + told);
+    calls.push(method === "Refer" ? `Refer ${toldBy(record.bytes)}` : method);
   });
   const service = createDirectoryService(artefact);
   const server = network.serve(directoryWorldAddress, {
@@ -87,7 +91,8 @@ export function makeDirectoryWorld(options: DirectoryWorldOptions = {}): Directo
   const follower = createDirectoryFollower({
     anchors: makeRootFixture().anchors,
     source: { kind: "server", host: "root.example", port: 7363 },
-    openChannel: ({ host, port }) => network.connect(`${host}:${port}`),
+    openChannel: ({ host, port, pins }) =>
+      network.connect(`${host}:${port}`, pins === undefined ? {} : { pins }),
     clock,
     random: createSeededRandom(2),
     mirror: false,
@@ -112,6 +117,12 @@ export function makeDirectoryWorld(options: DirectoryWorldOptions = {}): Directo
     mirrored,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** What a referral's request tells: a prefix, and of a part its zone. */
+function toldBy(bytes: Uint8Array): string {
+  const { prefix, zone } = decodeMessage(ReferRequestSchema, bytes);
+  return zone === "" ? prefix : `${prefix} of ${zone}`;
 }
 
 /** Turns of the event loop that a transfer may take in a test. */

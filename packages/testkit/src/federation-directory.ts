@@ -15,6 +15,7 @@ import {
 } from "@whither/protocol";
 import {
   decodeDirectoryHead,
+  decodeManifest,
   decodeNode,
   decodeRegistryRecord,
   decodeRootKeys,
@@ -26,10 +27,15 @@ import {
   encodeTransfer,
   nodeVerifier,
   parseRootSource,
+  payloadSha256,
+  rootPlace,
   signDirectory,
   verifySigned,
   type Directory,
   type DirectoryObjects,
+  type NodeTrust,
+  type PartTrust,
+  type PartVoucher,
   type RegistrySource,
   type SignedNode,
   type VerifiedArtefact,
@@ -79,8 +85,38 @@ function withoutForgeries(directory: Directory, { zsk }: RootFixture): Directory
 /** Objects as a directory server that checks nothing would serve them. */
 export function unverifiedDirectory(objects: DirectoryObjects): VerifiedArtefact {
   const { rootKeys: rootKeysObject, head: headObject } = objects;
-  const head = decodeDirectoryHead(headObject.payload);
   const rootKeys = decodeRootKeys(rootKeysObject.payload);
+  const voucher = { rootKeys: rootKeysObject };
+  const head = decodeDirectoryHead(headObject.payload);
+  const trust = { ...rootPlace, keys: [], rootKeys, voucher, head, headObject };
+  return { directory: unverified(objects, trust), messages: encodeTransfer(objects) };
+}
+
+/** As unverifiedDirectory, of a part. */
+export function unverifiedPart(
+  objects: DirectoryObjects<PartVoucher>,
+  apex: Prefix,
+): VerifiedArtefact<PartTrust> {
+  const { manifest: manifestObject, head: headObject } = objects;
+  const manifest = decodeManifest(manifestObject.payload);
+  const trust = {
+    zone: manifest.zone,
+    apex,
+    role: roles.zone,
+    keys: [],
+    manifest,
+    manifestSha256: payloadSha256(manifestObject),
+    voucher: { manifest: manifestObject },
+    head: decodeDirectoryHead(headObject.payload),
+    headObject,
+  };
+  return { directory: unverified(objects, trust), messages: encodeTransfer(objects) };
+}
+
+function unverified<T extends NodeTrust>(
+  objects: DirectoryObjects<T["voucher"]>,
+  trust: T,
+): Directory<T> {
   const nodes = objects.nodes.map((object) => ({ node: readNode(object.payload), object }));
   const records = objects.records.map((object) => {
     return { record: decodeRegistryRecord(object.payload), object };
@@ -88,24 +124,23 @@ export function unverifiedDirectory(objects: DirectoryObjects): VerifiedArtefact
   const byPrefix = new Map<Prefix, SignedNode>(nodes.map((one) => [one.node.prefix, one]));
   const path: Directory["path"] = (csi) =>
     prefixesOfCsi(csi).flatMap((prefix) => byPrefix.get(prefix)?.node ?? []);
-  const directory: Directory = {
+  const { head, zone } = trust;
+  return {
     head,
-    rootKeys,
-    trust: { rootKeys, rootKeysObject, head, headObject, zsks: [] },
+    trust,
     registry: createRegistry(
       records.map(({ record }) => record.party),
       head.registryVersion,
     ),
     serial: head.serial,
     refer: (prefix) => referralOf(prefix, { nodes, byPrefix }),
-    delegation: (csi) => delegationOf(path(csi)),
+    delegation: (csi) => delegationOf(path(csi).map((node) => ({ zone, node }))),
     path,
     node: (prefix) => byPrefix.get(prefix),
     nodes: () => nodes,
     records: () => records,
     objects: () => objects,
   };
-  return { directory, messages: encodeTransfer(objects) };
 }
 
 /** What a strict reader refuses is served all the same, under the prefix that it begins with. */

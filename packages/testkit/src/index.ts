@@ -36,6 +36,15 @@ export {
 } from "./directory-fixtures.js";
 export type { DirectoryFixtureOptions, RootFixture } from "./directory-fixtures.js";
 
+export { makePartFixture, makePartObjects, registryTextOf, resignPart } from "./part-fixtures.js";
+export type {
+  PartFixture,
+  PartFixtureOptions,
+  PartObjects,
+  PartSourceOptions,
+} from "./part-fixtures.js";
+export { unverifiedPart } from "./federation-directory.js";
+
 export { makeTranscript, transcriptText } from "./transcript.js";
 export type { Transcript } from "./transcript.js";
 

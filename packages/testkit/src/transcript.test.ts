@@ -23,6 +23,7 @@ import {
   headMarkOf,
   verifyManifest,
   verifyReferral,
+  verifyTrust,
   verifySlot,
   verifySlotBits,
 } from "@whither/zone";
@@ -57,7 +58,9 @@ describe("whither-v1.json", () => {
     const asked = list(section("directory"), "referrals").map((one) => {
       const response = decodeReferAnswer(octets(one, "response"));
       const prefix = parsePrefix(one["asked"] as string);
-      const verified = verifyReferral({ asked: prefix, response, anchors, nowSeconds, verifier });
+      const { rootKeys, head } = response;
+      const trust = verifyTrust({ rootKeys: rootKeys!, head, anchors, nowSeconds, verifier });
+      const verified = verifyReferral({ asked: prefix, response, trust, nowSeconds, verifier });
       expect(verified.exact ? "presence" : "absence").to.equal(one["proves"]);
       return prefix;
     });

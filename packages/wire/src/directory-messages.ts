@@ -16,10 +16,16 @@ import {
 } from "./gen/whither/v1/directory_pb.js";
 import { parseMessage, signedObjectFromWire, signedObjectToWire } from "./signed-object.js";
 
+/** What vouches for a directory's head: the root's key set, or the manifest of a part. */
+export type HeadVoucher =
+  | { readonly rootKeys: SignedObject; readonly manifest?: undefined }
+  | { readonly manifest: SignedObject; readonly rootKeys?: undefined };
+
 /** One message of a Transfer and of an artefact file. */
 export interface TransferChunk {
-  /** In the first message. */
-  readonly rootKeys?: SignedObject;
+  /** In the first message: one of the two. */
+  readonly rootKeys?: SignedObject | undefined;
+  readonly manifest?: SignedObject | undefined;
   readonly head?: SignedObject;
   /** What follows is a difference to what the asker holds. In the first message. */
   readonly incremental?: boolean;
@@ -36,13 +42,12 @@ export interface PartyName {
   readonly id: string;
 }
 
-export interface ReferAnswer {
-  readonly rootKeys: SignedObject;
+export type ReferAnswer = HeadVoucher & {
   readonly head: SignedObject;
   readonly node: SignedObject;
   /** The sibling that proves that the asked label is absent, where one is needed. */
   readonly cover?: SignedObject;
-}
+};
 
 export interface RecordsAnswer {
   readonly rootKeys: SignedObject;
@@ -51,11 +56,11 @@ export interface RecordsAnswer {
 }
 
 export function encodeTransferChunk(chunk: TransferChunk): Uint8Array {
-  const { rootKeys, head, nodes, records, removedPrefixes = [], removedRecords = [] } = chunk;
+  const { head, nodes, records, removedPrefixes = [], removedRecords = [] } = chunk;
   return toBinary(
     TransferResponseSchema,
     create(TransferResponseSchema, {
-      ...(rootKeys === undefined ? {} : { rootKeys: signedObjectToWire(rootKeys) }),
+      ...voucherToWire(chunk),
       ...(head === undefined ? {} : { head: signedObjectToWire(head) }),
       nodes: nodes.map(signedObjectToWire),
       records: records.map(signedObjectToWire),
@@ -70,6 +75,7 @@ export function encodeTransferChunk(chunk: TransferChunk): Uint8Array {
 export function transferChunkFromWire(message: TransferResponse): TransferChunk {
   return {
     ...(message.rootKeys === undefined ? {} : { rootKeys: signedObjectFromWire(message.rootKeys) }),
+    ...(message.manifest === undefined ? {} : { manifest: signedObjectFromWire(message.manifest) }),
     ...(message.head === undefined ? {} : { head: signedObjectFromWire(message.head) }),
     ...(message.incremental ? { incremental: true } : {}),
     nodes: message.nodes.map(signedObjectFromWire),
@@ -108,11 +114,12 @@ export function decodeTransferChunk(bytes: Uint8Array): TransferChunk {
   return transferChunkFromWire(parseMessage(() => fromBinary(TransferResponseSchema, bytes)));
 }
 
-export function encodeReferAnswer({ rootKeys, head, node, cover }: ReferAnswer): Uint8Array {
+export function encodeReferAnswer(answer: ReferAnswer): Uint8Array {
+  const { head, node, cover } = answer;
   return toBinary(
     ReferResponseSchema,
     create(ReferResponseSchema, {
-      rootKeys: signedObjectToWire(rootKeys),
+      ...voucherToWire(answer),
       head: signedObjectToWire(head),
       node: signedObjectToWire(node),
       ...(cover === undefined ? {} : { cover: signedObjectToWire(cover) }),
@@ -132,7 +139,7 @@ export function decodeRecordsAnswer(bytes: Uint8Array): RecordsAnswer {
 
 function referAnswerFromWire(message: ReferResponse): ReferAnswer {
   return {
-    rootKeys: signedObjectFromWire(message.rootKeys),
+    ...voucherFromWire(message),
     head: signedObjectFromWire(message.head),
     node: signedObjectFromWire(message.node),
     ...(message.cover === undefined ? {} : { cover: signedObjectFromWire(message.cover) }),
@@ -158,12 +165,29 @@ function recordsAnswerFromWire(message: GetRecordsResponse): RecordsAnswer {
   };
 }
 
+/** Exactly one of the two: with both, two readers might believe different ones. */
+function voucherFromWire({
+  rootKeys,
+  manifest,
+}: Pick<ReferResponse, "manifest" | "rootKeys">): HeadVoucher {
+  if (manifest === undefined) return { rootKeys: signedObjectFromWire(rootKeys) };
+  if (rootKeys === undefined) return { manifest: signedObjectFromWire(manifest) };
+  throw invalid({ record: "referral" }, "manifest", "either root_keys or manifest");
+}
+
+function voucherToWire({ rootKeys, manifest }: Pick<TransferChunk, "manifest" | "rootKeys">) {
+  return {
+    ...(rootKeys === undefined ? {} : { rootKeys: signedObjectToWire(rootKeys) }),
+    ...(manifest === undefined ? {} : { manifest: signedObjectToWire(manifest) }),
+  };
+}
+
 /** What watchers are sent. */
-export function encodeWatchAnswer(answer: Pick<ReferAnswer, "rootKeys" | "head">): Uint8Array {
+export function encodeWatchAnswer(answer: HeadVoucher & Pick<ReferAnswer, "head">): Uint8Array {
   return toBinary(
     DirectoryWatchResponseSchema,
     create(DirectoryWatchResponseSchema, {
-      rootKeys: signedObjectToWire(answer.rootKeys),
+      ...voucherToWire(answer),
       head: signedObjectToWire(answer.head),
     }),
   );

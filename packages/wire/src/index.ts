@@ -118,7 +118,13 @@ export {
   encodeWatchAnswer,
   transferChunkFromWire,
 } from "./directory-messages.js";
-export type { PartyName, RecordsAnswer, ReferAnswer, TransferChunk } from "./directory-messages.js";
+export type {
+  HeadVoucher,
+  PartyName,
+  RecordsAnswer,
+  ReferAnswer,
+  TransferChunk,
+} from "./directory-messages.js";
 export {
   decodeDirectoryHead,
   decodeNode,

@@ -62,7 +62,7 @@ export function decodeManifest(payload: Uint8Array): Manifest {
     zoneKeys: list(context, { field: "zone_keys", min: 1, max: 4 }, m.zoneKeys, (k) =>
       keyPeriod(context, "zone_keys", k),
     ),
-    voprfKeys: list(context, { field: "voprf_keys", min: 1, max: 2 }, m.voprfKeys, (k) => ({
+    voprfKeys: list(context, { field: "voprf_keys", min: 0, max: 2 }, m.voprfKeys, (k) => ({
       kid: octets(context, "kid", k.kid, 4),
       publicKey: octets(context, "voprf_keys", k.publicKey, 32),
       notAfter: integer(context, "not_after", k.notAfter),

@@ -68,7 +68,7 @@ export {
 export type { ChangedBucket, EpochOutcome, StoredBucket, ZoneTree } from "./mapping/epoch.js";
 export { headMarkOf, verifyHead, verifyHeadSequence } from "./mapping/head.js";
 export type { HeadMark } from "./mapping/head.js";
-export { checkManifestTimes, verifyManifest } from "./mapping/manifest.js";
+export { checkManifestTimes, verifyDirectoryManifest, verifyManifest } from "./mapping/manifest.js";
 export { judgeSuccession } from "./mapping/manifest-succession.js";
 export type {
   ManifestHistory,
@@ -90,15 +90,18 @@ export {
   frameMessages,
   openArtefact,
   openArtefactTrust,
+  openPartArtefact,
+  openPartArtefactTrust,
   transferHead,
   transferMessages,
   verifyArtefact,
+  verifyPartArtefact,
 } from "./directory/artefact.js";
-export type { ArtefactCheck, VerifiedArtefact } from "./directory/artefact.js";
+export type { ArtefactCheck, PartArtefactCheck, VerifiedArtefact } from "./directory/artefact.js";
 export { compileDirectory } from "./directory/compile.js";
 export type { CompiledDirectory, ManifestPayloads, NodeDraft } from "./directory/compile.js";
 export { delegationOf } from "./directory/delegation.js";
-export type { Delegation } from "./directory/delegation.js";
+export type { Delegation, PlacedNode } from "./directory/delegation.js";
 export { differenceOf, DifferenceVerifier, touchedBetween } from "./directory/difference.js";
 export type { DirectoryDifference, Touched } from "./directory/difference.js";
 export { DirectoryHistory, parseDirectoryHistory } from "./directory/history.js";
@@ -117,23 +120,38 @@ export {
   verifyReferral,
 } from "./directory/referral.js";
 export type { ReferralCheck, VerifiedReferral } from "./directory/referral.js";
+export { verifyPartTrust } from "./directory/part-trust.js";
+export type {
+  PartDelegation,
+  PartTrust,
+  PartTrustCheck,
+  PartVoucher,
+} from "./directory/part-trust.js";
 export { compareParties } from "./directory/record-order.js";
+export { atRegisteredEndpoints } from "./directory/registered.js";
 export { parseRegistrySource } from "./directory/registry-source.js";
 export type { RegistrySource, ZoneSource } from "./directory/registry-source.js";
 export { parseRootSource } from "./directory/root-source.js";
 export type { EntryContent, RootEntry, RootSource } from "./directory/root-source.js";
-export { checkBits, signDirectory, signRootKeys } from "./directory/sign.js";
-export type { SignDirectoryOptions } from "./directory/sign.js";
+export { checkBits, signDirectory, signPart, signRootKeys } from "./directory/sign.js";
+export type { SignDirectoryOptions, SignPartOptions } from "./directory/sign.js";
 export {
   checkPeriod,
   compareMarks,
   isEarly,
   isLate,
   markOf,
+  rootPlace,
   verifyRootKeys,
   verifyTrust,
 } from "./directory/trust.js";
-export type { DirectoryMark, DirectoryTrust, TrustCheck } from "./directory/trust.js";
+export type {
+  DirectoryMark,
+  DirectoryTrust,
+  NodeTrust,
+  TrustCheck,
+  ZoneMark,
+} from "./directory/trust.js";
 export {
   directoryDigest,
   DirectoryVerifier,
@@ -141,7 +159,7 @@ export {
   verifyNode,
   verifyRecord,
 } from "./directory/verify.js";
-export type { ObjectCheck } from "./directory/verify.js";
+export type { ObjectCheck, PartsCheck } from "./directory/verify.js";
 export { formatSourceIssue, SourceError } from "./directory/yaml-source.js";
 export type { SourceIssue } from "./directory/yaml-source.js";
 export { checkDirectory } from "./directory/check.js";

@@ -17,6 +17,7 @@ import {
   decodeManifest,
   decodeRootKeys,
   decodeSignedObject,
+  type HeadVoucher,
 } from "@whither/wire";
 import {
   checkDirectory,
@@ -167,11 +168,16 @@ async function openPrevious(
   const objects = withPath(file, () => decodeArtefact(bytes));
   const anchors = await anchorsFor({
     anchorsFile: trust.anchorsFile,
-    rootKeys: trust.rootKeys ?? objects.rootKeys,
+    rootKeys: trust.rootKeys ?? rootKeysIn(objects),
   });
   const { notAfter } = decodeDirectoryHead(objects.head.payload);
   const nowSeconds = Math.min(systemClock.nowSeconds(), notAfter);
   return openArtefact({ bytes, anchors, nowSeconds, verifier: nodeVerifier }).directory;
+}
+
+function rootKeysIn({ rootKeys }: DirectoryObjects<HeadVoucher>): SignedObject {
+  if (rootKeys !== undefined) return rootKeys;
+  throw fileError("expected an artefact of the root, got one of a part");
 }
 
 /** The operator's own root keys vouch for what the operator signs, unless anchors are named. */
@@ -188,7 +194,7 @@ async function anchorsFor(trust: {
 export async function readArtefact(files: {
   readonly file: string;
   readonly anchors?: string | undefined;
-}): Promise<{ readonly objects: DirectoryObjects; readonly verified: boolean }> {
+}): Promise<{ readonly objects: DirectoryObjects<HeadVoucher>; readonly verified: boolean }> {
   const bytes = await readFileBounded(files.file, { bytesMax: artefactBytesMax });
   const objects = withPath(files.file, () => decodeArtefact(bytes));
   if (files.anchors === undefined) return { objects, verified: false };

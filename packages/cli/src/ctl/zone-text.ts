@@ -13,12 +13,17 @@ import {
   type Prefix,
 } from "@whither/protocol";
 import { formatPin, formatPublicKey, toHex } from "@whither/crypto";
-import { decodeDirectoryHead, decodeNode, decodeRegistryRecord } from "@whither/wire";
+import {
+  decodeDirectoryHead,
+  decodeNode,
+  decodeRegistryRecord,
+  type HeadVoucher,
+} from "@whither/wire";
 import type { DirectoryObjects } from "@whither/zone";
 import { formatUtc } from "../utc.js";
 
 interface ShownArtefact {
-  readonly objects: DirectoryObjects;
+  readonly objects: DirectoryObjects<HeadVoucher>;
   readonly verified: boolean;
   /** Only the part below it; the parties are left out then. */
   readonly prefix?: Prefix | undefined;
@@ -30,7 +35,7 @@ interface Content {
   readonly parties: readonly Party[];
 }
 
-function contentOf(objects: DirectoryObjects): Content {
+function contentOf(objects: DirectoryObjects<HeadVoucher>): Content {
   return {
     head: decodeDirectoryHead(objects.head.payload),
     nodes: objects.nodes.map(({ payload }) => decodeNode(payload)),
@@ -212,8 +217,8 @@ export interface ArtefactDiff {
 
 /** What differs besides serials and times of validity. */
 export function diffArtefacts(of: {
-  readonly older: DirectoryObjects;
-  readonly newer: DirectoryObjects;
+  readonly older: DirectoryObjects<HeadVoucher>;
+  readonly newer: DirectoryObjects<HeadVoucher>;
 }): ArtefactDiff {
   const older = contentOf(of.older);
   const newer = contentOf(of.newer);

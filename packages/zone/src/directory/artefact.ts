@@ -7,14 +7,28 @@ import {
   decodeDirectoryHead,
   decodeTransferChunk,
   encodeTransferChunk,
+  type HeadVoucher,
   type TransferChunk,
 } from "@whither/wire";
 import type { SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
 import type { DirectoryDifference } from "./difference.js";
 import type { Directory, DirectoryObjects } from "./directory.js";
-import { verifyTrust, type DirectoryMark, type DirectoryTrust } from "./trust.js";
-import { DirectoryVerifier } from "./verify.js";
+import {
+  verifyPartTrust,
+  type PartDelegation,
+  type PartTrust,
+  type PartVoucher,
+} from "./part-trust.js";
+import {
+  verifyTrust,
+  type DirectoryMark,
+  type DirectoryTrust,
+  type NodeTrust,
+  type RootVoucher,
+  type ZoneMark,
+} from "./trust.js";
+import { DirectoryVerifier, type PartsCheck } from "./verify.js";
 
 /** Largest message of a Transfer, in bytes (directory.proto). */
 const transferMessageBytesMax = 256 * 1024;
@@ -25,27 +39,29 @@ const objectOverheadBytes = 16;
 const signatureOverheadBytes = 88;
 const varintBytesMax = 5;
 
-/** The messages of a full Transfer: root keys and head, then chunks of about 32 KiB (256 KiB at most). */
-export function encodeTransfer(objects: DirectoryObjects): readonly Uint8Array[] {
+/** The messages of a full Transfer: root keys (of a part: manifest) and head, then chunks of about 32 KiB (256 KiB at most). */
+export function encodeTransfer(objects: DirectoryObjects<HeadVoucher>): readonly Uint8Array[] {
   return [...transferMessages(objects)];
 }
 
 /** As encodeTransfer, one message at a time: encoding a million nodes takes seconds. */
-export function* transferMessages(objects: DirectoryObjects): Generator<Uint8Array, void> {
-  const { rootKeys, head, nodes, records } = objects;
-  yield encodeTransferChunk({ rootKeys, head, nodes: [], records: [] });
+export function* transferMessages(
+  objects: DirectoryObjects<HeadVoucher>,
+): Generator<Uint8Array, void> {
+  const { nodes, records } = objects;
+  yield encodeTransferChunk({ ...objects, nodes: [], records: [] });
   for (const part of chunksOf(nodes)) yield encodeTransferChunk({ nodes: part, records: [] });
   for (const part of chunksOf(records)) yield encodeTransferChunk({ nodes: [], records: part });
 }
 
 /** The messages of a difference: root keys, head and what is gone, then what is new or changed. */
 export function* differenceMessages(
-  { rootKeys, head }: Pick<DirectoryObjects, "rootKeys" | "head">,
+  { head, voucher }: { readonly head: SignedObject; readonly voucher: HeadVoucher },
   difference: DirectoryDifference,
 ): Generator<Uint8Array, void> {
   const { removedPrefixes, removedRecords, nodes, records } = difference;
   const none = { nodes: [], records: [] };
-  yield encodeTransferChunk({ rootKeys, head, incremental: true, ...none });
+  yield encodeTransferChunk({ ...voucher, head, incremental: true, ...none });
   for (const part of slices(removedPrefixes)) {
     yield encodeTransferChunk({ removedPrefixes: part, ...none });
   }
@@ -67,7 +83,7 @@ function slices<T>(names: readonly T[]): readonly (readonly T[])[] {
 }
 
 /** The bytes of an artefact file. */
-export function encodeArtefact(objects: DirectoryObjects): Uint8Array {
+export function encodeArtefact(objects: DirectoryObjects<HeadVoucher>): Uint8Array {
   return frameMessages(encodeTransfer(objects));
 }
 
@@ -94,8 +110,8 @@ export function artefactMessages(bytes: Uint8Array): readonly Uint8Array[] {
   return messages;
 }
 
-/** Root keys and head, which the first message of a Transfer holds. Throws INVALID_DATA. */
-export function transferHead(first: TransferChunk): Pick<DirectoryObjects, "rootKeys" | "head"> {
+/** Root keys and head, which the first message of the root's Transfer holds. Throws INVALID_DATA. */
+export function transferHead(first: TransferChunk): RootVoucher & { readonly head: SignedObject } {
   const { rootKeys, head } = first;
   if (rootKeys === undefined || head === undefined) {
     throw new DiscoveryError("INVALID_DATA", "transfer: begins without root keys and head");
@@ -103,8 +119,19 @@ export function transferHead(first: TransferChunk): Pick<DirectoryObjects, "root
   return { rootKeys, head };
 }
 
-export interface VerifiedArtefact {
-  readonly directory: Directory;
+/** The same of a part. Throws INVALID_DATA. */
+export function partTransferHead(
+  first: TransferChunk,
+): PartVoucher & { readonly head: SignedObject } {
+  const { manifest, head } = first;
+  if (manifest === undefined || head === undefined) {
+    throw new DiscoveryError("INVALID_DATA", "transfer: begins without manifest and head");
+  }
+  return { manifest, head };
+}
+
+export interface VerifiedArtefact<T extends NodeTrust = DirectoryTrust> {
+  readonly directory: Directory<T>;
   /** As they lie in the file: what a server sends. */
   readonly messages: readonly Uint8Array[];
 }
@@ -120,16 +147,47 @@ export interface ArtefactCheck {
 /** Verifies an artefact in slices: yields after each record. Throws as verifyDirectory, INVALID_DATA. */
 export function* verifyArtefact(check: ArtefactCheck): Generator<undefined, VerifiedArtefact> {
   const messages = artefactMessages(check.bytes);
-  const { trust, first } = openFirst(messages, check);
-  const verification = new DirectoryVerifier({ ...check, trust });
-  yield* verification.add(first);
+  const first = firstOf(messages);
+  const trust = verifyTrust({ ...check, ...transferHead(first) });
+  return yield* verifyMessages(messages, { ...check, trust, first });
+}
+
+export interface PartArtefactCheck extends Omit<ArtefactCheck, "anchors" | "previous"> {
+  readonly part: PartDelegation;
+  readonly previous?: ZoneMark | undefined;
+}
+
+/** As verifyArtefact, of a part. Throws as verifyPartTrust and verifyDirectory, INVALID_DATA. */
+export function* verifyPartArtefact(
+  check: PartArtefactCheck,
+): Generator<undefined, VerifiedArtefact<PartTrust>> {
+  const messages = artefactMessages(check.bytes);
+  const first = firstOf(messages);
+  const trust = verifyPartTrust({ ...check, ...partTransferHead(first) });
+  return yield* verifyMessages(messages, { ...check, trust, first });
+}
+
+function* verifyMessages<T extends NodeTrust>(
+  messages: readonly Uint8Array[],
+  check: PartsCheck<T> & { readonly first: TransferChunk },
+): Generator<undefined, VerifiedArtefact<T>> {
+  const verification = new DirectoryVerifier(check);
+  yield* verification.add(check.first);
   for (const message of messages.slice(1)) yield* verification.add(readFurther(message));
   return { directory: verification.finish(), messages };
 }
 
 /** Verifies an artefact without a pause: for commands and tests. */
 export function openArtefact(check: ArtefactCheck): VerifiedArtefact {
-  const work = verifyArtefact(check);
+  return atOnce(verifyArtefact(check));
+}
+
+/** As openArtefact, of a part. */
+export function openPartArtefact(check: PartArtefactCheck): VerifiedArtefact<PartTrust> {
+  return atOnce(verifyPartArtefact(check));
+}
+
+function atOnce<T>(work: Generator<undefined, T>): T {
   for (;;) {
     const step = work.next();
     if (step.done === true) return step.value;
@@ -141,21 +199,25 @@ export function openArtefact(check: ArtefactCheck): VerifiedArtefact {
  * must not be gone below, however long ago that was. Throws as verifyTrust, INVALID_DATA.
  */
 export function openArtefactTrust(check: Omit<ArtefactCheck, "nowSeconds">): DirectoryTrust {
-  const messages = artefactMessages(check.bytes);
-  const [first] = messages;
-  if (first === undefined) throw new DiscoveryError("INVALID_DATA", "artefact: empty");
-  const { head } = transferHead(decodeTransferChunk(first));
-  const { notBefore: nowSeconds } = decodeDirectoryHead(head.payload);
-  return openFirst(messages, { ...check, nowSeconds }).trust;
+  const first = transferHead(firstOf(artefactMessages(check.bytes)));
+  const { notBefore: nowSeconds } = decodeDirectoryHead(first.head.payload);
+  return verifyTrust({ ...check, ...first, nowSeconds });
+}
+
+/** As openArtefactTrust, of a part. */
+export function openPartArtefactTrust(check: Omit<PartArtefactCheck, "nowSeconds">): PartTrust {
+  const first = partTransferHead(firstOf(artefactMessages(check.bytes)));
+  const { notBefore: nowSeconds } = decodeDirectoryHead(first.head.payload);
+  return verifyPartTrust({ ...check, ...first, nowSeconds });
 }
 
 /** The signed objects of an artefact file, unverified. Throws INVALID_DATA, TOO_LARGE. */
-export function decodeArtefact(bytes: Uint8Array): DirectoryObjects {
+export function decodeArtefact(bytes: Uint8Array): DirectoryObjects<HeadVoucher> {
   const [first, ...further] = artefactMessages(bytes).map(decodeTransferChunk);
   if (first === undefined) throw new DiscoveryError("INVALID_DATA", "artefact: empty");
   const chunks = [first, ...further];
   return {
-    ...transferHead(first),
+    ...(first.manifest === undefined ? transferHead(first) : partTransferHead(first)),
     nodes: chunks.flatMap(({ nodes }) => nodes),
     records: chunks.flatMap(({ records }) => records),
   };
@@ -170,19 +232,15 @@ function readFurther(message: Uint8Array): TransferChunk {
 
 /** Throws INVALID_DATA for a message after the first that brings keys or a head of its own. */
 export function checkFurther(chunk: TransferChunk): void {
-  if (chunk.rootKeys !== undefined || chunk.head !== undefined) {
+  const { rootKeys, manifest, head } = chunk;
+  if (rootKeys !== undefined || manifest !== undefined || head !== undefined) {
     throw new DiscoveryError("INVALID_DATA", "transfer: root keys or a head a second time");
   }
 }
 
-function openFirst(
-  messages: readonly Uint8Array[],
-  check: ArtefactCheck,
-): { readonly trust: DirectoryTrust; readonly first: TransferChunk } {
-  const [message] = messages;
+function firstOf([message]: readonly Uint8Array[]): TransferChunk {
   if (message === undefined) throw new DiscoveryError("INVALID_DATA", "artefact: empty");
-  const first = decodeTransferChunk(message);
-  return { trust: verifyTrust({ ...check, ...transferHead(first) }), first };
+  return decodeTransferChunk(message);
 }
 
 function chunksOf(objects: readonly SignedObject[]): readonly (readonly SignedObject[])[] {

@@ -51,13 +51,14 @@ export function compileDirectory(sources: {
   const issues: SourceIssue[] = [];
   const authorityOf = authorities({ registry, manifests, issues });
   const entries = entriesByPrefix(root, issues);
-  const prefixes = withAncestors([...entries.keys()]);
+  const { apex } = root;
+  const prefixes = withAncestors([...entries.keys()], apex);
   const links = linkSiblings(prefixes);
   const nodes = prefixes.map((prefix): NodeDraft => {
     const entry = entries.get(prefix);
     return {
       prefix,
-      ...dispositionOf(prefix, entry),
+      ...dispositionOf(prefix, { entry, apex }),
       firstChild: links.firstChild.get(prefix) ?? "",
       nextSibling: links.nextSibling.get(prefix) ?? "",
       authorities:
@@ -66,12 +67,14 @@ export function compileDirectory(sources: {
     };
   });
   for (const node of nodes) checkCut({ node, entry: entries.get(node.prefix), root, issues });
+  checkApex({ entry: entries.get(apex), root, issues });
   if (issues.length > 0) throw sourceError(issues);
   const { dps, msps, provers, relays } = registry;
   const parties = [...dps.map(({ record }) => record), ...msps, ...provers, ...relays];
   return {
     nodes,
-    parties: parties.toSorted(compareParties),
+    // Who takes part is the root's to say; the registry of a part's source only names its zones.
+    parties: root.zone === "." ? parties.toSorted(compareParties) : [],
     lifetimeSeconds: root.lifetimeSeconds,
     refreshSeconds: root.refreshSeconds,
     retrySeconds: root.retrySeconds,
@@ -137,9 +140,9 @@ function entriesByPrefix(root: RootSource, issues: SourceIssue[]): Map<Prefix, R
   return entries;
 }
 
-/** The prefixes and everything above them, in digest order. */
-function withAncestors(prefixes: readonly Prefix[]): readonly Prefix[] {
-  const all = new Set<Prefix>(["." as Prefix]); // the root's one constant
+/** The prefixes and everything above them up to the apex, in digest order. */
+function withAncestors(prefixes: readonly Prefix[], apex: Prefix): readonly Prefix[] {
+  const all = new Set<Prefix>([apex]);
   for (const prefix of prefixes) {
     let above: Prefix | undefined = prefix;
     while (above !== undefined && !all.has(above)) {
@@ -160,7 +163,7 @@ function linkSiblings(prefixes: readonly Prefix[]): {
   const lastChild = new Map<Prefix, Prefix>();
   for (const prefix of prefixes) {
     const parent = parentPrefix(prefix);
-    if (parent === undefined) continue;
+    if (parent === undefined || prefix === prefixes[0]) continue; // the apex is nobody's child here
     const label = lastLabel(prefix);
     const previous = lastChild.get(parent);
     if (previous === undefined) firstChild.set(parent, label);
@@ -176,7 +179,7 @@ function lastLabel(prefix: Prefix): string {
 
 function dispositionOf(
   prefix: Prefix,
-  entry: RootEntry | undefined,
+  { entry, apex }: { readonly entry: RootEntry | undefined; readonly apex: Prefix },
 ): Pick<NodeDraft, "disposition"> {
   switch (entry?.content.kind) {
     case "mappings":
@@ -187,7 +190,10 @@ function dispositionOf(
     case "parent":
     case undefined:
       // Above a scheme there is only the root, which serves nobody: a walk may begin at the scheme.
-      return { disposition: prefixDepth(prefix) <= 1 ? "unassigned" : "parent" };
+      // Nor is anything above the apex of a part: what stands there leads to the part.
+      return {
+        disposition: prefixDepth(prefix) <= 1 || prefix === apex ? "unassigned" : "parent",
+      };
   }
 }
 
@@ -200,6 +206,14 @@ function entryAuthorities(source: {
   const { entry, root, authorityOf, issues } = source;
   const { content } = entry;
   if (content.kind === "unassigned" || content.kind === "parent") return [];
+  if (content.kind === "directory" && content.zones.length > 1) {
+    const text = "expected one zone: two directories of one prefix might disagree";
+    issues.push({ file: root.file, line: entry.line, key: `prefixes.${entry.key}`, text });
+  }
+  if (content.zones.includes(root.zone)) {
+    const text = `expected another zone than this directory's own, got ${root.zone}`;
+    issues.push({ file: root.file, line: entry.line, key: `prefixes.${entry.key}`, text });
+  }
   if (new Set(content.zones).size !== content.zones.length) {
     const text = "expected different zones";
     issues.push({ file: root.file, line: entry.line, key: `prefixes.${entry.key}`, text });
@@ -215,6 +229,19 @@ function entryAuthorities(source: {
     issues.push({ file: root.file, line: entry.line, key, text });
     return [];
   });
+}
+
+/** An apex that led on, or back to what stands above it, would answer nothing. */
+function checkApex(source: {
+  readonly entry: RootEntry | undefined;
+  readonly root: RootSource;
+  readonly issues: SourceIssue[];
+}): void {
+  const { entry, root, issues } = source;
+  const kind = entry?.content.kind;
+  if (entry === undefined || (kind !== "directory" && kind !== "parent")) return;
+  const text = "expected zones or unassigned at the apex";
+  issues.push({ file: root.file, line: entry.line, key: `prefixes.${entry.key}`, text });
 }
 
 /** Below a prefix whose directory is delegated on, that directory alone says what there is. */

@@ -1,8 +1,22 @@
 // What the directory says about one identifier: who is authoritative, or that provably nobody is.
 
-import { DiscoveryError, type Authority, type Node, type Prefix } from "@whither/protocol";
+import {
+  DiscoveryError,
+  type Authority,
+  type Node,
+  type Prefix,
+  type ZoneName,
+} from "@whither/protocol";
+
+/** A node and the directory zone that it stands in. */
+export interface PlacedNode {
+  readonly zone: ZoneName;
+  readonly node: Node;
+}
 
 export interface Delegation {
+  /** Directory zone of the node that answers: `.`, or the part that was delegated to last. */
+  readonly zone: ZoneName;
   /** Prefix of the node that answers: the deepest on the path that is not PARENT. */
   readonly prefix: Prefix;
   readonly disposition: "delegated" | "unassigned";
@@ -14,7 +28,7 @@ export interface Delegation {
   readonly notBefore: number;
   /** Earliest end of validity of the nodes on the path, Unix seconds. */
   readonly notAfter: number;
-  /** Serial of the directory when the answering node was signed. */
+  /** Serial of that zone when the answering node was signed. */
   readonly serial: number;
   /** Whether any authority is too small to hide in: ask only through a relay. */
   readonly relayOnly: boolean;
@@ -24,14 +38,19 @@ export interface Delegation {
 
 /**
  * The delegation that a path of existing nodes amounts to, outermost first, beginning at the root or at
- * a scheme. Throws BOGUS when no node on it says anything of its own.
+ * a scheme and going on through the parts that were delegated to. Throws BOGUS when no node on it says
+ * anything of its own.
  */
-export function delegationOf(path: readonly Node[]): Delegation {
-  const answering = path.findLast((node) => node.disposition !== "parent");
-  if (answering === undefined || answering.disposition === "parent") {
+export function delegationOf(steps: readonly PlacedNode[]): Delegation {
+  const last = steps.findLast(({ node }) => node.disposition !== "parent");
+  const answering = last?.node;
+  if (last === undefined || answering === undefined || answering.disposition === "parent") {
     throw new DiscoveryError("BOGUS", "no node on the path says who is authoritative");
   }
+  const path = steps.map(({ node }) => node);
+  const prefixes = path.map(({ prefix }) => prefix);
   return {
+    zone: last.zone,
     prefix: answering.prefix,
     disposition: answering.disposition,
     authorities: answering.authorities,
@@ -40,6 +59,7 @@ export function delegationOf(path: readonly Node[]): Delegation {
     notAfter: Math.min(...path.map((node) => node.notAfter)),
     serial: answering.serial,
     relayOnly: answering.authorities.some((authority) => authority.relayOnly),
-    path: path.map((node) => node.prefix),
+    // The apex of a part stands in two directories.
+    path: prefixes.filter((prefix, at) => prefix !== prefixes[at - 1]),
   };
 }

@@ -17,7 +17,8 @@ import {
 } from "./difference.js";
 import type { Directory } from "./directory.js";
 import { DirectoryHistory, parseDirectoryHistory } from "./history.js";
-import { verifyDirectory, type ObjectCheck } from "./verify.js";
+import type { DirectoryTrust } from "./trust.js";
+import { verifyDirectory, type PartsCheck } from "./verify.js";
 
 const root = makeRootFixture();
 const day = 86_400;
@@ -41,7 +42,7 @@ function applied(
   },
 ): Directory {
   const { next, nowSeconds = now } = change;
-  const check: Omit<ObjectCheck, "object"> = {
+  const check: PartsCheck<DirectoryTrust> = {
     trust: next.trust,
     nowSeconds,
     verifier: nodeVerifier,
@@ -178,10 +179,10 @@ describe("difference of directories", () => {
 
   it("verifies what was kept when a key that vouched for it is gone", () => {
     const verified: number[] = [];
-    const check = (zsks: readonly Uint8Array[]): void => {
+    const check = (keys: readonly Uint8Array[]): void => {
       let count = 0;
       const verifier = { verify: (one: never) => ((count += 1), nodeVerifier.verify(one)) };
-      const held = { ...first, trust: { ...first.trust, zsks } };
+      const held = { ...first, trust: { ...first.trust, keys } };
       const again = new DifferenceVerifier({
         trust: second.trust,
         nowSeconds: now,
@@ -192,8 +193,8 @@ describe("difference of directories", () => {
       for (const _ of again.finish()) continue;
       verified.push(count);
     };
-    check(first.trust.zsks);
-    check([...first.trust.zsks, new Uint8Array(32)]);
+    check(first.trust.keys);
+    check([...first.trust.keys, new Uint8Array(32)]);
     expect(verified).to.deep.equal([1, second.nodes().length + second.records().length]);
   });
 });

@@ -12,8 +12,8 @@ import { equalBytes } from "@whither/crypto/node";
 import type { PartyName } from "@whither/wire";
 import type { Directory, SignedNode, SignedRecord } from "./directory.js";
 import { compareParties } from "./record-order.js";
-import { isSameObject } from "./trust.js";
-import { DirectoryVerifier, verifyNode, verifyRecord, type ObjectCheck } from "./verify.js";
+import { isSameObject, type DirectoryTrust, type NodeTrust } from "./trust.js";
+import { DirectoryVerifier, verifyNode, verifyRecord, type PartsCheck } from "./verify.js";
 
 /** Names of what was added, removed or signed anew. */
 export interface Touched {
@@ -30,7 +30,7 @@ export interface DirectoryDifference {
 }
 
 /** What differs between two directories, a new signature over the same payload included. */
-export function touchedBetween(older: Directory, newer: Directory): Touched {
+export function touchedBetween(older: Directory<NodeTrust>, newer: Directory<NodeTrust>): Touched {
   const differs = (a: SignedObject | undefined, b: SignedObject | undefined): boolean =>
     a === undefined || b === undefined || !isSameObject(a, b);
   const oldRecords = recordsByName(older);
@@ -56,7 +56,7 @@ export function touchedBetween(older: Directory, newer: Directory): Touched {
  * The difference that brings a holder up to date for whom at most these names have changed. Names that
  * were never there for it are listed as removed, and do no harm.
  */
-export function differenceOf(touched: Touched, current: Directory): DirectoryDifference {
+export function differenceOf(touched: Touched, current: Directory<NodeTrust>): DirectoryDifference {
   const records = recordsByName(current);
   const prefixes = touched.prefixes.toSorted(comparePrefixes);
   const parties = touched.parties.toSorted(compareParties);
@@ -69,15 +69,15 @@ export function differenceOf(touched: Touched, current: Directory): DirectoryDif
 }
 
 /** Takes a difference in parts, verified record by record, and makes the new directory of it. */
-export class DifferenceVerifier {
-  readonly #held: Directory;
-  readonly #check: Omit<ObjectCheck, "object">;
+export class DifferenceVerifier<T extends NodeTrust = DirectoryTrust> {
+  readonly #held: Directory<T>;
+  readonly #check: PartsCheck<T>;
   readonly #nodes: SignedNode[] = [];
   readonly #records: SignedRecord[] = [];
   readonly #goneNodes = new Set<Prefix>();
   readonly #goneRecords = new Set<string>();
 
-  constructor(check: Omit<ObjectCheck, "object"> & { readonly held: Directory }) {
+  constructor(check: PartsCheck<T> & { readonly held: Directory<T> }) {
     this.#held = check.held;
     this.#check = check;
   }
@@ -117,11 +117,11 @@ export class DifferenceVerifier {
    * The directory with the changes in it. Throws BOGUS when it is not the one of the head, EXPIRED when
    * something that was kept is past its time.
    */
-  *finish(): Generator<undefined, Directory> {
+  *finish(): Generator<undefined, Directory<T>> {
     const whole = new DirectoryVerifier(this.#check);
     // A key that may sign no more vouches for nothing: then what was kept is verified like the rest.
-    const isVouched = this.#held.trust.zsks.every((key) =>
-      this.#check.trust.zsks.some((other) => equalBytes(key, other)),
+    const isVouched = this.#held.trust.keys.every((key) =>
+      this.#check.trust.keys.some((other) => equalBytes(key, other)),
     );
     const nodes = merged({
       held: this.#held.nodes().filter(({ node }) => !this.#goneNodes.has(node.prefix)),
@@ -158,7 +158,7 @@ function nameKey({ kind, id }: Pick<Party, "kind" | "id">): string {
   return `${kind} ${id}`;
 }
 
-function recordsByName(directory: Directory): ReadonlyMap<string, SignedRecord> {
+function recordsByName(directory: Directory<NodeTrust>): ReadonlyMap<string, SignedRecord> {
   return new Map(directory.records().map((one) => [nameKey(one.record.party), one]));
 }
 

@@ -5,8 +5,10 @@ import {
   compareLabels,
   csiLabels,
   csiScheme,
+  DiscoveryError,
+  isCsiWithin,
   parentPrefix,
-  parsePrefix,
+  prefixDepth,
   prefixLabels,
   prefixOf,
   type Csi,
@@ -14,12 +16,12 @@ import {
   type Node,
   type Prefix,
   type RegistryRecord,
-  type RootKeys,
   type SignedObject,
 } from "@whither/protocol";
+import type { HeadVoucher } from "@whither/wire";
 import { createRegistry, type Registry } from "../registry.js";
 import { delegationOf, type Delegation } from "./delegation.js";
-import type { DirectoryTrust } from "./trust.js";
+import type { DirectoryTrust, NodeTrust, RootVoucher } from "./trust.js";
 
 /** A verified node and the bytes that were verified. */
 export interface SignedNode {
@@ -40,29 +42,31 @@ export interface Referral {
 }
 
 /** A directory as signed: what travels and what lies in a file. */
-export interface DirectoryObjects {
-  readonly rootKeys: SignedObject;
+export type DirectoryObjects<V extends HeadVoucher = RootVoucher> = V & {
   readonly head: SignedObject;
   readonly nodes: readonly SignedObject[];
+  /** Of the root; a part has none. */
   readonly records: readonly SignedObject[];
-}
+};
 
-export interface Directory {
+/** The root, or a part of it that was delegated on. */
+export interface Directory<T extends NodeTrust = DirectoryTrust> {
   readonly head: DirectoryHead;
-  readonly rootKeys: RootKeys;
-  readonly trust: DirectoryTrust;
+  readonly trust: T;
+  /** Of a part: empty. */
   readonly registry: Registry;
   readonly serial: number;
+  /** Throws NOT_AUTHORITATIVE for a prefix outside a part. */
   refer(prefix: Prefix): Referral;
-  /** Longest match. */
+  /** Longest match; below a part that is delegated on, the delegation to that part. */
   delegation(csi: Csi): Delegation;
-  /** Nodes that enclose the identifier, the root first. */
+  /** Nodes that enclose the identifier, the apex first. */
   path(csi: Csi): readonly Node[];
   node(prefix: Prefix): SignedNode | undefined;
   /** In digest order. */
   nodes(): readonly SignedNode[];
   records(): readonly SignedRecord[];
-  objects(): DirectoryObjects;
+  objects(): DirectoryObjects<T["voucher"]>;
 }
 
 /** Nodes by prefix and by parent; filled in digest order, one at a time, so that no step takes long. */
@@ -96,14 +100,15 @@ export class NodeIndex {
     return this.#byPrefix.get(prefix);
   }
 
-  /** Existing nodes that enclose the identifier, the root first. */
-  path(csi: Csi): readonly Node[] {
+  /** Existing nodes from the apex down that enclose the identifier; none if that lies elsewhere. */
+  path(csi: Csi, apex: Prefix): readonly Node[] {
+    if (!isCsiWithin(csi, apex)) return [];
     const found: Node[] = [];
     const scheme = csiScheme(csi);
     const labels = csiLabels(csi);
     // A prefix is written out only where its parent has children: most of a number's have none.
-    for (let depth = 0; depth <= labels.length + 1; depth++) {
-      const prefix = depth === 0 ? rootPrefix : prefixOf(scheme, labels.slice(0, depth - 1));
+    for (let depth = prefixDepth(apex); depth <= labels.length + 1; depth++) {
+      const prefix = depth === 0 ? apex : prefixOf(scheme, labels.slice(0, depth - 1));
       const one = this.#byPrefix.get(prefix);
       if (one === undefined) break;
       found.push(one.node);
@@ -127,19 +132,17 @@ export class NodeIndex {
   }
 }
 
-const rootPrefix = parsePrefix(".");
-
 interface Child {
   readonly label: string;
   readonly child: SignedNode;
 }
 
 /** A directory of verified nodes and records, both in digest order. */
-export function createDirectory(parts: {
-  readonly trust: DirectoryTrust;
+export function createDirectory<T extends NodeTrust>(parts: {
+  readonly trust: T;
   readonly index: NodeIndex;
   readonly records: readonly SignedRecord[];
-}): Directory {
+}): Directory<T> {
   const { trust, index, records } = parts;
   const parties = records.map(({ record }) => record.party);
   // The deepest node names its whole path, and nothing in a directory changes.
@@ -148,33 +151,31 @@ export function createDirectory(parts: {
     const deepest = path.at(-1);
     const known = deepest === undefined ? undefined : delegations.get(deepest);
     if (known !== undefined) return known;
-    const delegation = delegationOf(path);
+    const delegation = delegationOf(path.map((node) => ({ zone: trust.zone, node })));
     if (deepest !== undefined) delegations.set(deepest, delegation);
     return delegation;
   };
   return {
     head: trust.head,
-    rootKeys: trust.rootKeys,
     trust,
     registry: createRegistry(parties, trust.head.registryVersion),
     serial: trust.head.serial,
     refer(prefix) {
-      let below = prefix;
-      for (;;) {
+      let below: Prefix | undefined = prefix;
+      while (below !== undefined) {
         const node = index.get(below);
         if (node !== undefined) return referralOf(index, { asked: prefix, node });
-        const above = parentPrefix(below);
-        if (above === undefined) throw new TypeError("a verified directory has a root");
-        below = above;
+        below = parentPrefix(below);
       }
+      throw new DiscoveryError("NOT_AUTHORITATIVE", "the prefix does not lie in this directory");
     },
-    delegation: (csi) => delegationAt(index.path(csi)),
-    path: (csi) => index.path(csi),
+    delegation: (csi) => delegationAt(index.path(csi, trust.apex)),
+    path: (csi) => index.path(csi, trust.apex),
     node: (prefix) => index.get(prefix),
     nodes: () => index.nodes,
     records: () => records,
     objects: () => ({
-      rootKeys: trust.rootKeysObject,
+      ...(trust.voucher as T["voucher"]), // the spread would forget which of the two
       head: trust.headObject,
       nodes: index.nodes.map(({ object }) => object),
       records: records.map(({ object }) => object),

@@ -7,6 +7,7 @@ import type { PartyName } from "@whither/wire";
 import { z } from "zod";
 import { touchedBetween, type Touched } from "./difference.js";
 import type { Directory } from "./directory.js";
+import type { NodeTrust } from "./trust.js";
 
 /** Past directories remembered: four months of daily signing, or a day of withdrawals and returns. */
 const stepsMax = 128;
@@ -36,7 +37,7 @@ export class DirectoryHistory {
   }
 
   /** This history and that `newer` followed `older`; without all before when `older` is not its last one. */
-  followedBy(older: Directory, newer: Directory): DirectoryHistory {
+  followedBy(older: Directory<NodeTrust>, newer: Directory<NodeTrust>): DirectoryHistory {
     const { epoch, serial } = older.head;
     const isNext = this.#head?.epoch === epoch && this.#head.serial === serial;
     const step = { epoch, serial, touched: touchedBetween(older, newer) };
@@ -72,7 +73,10 @@ export class DirectoryHistory {
 }
 
 /** The history that leads to this directory. Throws STORE_CORRUPT for another one's, or anything else. */
-export function parseDirectoryHistory(text: string, current: Directory): DirectoryHistory {
+export function parseDirectoryHistory(
+  text: string,
+  current: Directory<NodeTrust>,
+): DirectoryHistory {
   const { head, steps } = readHistory(text);
   const { epoch, serial } = current.head;
   if (head.epoch !== epoch || head.serial !== serial) {

@@ -12,25 +12,22 @@ import {
 } from "@whither/protocol";
 import type { ReferAnswer } from "@whither/wire";
 import type { SignatureVerifier } from "../signed.js";
-import type { Anchors } from "./anchors.js";
-import { verifyTrust, type DirectoryMark, type DirectoryTrust } from "./trust.js";
+import type { NodeTrust } from "./trust.js";
 import { verifyNode } from "./verify.js";
 
 export interface ReferralCheck {
   /** What was asked. */
   readonly asked: Prefix;
-  readonly response: ReferAnswer;
-  readonly anchors: Anchors;
+  readonly response: Pick<ReferAnswer, "cover" | "node">;
+  /** Verified from the same answer: verifyTrust, verifyPartTrust. */
+  readonly trust: NodeTrust;
   readonly nowSeconds: number;
   readonly verifier: SignatureVerifier;
   /** The node held already, directly above what was asked; none at the first step. */
   readonly parent?: Node | undefined;
-  readonly previous?: DirectoryMark | undefined;
-  readonly known?: DirectoryTrust | undefined;
 }
 
 export interface VerifiedReferral {
-  readonly trust: DirectoryTrust;
   /** The asked node, or the closest one above it. */
   readonly node: Node;
   readonly exact: boolean;
@@ -41,12 +38,11 @@ export interface VerifiedReferral {
 }
 
 /**
- * Verifies a referral. Throws as verifyTrust, and BOGUS for a node outside the asked path or above the
+ * Verifies node and proof of a referral. Throws as verifyNode, and BOGUS for a node outside the asked path or above the
  * parent, DENIAL_MISSING for an absence without its proof.
  */
 export function verifyReferral(check: ReferralCheck): VerifiedReferral {
-  const { asked, response, nowSeconds, verifier, parent } = check;
-  const trust = verifyTrust({ ...check, rootKeys: response.rootKeys, head: response.head });
+  const { asked, response, trust, nowSeconds, verifier, parent } = check;
   const node = verifyNode({ object: response.node, trust, nowSeconds, verifier });
   if (!isWithin(asked, node.prefix)) {
     throw new DiscoveryError("BOGUS", "referral: a node outside the asked prefix");
@@ -56,10 +52,10 @@ export function verifyReferral(check: ReferralCheck): VerifiedReferral {
   }
   // Whatever was not asked for is dropped: a cover beside an exact answer is not even looked at.
   if (node.prefix === asked) {
-    return { trust, node, exact: true, hasDeeper: node.firstChild !== "" };
+    return { node, exact: true, hasDeeper: node.firstChild !== "" };
   }
   const label = childLabel(node.prefix, asked);
-  if (deniesByItself(node, label)) return { trust, node, exact: false, hasDeeper: false };
+  if (deniesByItself(node, label)) return { node, exact: false, hasDeeper: false };
   if (response.cover === undefined) {
     throw new DiscoveryError("DENIAL_MISSING", "referral: absence without its proof");
   }
@@ -67,7 +63,7 @@ export function verifyReferral(check: ReferralCheck): VerifiedReferral {
   if (parentPrefix(cover.prefix) !== node.prefix || !deniesAsSibling(cover, label)) {
     throw new DiscoveryError("DENIAL_MISSING", "referral: the proof does not cover the prefix");
   }
-  return { trust, node, exact: false, cover, hasDeeper: false };
+  return { node, exact: false, cover, hasDeeper: false };
 }
 
 /** Label of the child of `node` towards `asked`, which lies below it. */

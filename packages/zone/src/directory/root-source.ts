@@ -1,9 +1,10 @@
-// `root.zone.yaml`: prefixes and who serves them. Text in, typed entries out, each with its line. Who
+// `root.zone.yaml`, or the same of a part that was delegated on: prefixes and who serves them. Text in, typed entries out, each with its line. Who
 // the zones belong to is `registry.yaml`'s to say (registry-source.ts).
 
 import {
   isDiscoveryError,
   isTelRange,
+  isWithin,
   limits,
   parsePrefix,
   prefixesOfRange,
@@ -12,7 +13,8 @@ import {
   type ZoneName,
 } from "@whither/protocol";
 import { z } from "zod";
-import { zoneNameField } from "./source-fields.js";
+import { directoryZoneField, prefixField, zoneNameField } from "./source-fields.js";
+import { rootPlace } from "./trust.js";
 import { formatValue, parseYamlSource, sourceError, type SourceIssue } from "./yaml-source.js";
 
 /** What an entry says about its prefixes. */
@@ -37,6 +39,10 @@ export interface RootEntry {
 
 export interface RootSource {
   readonly file: string;
+  /** `.`, or the zone of a part. */
+  readonly zone: ZoneName;
+  /** `.`, or where the part begins. */
+  readonly apex: Prefix;
   readonly ttlSeconds: number;
   /** not_after - not_before of every record. */
   readonly lifetimeSeconds: number;
@@ -70,7 +76,8 @@ const entrySchema = z
   });
 
 const schema = z.strictObject({
-  zone: z.literal("."),
+  zone: directoryZoneField,
+  apex: prefixField.optional(),
   ttl_s: ttl,
   lifetime_s: z.int().min(3_600).max(limits.nodeLifetimeSeconds),
   refresh_s: seconds,
@@ -87,10 +94,15 @@ export function parseRootSource(source: {
 }): RootSource {
   const yaml = parseYamlSource({ ...source, schema });
   const { value } = yaml;
+  const { zone, apex = value.zone === "." ? rootPlace.apex : undefined } = value;
+  if (apex === undefined || (apex === ".") !== (zone === ".")) {
+    const text = "expected an apex below the root for a part, and none for the zone .";
+    throw sourceError([{ file: source.file, line: yaml.lineOf(["zone"]), key: "apex", text }]);
+  }
   const issues: SourceIssue[] = [];
   const entries = Object.entries(value.prefixes).flatMap(([key, entry]): readonly RootEntry[] => {
     const line = yaml.lineOf(["prefixes", key]);
-    const prefixes = prefixesOfKey(key);
+    const prefixes = prefixesOfKey(key, apex);
     if (typeof prefixes === "string") {
       const text = `expected ${prefixes}, got ${formatValue(key)}`;
       issues.push({ file: source.file, line, key: `prefixes.${key}`, text });
@@ -112,6 +124,8 @@ export function parseRootSource(source: {
   if (issues.length > 0) throw sourceError(issues);
   return {
     file: source.file,
+    zone,
+    apex,
     ttlSeconds: value.ttl_s,
     lifetimeSeconds: value.lifetime_s,
     refreshSeconds: value.refresh_s,
@@ -123,10 +137,12 @@ export function parseRootSource(source: {
 }
 
 /** The prefixes of a key, or what was expected of it. */
-function prefixesOfKey(key: string): readonly Prefix[] | string {
+function prefixesOfKey(key: string, apex: Prefix): readonly Prefix[] | string {
   if (key === ".") return "a prefix below the root, whose node is made by itself";
   try {
-    return isTelRange(key) ? prefixesOfRange(key) : [parsePrefix(key)];
+    const prefixes = isTelRange(key) ? prefixesOfRange(key) : [parsePrefix(key)];
+    const isWhole = prefixes.every((prefix) => isWithin(prefix, apex));
+    return isWhole ? prefixes : `a prefix at or below the apex ${apex}`;
   } catch (error) {
     if (!isDiscoveryError(error, "INVALID_DATA")) throw error;
     return isTelRange(key)

@@ -6,14 +6,17 @@ import {
   DiscoveryError,
   roles,
   type DirectoryHead,
+  type KeyPeriod,
   type MspRecord,
   type Party,
+  type Role,
   type RootKeys,
   type SignedObject,
   type ZoneName,
 } from "@whither/protocol";
 import { equalBytes, type Signer } from "@whither/crypto/node";
 import {
+  decodeManifest,
   decodeRootKeys,
   encodeDirectoryHead,
   encodeNode,
@@ -24,7 +27,8 @@ import type { Registry } from "../registry.js";
 import { addSignature, signObject } from "../signed.js";
 import type { CompiledDirectory, NodeDraft } from "./compile.js";
 import type { Directory, DirectoryObjects } from "./directory.js";
-import { checkPeriod } from "./trust.js";
+import type { PartTrust, PartVoucher } from "./part-trust.js";
+import { checkPeriod, rootPlace, type DirectoryTrust, type NodeTrust } from "./trust.js";
 import { directoryDigest } from "./verify.js";
 
 /** Signs a root key set with KSKs; with `threshold` of the anchors' keys it counts. */
@@ -34,17 +38,25 @@ export function signRootKeys(rootKeys: RootKeys, signers: readonly Signer[]): Si
   return signers.reduce((object, signer) => addSignature(object, { ...place, signer }), unsigned);
 }
 
-export interface SignDirectoryOptions {
+interface SigningOptions<T extends NodeTrust> {
   readonly compiled: CompiledDirectory;
-  /** Signed by the KSKs; holds the signer's key. */
-  readonly rootKeys: SignedObject;
-  /** A ZSK. */
-  readonly signer: Signer;
   /** The last one published, verified. Without it a new epoch begins, numbered by the time. */
-  readonly previous?: Directory | undefined;
+  readonly previous?: Directory<T> | undefined;
   /** Begins this epoch instead of continuing the last one: after a loss of serials. Must be higher. */
   readonly epoch?: number | undefined;
+  /** One of the keys that clients accept for this zone. */
+  readonly signer: Signer;
   readonly nowSeconds: number;
+}
+
+export interface SignDirectoryOptions extends SigningOptions<DirectoryTrust> {
+  /** Signed by the KSKs; holds the signer's key as a ZSK. */
+  readonly rootKeys: SignedObject;
+}
+
+export interface SignPartOptions extends SigningOptions<PartTrust> {
+  /** Of the part's zone; holds the signer's key as a zone key. */
+  readonly manifest: SignedObject;
 }
 
 /**
@@ -55,11 +67,41 @@ export interface SignDirectoryOptions {
 export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   const { compiled, signer, previous, nowSeconds } = options;
   const rootKeys = decodeRootKeys(options.rootKeys.payload);
-  const period = validity({ rootKeys, signer, compiled, nowSeconds });
+  checkPeriod("root-keys", rootKeys, nowSeconds);
+  const period = validity({ keys: rootKeys.zsks, keysEnd: rootKeys.notAfter, ...options });
   const msps = compiled.parties.filter((party) => party.kind === "msp");
   if (previous !== undefined) checkBits(msps, previous.registry);
+  const registryVersion = nextRegistryVersion(msps, previous);
+  const { zone, role } = rootPlace;
+  const place = { zone, role, signer } as const;
+  const signed = signObjects(options, { place, period, registryVersion });
+  return { rootKeys: options.rootKeys, ...signed };
+}
+
+/**
+ * Signs a part of the directory with a zone key of its manifest. Throws CONFIG when the epoch does not rise,
+ * KEY_MISSING when the signer is not in the manifest, EXPIRED, NOT_YET_VALID.
+ */
+export function signPart(options: SignPartOptions): DirectoryObjects<PartVoucher> {
+  const { signer } = options;
+  const { zone, zoneKeys } = decodeManifest(options.manifest.payload);
+  const period = validity({ keys: zoneKeys, keysEnd: Infinity, ...options });
+  const place = { zone, role: roles.zone, signer } as const;
+  const signed = signObjects(options, { place, period, registryVersion: 0 });
+  return { manifest: options.manifest, ...signed };
+}
+
+function signObjects<T extends NodeTrust>(
+  options: SigningOptions<T>,
+  as: {
+    readonly place: { readonly zone: ZoneName; readonly role: Role; readonly signer: Signer };
+    readonly period: Period;
+    readonly registryVersion: number;
+  },
+) {
+  const { compiled, previous } = options;
+  const { place, period, registryVersion } = as;
   const serial = (previous?.serial ?? 0) + 1;
-  const place = { role: roles.rootZsk, zone: ".", signer } as const;
   const kept = keptObjects(options, period);
   const nodes = compiled.nodes.map((draft): Signed => {
     const old = kept.node(draft);
@@ -76,10 +118,10 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   });
   const all = [...nodes, ...records];
   const head: DirectoryHead = {
-    zone: "." as ZoneName, // the root's one constant
+    zone: place.zone,
     epoch: epochOf(options),
     serial,
-    registryVersion: nextRegistryVersion(msps, previous),
+    registryVersion,
     nodeCount: nodes.length,
     recordCount: records.length,
     digest: directoryDigest(all.map(({ object }) => object.payload)),
@@ -93,7 +135,6 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   };
   const payload = encodeDirectoryHead(head);
   return {
-    rootKeys: options.rootKeys,
     head: signObject({ ...place, type: "directory-head", payload }),
     nodes: nodes.map(({ object }) => object),
     records: records.map(({ object }) => object),
@@ -106,9 +147,14 @@ interface Signed {
 }
 
 /** The objects of the last directory that say the same now and have half of a lifetime left. */
+interface Period {
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
 function keptObjects(
-  { previous, epoch, signer, nowSeconds }: SignDirectoryOptions,
-  period: { readonly notAfter: number },
+  { previous, epoch, signer, nowSeconds }: SigningOptions<NodeTrust>,
+  period: Period,
 ) {
   // A new epoch follows a loss: nothing of the old one is built upon.
   const old = epoch === undefined || epoch === previous?.head.epoch ? previous : undefined;
@@ -152,7 +198,7 @@ function partyKey({ kind, id }: Pick<Party, "kind" | "id">): string {
 }
 
 /** Clients never go back to an older epoch: one that does not rise would be refused by all of them. */
-function epochOf({ epoch, previous, nowSeconds }: SignDirectoryOptions): number {
+function epochOf({ epoch, previous, nowSeconds }: SigningOptions<NodeTrust>): number {
   const last = previous?.head.epoch;
   if (epoch === undefined) return last ?? nowSeconds;
   if (last !== undefined && epoch <= last) {
@@ -166,18 +212,20 @@ function epochOf({ epoch, previous, nowSeconds }: SignDirectoryOptions): number 
 
 /** From now for the source's lifetime, but no longer than the keys that vouch for it. */
 function validity(options: {
-  readonly rootKeys: RootKeys;
+  readonly keys: readonly KeyPeriod[];
+  /** End of what names the keys. */
+  readonly keysEnd: number;
   readonly signer: Signer;
   readonly compiled: CompiledDirectory;
   readonly nowSeconds: number;
-}): { readonly notBefore: number; readonly notAfter: number } {
-  const { rootKeys, signer, compiled, nowSeconds } = options;
-  const zsk = rootKeys.zsks.find((key) => equalBytes(key.publicKey, signer.publicKey));
-  if (zsk === undefined)
-    throw new DiscoveryError("KEY_MISSING", "the signer is no ZSK of the root");
-  checkPeriod("root-keys", rootKeys, nowSeconds);
-  checkPeriod("root ZSK", zsk, nowSeconds);
-  const notAfter = Math.min(nowSeconds + compiled.lifetimeSeconds, rootKeys.notAfter, zsk.notAfter);
+}): Period {
+  const { keys, keysEnd, signer, compiled, nowSeconds } = options;
+  const key = keys.find((one) => equalBytes(one.publicKey, signer.publicKey));
+  if (key === undefined) {
+    throw new DiscoveryError("KEY_MISSING", "the signer's key is none of the zone's");
+  }
+  checkPeriod("signing key", key, nowSeconds);
+  const notAfter = Math.min(nowSeconds + compiled.lifetimeSeconds, keysEnd, key.notAfter);
   return { notBefore: nowSeconds, notAfter };
 }
 

@@ -1,6 +1,6 @@
 // Fields of the directory's sources: texts with a meaning, each with what is expected of it.
 
-import { DiscoveryError, parseDpId, parseZoneName } from "@whither/protocol";
+import { DiscoveryError, parseDpId, parsePrefix, parseZoneName } from "@whither/protocol";
 import { fromHex, parsePin, parsePublicKey } from "@whither/crypto/node";
 import { z } from "zod";
 import { formatValue } from "./yaml-source.js";
@@ -28,6 +28,12 @@ export const zoneNameField = textField("a zone, name@dp_id in lower case", (text
   if (zone === ".") throw new DiscoveryError("INVALID_DATA", "the root cannot be delegated to");
   return zone;
 });
+/** Of a source: the directory that it describes. */
+export const directoryZoneField = textField(
+  ". for the root, or the zone of a part, name@dp_id",
+  parseZoneName,
+);
+export const prefixField = textField("a canonical prefix such as tel:+49", parsePrefix);
 export const dpIdField = textField("the id of a DP, a lower-case host name", parseDpId);
 export const publicKeyField = textField("a public key, ed25519:<base64url>", parsePublicKey);
 export const pinField = textField("a pin, sha256:<base64url>", parsePin);

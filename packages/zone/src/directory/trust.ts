@@ -7,34 +7,55 @@ import {
   roles,
   type DirectoryHead,
   type KeyPeriod,
+  type Prefix,
+  type Role,
   type RootKeys,
   type SignedObject,
+  type ZoneName,
 } from "@whither/protocol";
 import { equalBytes, importPublicKey, keyIdOf, toHex } from "@whither/crypto/node";
-import { decodeDirectoryHead, decodeRootKeys } from "@whither/wire";
+import { decodeDirectoryHead, decodeRootKeys, type HeadVoucher } from "@whither/wire";
 import { verifySigned, type SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
 
 /** Largest payload of one signed object, in bytes: a node of 8 authorities with 13 endpoints fits. */
 const directoryObjectBytesMax = 192 * 1024;
 
-/** What must never go backwards: kept over restarts. */
-export interface DirectoryMark {
-  readonly rootKeysVersion: number;
+/** How far a directory zone has been seen: never to go backwards. */
+export interface ZoneMark {
   readonly epoch: number;
   readonly serial: number;
   /** 48 bytes. */
   readonly digest: Uint8Array;
 }
 
-/** A verified root key set and head, and the ZSKs that may sign now. */
-export interface DirectoryTrust {
-  readonly rootKeys: RootKeys;
-  readonly rootKeysObject: SignedObject;
+/** The same of the root, kept over restarts. */
+export interface DirectoryMark extends ZoneMark {
+  readonly rootKeysVersion: number;
+}
+
+/** What the nodes of one directory zone are verified against: the root's, or those of a part. */
+export interface NodeTrust {
+  readonly zone: ZoneName;
+  /** Where its nodes begin: `.`, or the prefix at which another directory delegates to the part. */
+  readonly apex: Prefix;
+  /** In which its nodes are signed. */
+  readonly role: Role;
+  /** 32-byte keys that may sign now. */
+  readonly keys: readonly Uint8Array[];
   readonly head: DirectoryHead;
   readonly headObject: SignedObject;
-  readonly zsks: readonly Uint8Array[];
+  /** What led to the keys. */
+  readonly voucher: HeadVoucher;
 }
+
+/** A verified root key set and head, and the ZSKs that may sign now. */
+export interface DirectoryTrust extends NodeTrust {
+  readonly rootKeys: RootKeys;
+  readonly voucher: RootVoucher;
+}
+
+export type RootVoucher = Extract<HeadVoucher, { readonly rootKeys: SignedObject }>;
 
 export interface TrustCheck {
   readonly rootKeys: SignedObject;
@@ -54,7 +75,10 @@ export function markOf({ rootKeys, head }: DirectoryTrust): DirectoryMark {
 }
 
 /** Negative, 0 or positive as `a` is older than, as old as or newer than `b`. */
-export function compareMarks(a: DirectoryMark, b: DirectoryMark): number {
+export function compareMarks(
+  a: Pick<ZoneMark, "epoch" | "serial">,
+  b: Pick<ZoneMark, "epoch" | "serial">,
+): number {
   return a.epoch === b.epoch ? a.serial - b.serial : a.epoch - b.epoch;
 }
 
@@ -80,7 +104,7 @@ export function verifyRootKeys(check: {
 export function verifyTrust(check: TrustCheck): DirectoryTrust {
   const { known, nowSeconds, previous } = check;
   const rootKeys =
-    known !== undefined && isSameObject(known.rootKeysObject, check.rootKeys)
+    known !== undefined && isSameObject(known.voucher.rootKeys, check.rootKeys)
       ? known.rootKeys
       : openRootKeys({ ...check, object: check.rootKeys });
   const everyZsk = rootKeys.zsks.map((key) => key.publicKey);
@@ -88,16 +112,40 @@ export function verifyTrust(check: TrustCheck): DirectoryTrust {
     known?.rootKeys === rootKeys && isSameObject(known.headObject, check.head)
       ? known.head
       : openHead(check, everyZsk);
-  if (previous !== undefined) checkSequence({ rootKeys, head, previous });
+  if (previous !== undefined) {
+    if (rootKeys.version < previous.rootKeysVersion) {
+      throw new DiscoveryError("ROLLBACK", "root-keys: older than the version already seen");
+    }
+    checkSequence(head, previous);
+  }
   // The head's own time first: a clock that is a day slow would blame the keys instead of itself.
   checkClock(head.notBefore, nowSeconds);
   checkPeriod("root-keys", rootKeys, nowSeconds);
-  const zsks = rootKeys.zsks
-    .filter((key) => !isEarly(key, nowSeconds) && !isLate(key, nowSeconds))
-    .map((key) => key.publicKey);
+  const zsks = keysAt(rootKeys.zsks, nowSeconds);
   if (zsks.length < everyZsk.length) checkSigningKey(check, { rootKeys, zsks });
   checkPeriod("directory-head", head, nowSeconds);
-  return { rootKeys, rootKeysObject: check.rootKeys, head, headObject: check.head, zsks };
+  return {
+    ...rootPlace,
+    keys: zsks,
+    rootKeys,
+    voucher: { rootKeys: check.rootKeys },
+    head,
+    headObject: check.head,
+  };
+}
+
+/** The root's constants. */
+export const rootPlace = {
+  zone: "." as ZoneName,
+  apex: "." as Prefix,
+  role: roles.rootZsk,
+} as const;
+
+/** Those of the keys that may sign. */
+export function keysAt(keys: readonly KeyPeriod[], nowSeconds: number): readonly Uint8Array[] {
+  return keys
+    .filter((key) => !isEarly(key, nowSeconds) && !isLate(key, nowSeconds))
+    .map((key) => key.publicKey);
 }
 
 /** Whether a period begins or has ended, seen from a clock that may be 300 s off. */
@@ -206,16 +254,9 @@ function checkSigningKey(
   for (const key of rootKeys.zsks.filter(named)) checkPeriod("root ZSK", key, check.nowSeconds);
 }
 
-function checkSequence(check: {
-  readonly rootKeys: RootKeys;
-  readonly head: DirectoryHead;
-  readonly previous: DirectoryMark;
-}): void {
-  const { rootKeys, head, previous } = check;
-  if (rootKeys.version < previous.rootKeysVersion) {
-    throw new DiscoveryError("ROLLBACK", "root-keys: older than the version already seen");
-  }
-  const order = compareMarks({ ...head, rootKeysVersion: rootKeys.version }, previous);
+/** Throws ROLLBACK for an older head than was seen, FORKED for another one with its serial. */
+export function checkSequence(head: DirectoryHead, previous: ZoneMark): void {
+  const order = compareMarks(head, previous);
   if (order < 0) {
     const text = `directory: serial ${head.serial}, already seen ${previous.serial}`;
     throw new DiscoveryError("ROLLBACK", text.slice(0, 64));
@@ -226,7 +267,7 @@ function checkSequence(check: {
 }
 
 /** Signed data from the future: somebody's clock is wrong, and the signature is not this one's. */
-function checkClock(signedSeconds: number, nowSeconds: number): void {
+export function checkClock(signedSeconds: number, nowSeconds: number): void {
   const behindSeconds = signedSeconds - nowSeconds;
   if (behindSeconds > limits.clockSkewSeconds) {
     const text = `local clock is ${behindSeconds} s behind the signed directory`;

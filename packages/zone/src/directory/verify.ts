@@ -3,8 +3,8 @@
 
 import {
   DiscoveryError,
+  isWithin,
   prefixDepth,
-  roles,
   zoneDp,
   type Node,
   type Party,
@@ -36,6 +36,7 @@ import {
   verifyTrust,
   type DirectoryMark,
   type DirectoryTrust,
+  type NodeTrust,
 } from "./trust.js";
 import { TreeOrder } from "./tree-order.js";
 
@@ -59,16 +60,17 @@ export function verifyDirectory(check: {
 }
 
 /** Takes nodes, then records, in digest order and in as many parts as they come. */
-export class DirectoryVerifier {
-  readonly #check: Omit<ObjectCheck, "object">;
-  readonly #order = new TreeOrder();
+export class DirectoryVerifier<T extends NodeTrust = DirectoryTrust> {
+  readonly #check: PartsCheck<T>;
+  readonly #order: TreeOrder;
   readonly #digest = new DigestParts();
   readonly #index = new NodeIndex();
   readonly #records: SignedRecord[] = [];
   readonly #bits = new Set<number>();
 
-  constructor(check: Omit<ObjectCheck, "object">) {
+  constructor(check: PartsCheck<T>) {
     this.#check = check;
+    this.#order = new TreeOrder(check.trust.apex);
   }
 
   /** Yields after each record (about 0.2 ms): the driver gives the event loop its turn. */
@@ -103,7 +105,7 @@ export class DirectoryVerifier {
   }
 
   /** Throws BOGUS unless everything that the head counts is here and has its digest. */
-  finish(): Directory {
+  finish(): Directory<T> {
     const { trust } = this.#check;
     const { head } = trust;
     this.#order.finish();
@@ -161,9 +163,16 @@ export class DirectoryVerifier {
   }
 }
 
+/** For objects of one directory zone. */
+export interface PartsCheck<T extends NodeTrust> {
+  readonly trust: T;
+  readonly nowSeconds: number;
+  readonly verifier: SignatureVerifier;
+}
+
 export interface ObjectCheck {
   readonly object: SignedObject;
-  readonly trust: DirectoryTrust;
+  readonly trust: NodeTrust;
   readonly nowSeconds: number;
   readonly verifier: SignatureVerifier;
 }
@@ -174,7 +183,8 @@ export function verifyNode(check: ObjectCheck): Node {
   verifyObject(check, "node");
   const node = decodeNode(check.object.payload);
   checkRecordTime("node", node, check);
-  checkAuthorities(node);
+  checkPlace(node, check.trust);
+  checkAuthorities(node, check.trust);
   return node;
 }
 
@@ -192,8 +202,8 @@ function verifyObject(
   { object, trust, nowSeconds, verifier }: ObjectCheck,
   type: "node" | "registry",
 ) {
-  const place = { type, role: roles.rootZsk, zone: "." };
-  verifySigned({ ...place, object, keys: trust.zsks, atSeconds: nowSeconds, verifier });
+  const { role, zone, keys } = trust;
+  verifySigned({ type, role, zone, object, keys, atSeconds: nowSeconds, verifier });
 }
 
 function checkRecordTime(
@@ -207,25 +217,39 @@ function checkRecordTime(
   checkPeriod(name, record, nowSeconds);
 }
 
-/** No way up, sideways or around: a delegation names zones of the DPs it names, and ends the tree. */
-function checkAuthorities(node: Node): void {
-  const bogus = (text: string): DiscoveryError => new DiscoveryError("BOGUS", `node: ${text}`);
+const bogus = (text: string): DiscoveryError => new DiscoveryError("BOGUS", `node: ${text}`);
+
+/** A directory speaks of what lies below its apex, and the apex speaks for itself. */
+function checkPlace(node: Node, { apex }: NodeTrust): void {
+  if (!isWithin(node.prefix, apex)) throw bogus("outside the part that is delegated");
   if (prefixDepth(node.prefix) === 0 && node.disposition !== "unassigned") {
     throw bogus("the root is delegated to somebody");
   }
   if (prefixDepth(node.prefix) === 1 && node.disposition === "parent") {
     throw bogus("a scheme has no node above it to be like");
   }
+  if (node.prefix !== apex) return;
+  // What stands above the apex of a part leads here: back and forth for ever.
+  if (node.disposition === "parent") throw bogus("an apex has no node above it to be like");
+  if (node.authorities.some(({ kind }) => kind === "directory")) {
+    throw bogus("a part is delegated on whole");
+  }
+}
+
+/** No way up, sideways or around: a delegation names zones of the DPs it names, and ends the tree. */
+function checkAuthorities(node: Node, trust: NodeTrust): void {
   const zones = new Set<string>();
   for (const { zone, dpId, kind } of node.authorities) {
     if (zone === ".") throw bogus("delegated upward to the root");
+    if (zone === trust.zone) throw bogus("delegated to the directory that it stands in");
     if (zoneDp(zone) !== dpId) throw bogus("the zone belongs to another DP");
     if (kind !== node.authorities[0]?.kind) throw bogus("two kinds of authority");
     if (zones.has(zone)) throw bogus("a zone named twice");
     zones.add(zone);
-    if (kind === "directory" && node.firstChild !== "") {
-      throw bogus("children below a delegated directory");
-    }
+    if (kind !== "directory") continue;
+    if (node.firstChild !== "") throw bogus("children below a delegated directory");
+    // Two directories might disagree, and asking both would double the work of every further part.
+    if (node.authorities.length > 1) throw bogus("two directories for one prefix");
   }
 }
 

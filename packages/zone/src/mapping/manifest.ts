@@ -20,6 +20,22 @@ export function verifyManifest(check: {
   /** For a successor that carries its predecessor's signature; the hash alone decides today. */
   readonly verifier: SignatureVerifier;
 }): { readonly manifest: Manifest; readonly sha256: Uint8Array } {
+  const verified = openManifest(check);
+  checkVoprfKeys(verified.manifest);
+  return verified;
+}
+
+/** As verifyManifest, for a zone that serves a part of the directory and evaluates nothing. */
+export function verifyDirectoryManifest(check: Parameters<typeof verifyManifest>[0]): {
+  readonly manifest: Manifest;
+  readonly sha256: Uint8Array;
+} {
+  const verified = openManifest(check);
+  if (verified.manifest.voprfKeys.length > 0) throw bogus("of a mapping zone, not of a directory");
+  return verified;
+}
+
+function openManifest(check: Parameters<typeof verifyManifest>[0]) {
   const { object, zone, manifestSha256, nowSeconds } = check;
   const sha256 = payloadSha256(object);
   if (!manifestSha256.some((hash) => equalBytes(hash, sha256))) {
@@ -27,19 +43,24 @@ export function verifyManifest(check: {
   }
   const manifest = decodeManifest(object.payload);
   if (manifest.zone !== zone) throw bogus("zone is another one");
-  checkKeys(manifest);
+  checkZoneKeys(manifest);
   checkManifestTimes(manifest, nowSeconds);
   return { manifest, sha256 };
 }
 
-/** Throws BOGUS unless every key of the manifest is safe to use and has an id of its own. */
-function checkKeys({ zoneKeys, voprfKeys }: Manifest): void {
+/** Throws BOGUS unless every zone key is safe to use and has an id of its own. */
+function checkZoneKeys({ zoneKeys }: Manifest): void {
   const ids = new Set<string>();
   for (const { publicKey } of zoneKeys) {
     importKey(() => importPublicKey(publicKey));
     ids.add(toHex(keyIdOf(publicKey)));
   }
   if (ids.size !== zoneKeys.length) throw bogus("two zone keys share an id");
+}
+
+/** The same of what a mapping zone evaluates with. */
+function checkVoprfKeys({ voprfKeys }: Manifest): void {
+  if (voprfKeys.length === 0) throw bogus("of a directory, not of a mapping zone");
   importKey(() => {
     portableVoprf.checkElements(voprfKeys.map((key) => key.publicKey));
   });
@@ -66,7 +87,8 @@ export function checkManifestTimes(manifest: Manifest, nowSeconds: number): void
   if (!manifest.zoneKeys.some((key) => key.notAfter >= oldest)) {
     throw new DiscoveryError("EXPIRED", "manifest: every zone key is expired");
   }
-  if (!manifest.voprfKeys.some((key) => key.notAfter >= oldest)) {
+  const { voprfKeys } = manifest; // none in a directory's
+  if (voprfKeys.length > 0 && !voprfKeys.some((key) => key.notAfter >= oldest)) {
     throw new DiscoveryError("EXPIRED", "manifest: every voprf key is expired");
   }
 }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file whither/v1/directory.proto.
  */
 export const file_whither_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("Chp3aGl0aGVyL3YxL2RpcmVjdG9yeS5wcm90bxIKd2hpdGhlci52MSIeCgxSZWZlclJlcXVlc3QSDgoGcHJlZml4GAEgASgJIrUBCg1SZWZlclJlc3BvbnNlEisKCXJvb3Rfa2V5cxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBImCgRub2RlGAMgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJwoFY292ZXIYBCABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCJPCg9UcmFuc2ZlclJlcXVlc3QSEgoKZnJvbV9lcG9jaBgBIAEoBBITCgtmcm9tX3NlcmlhbBgCIAEoBBITCgtpbmNyZW1lbnRhbBgDIAEoCCKaAgoQVHJhbnNmZXJSZXNwb25zZRIrCglyb290X2tleXMYASABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBImCgRoZWFkGAIgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJwoFbm9kZXMYAyADKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIpCgdyZWNvcmRzGAQgAygLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSEwoLaW5jcmVtZW50YWwYBSABKAgSGAoQcmVtb3ZlZF9wcmVmaXhlcxgGIAMoCRIuCg9yZW1vdmVkX3JlY29yZHMYByADKAsyFS53aGl0aGVyLnYxLlBhcnR5TmFtZSI8CglQYXJ0eU5hbWUSIwoEa2luZBgBIAEoDjIVLndoaXRoZXIudjEuUGFydHlLaW5kEgoKAmlkGAIgASgJIhcKFURpcmVjdG9yeVdhdGNoUmVxdWVzdCJtChZEaXJlY3RvcnlXYXRjaFJlc3BvbnNlEisKCXJvb3Rfa2V5cxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCJFChFHZXRSZWNvcmRzUmVxdWVzdBIjCgRraW5kGAEgASgOMhUud2hpdGhlci52MS5QYXJ0eUtpbmQSCwoDaWRzGAIgAygJIpQBChJHZXRSZWNvcmRzUmVzcG9uc2USKwoJcm9vdF9rZXlzGAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJgoEaGVhZBgCIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EikKB3JlY29yZHMYAyADKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCp7CglQYXJ0eUtpbmQSGgoWUEFSVFlfS0lORF9VTlNQRUNJRklFRBAAEhEKDVBBUlRZX0tJTkRfRFAQARISCg5QQVJUWV9LSU5EX01TUBACEhUKEVBBUlRZX0tJTkRfUFJPVkVSEAMSFAoQUEFSVFlfS0lORF9SRUxBWRAEMrECCglEaXJlY3RvcnkSPAoFUmVmZXISGC53aGl0aGVyLnYxLlJlZmVyUmVxdWVzdBoZLndoaXRoZXIudjEuUmVmZXJSZXNwb25zZRJHCghUcmFuc2ZlchIbLndoaXRoZXIudjEuVHJhbnNmZXJSZXF1ZXN0Ghwud2hpdGhlci52MS5UcmFuc2ZlclJlc3BvbnNlMAESUAoFV2F0Y2gSIS53aGl0aGVyLnYxLkRpcmVjdG9yeVdhdGNoUmVxdWVzdBoiLndoaXRoZXIudjEuRGlyZWN0b3J5V2F0Y2hSZXNwb25zZTABEksKCkdldFJlY29yZHMSHS53aGl0aGVyLnYxLkdldFJlY29yZHNSZXF1ZXN0Gh4ud2hpdGhlci52MS5HZXRSZWNvcmRzUmVzcG9uc2ViBnByb3RvMw", [file_whither_v1_record]);
+  fileDesc("Chp3aGl0aGVyL3YxL2RpcmVjdG9yeS5wcm90bxIKd2hpdGhlci52MSIsCgxSZWZlclJlcXVlc3QSDgoGcHJlZml4GAEgASgJEgwKBHpvbmUYAiABKAki4QEKDVJlZmVyUmVzcG9uc2USKwoJcm9vdF9rZXlzGAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJgoEaGVhZBgCIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBG5vZGUYAyABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBInCgVjb3ZlchgEIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EioKCG1hbmlmZXN0GAUgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QiXQoPVHJhbnNmZXJSZXF1ZXN0EhIKCmZyb21fZXBvY2gYASABKAQSEwoLZnJvbV9zZXJpYWwYAiABKAQSEwoLaW5jcmVtZW50YWwYAyABKAgSDAoEem9uZRgEIAEoCSLGAgoQVHJhbnNmZXJSZXNwb25zZRIrCglyb290X2tleXMYASABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBImCgRoZWFkGAIgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJwoFbm9kZXMYAyADKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIpCgdyZWNvcmRzGAQgAygLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSEwoLaW5jcmVtZW50YWwYBSABKAgSGAoQcmVtb3ZlZF9wcmVmaXhlcxgGIAMoCRIuCg9yZW1vdmVkX3JlY29yZHMYByADKAsyFS53aGl0aGVyLnYxLlBhcnR5TmFtZRIqCghtYW5pZmVzdBgIIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0IjwKCVBhcnR5TmFtZRIjCgRraW5kGAEgASgOMhUud2hpdGhlci52MS5QYXJ0eUtpbmQSCgoCaWQYAiABKAkiJQoVRGlyZWN0b3J5V2F0Y2hSZXF1ZXN0EgwKBHpvbmUYASABKAkimQEKFkRpcmVjdG9yeVdhdGNoUmVzcG9uc2USKwoJcm9vdF9rZXlzGAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSJgoEaGVhZBgCIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EioKCG1hbmlmZXN0GAMgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QiRQoRR2V0UmVjb3Jkc1JlcXVlc3QSIwoEa2luZBgBIAEoDjIVLndoaXRoZXIudjEuUGFydHlLaW5kEgsKA2lkcxgCIAMoCSKUAQoSR2V0UmVjb3Jkc1Jlc3BvbnNlEisKCXJvb3Rfa2V5cxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiYKBGhlYWQYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIpCgdyZWNvcmRzGAMgAygLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QqewoJUGFydHlLaW5kEhoKFlBBUlRZX0tJTkRfVU5TUEVDSUZJRUQQABIRCg1QQVJUWV9LSU5EX0RQEAESEgoOUEFSVFlfS0lORF9NU1AQAhIVChFQQVJUWV9LSU5EX1BST1ZFUhADEhQKEFBBUlRZX0tJTkRfUkVMQVkQBDKxAgoJRGlyZWN0b3J5EjwKBVJlZmVyEhgud2hpdGhlci52MS5SZWZlclJlcXVlc3QaGS53aGl0aGVyLnYxLlJlZmVyUmVzcG9uc2USRwoIVHJhbnNmZXISGy53aGl0aGVyLnYxLlRyYW5zZmVyUmVxdWVzdBocLndoaXRoZXIudjEuVHJhbnNmZXJSZXNwb25zZTABElAKBVdhdGNoEiEud2hpdGhlci52MS5EaXJlY3RvcnlXYXRjaFJlcXVlc3QaIi53aGl0aGVyLnYxLkRpcmVjdG9yeVdhdGNoUmVzcG9uc2UwARJLCgpHZXRSZWNvcmRzEh0ud2hpdGhlci52MS5HZXRSZWNvcmRzUmVxdWVzdBoeLndoaXRoZXIudjEuR2V0UmVjb3Jkc1Jlc3BvbnNlYgZwcm90bzM", [file_whither_v1_record]);
 
 /**
  * @generated from message whither.v1.ReferRequest
@@ -24,6 +24,13 @@ export type ReferRequest = Message<"whither.v1.ReferRequest"> & {
    * @generated from field: string prefix = 1;
    */
   prefix: string;
+
+  /**
+   * The part that is asked, as the node that delegates to it names it; empty: the root.
+   *
+   * @generated from field: string zone = 2;
+   */
+  zone: string;
 };
 
 /**
@@ -38,14 +45,14 @@ export const ReferRequestSchema: GenMessage<ReferRequest> = /*@__PURE__*/
  */
 export type ReferResponse = Message<"whither.v1.ReferResponse"> & {
   /**
-   * type root-keys.
+   * type root-keys; of the root alone.
    *
    * @generated from field: whither.v1.SignedObject root_keys = 1;
    */
   rootKeys?: SignedObject | undefined;
 
   /**
-   * type directory-head.
+   * type directory-head. Of a part: role zone, signed by a zone key of the manifest.
    *
    * @generated from field: whither.v1.SignedObject head = 2;
    */
@@ -66,6 +73,13 @@ export type ReferResponse = Message<"whither.v1.ReferResponse"> & {
    * @generated from field: whither.v1.SignedObject cover = 4;
    */
   cover?: SignedObject | undefined;
+
+  /**
+   * type manifest; of a part alone, in place of root_keys. The node that delegates to it names its SHA-256.
+   *
+   * @generated from field: whither.v1.SignedObject manifest = 5;
+   */
+  manifest?: SignedObject | undefined;
 };
 
 /**
@@ -98,6 +112,13 @@ export type TransferRequest = Message<"whither.v1.TransferRequest"> & {
    * @generated from field: bool incremental = 3;
    */
   incremental: boolean;
+
+  /**
+   * As in ReferRequest.
+   *
+   * @generated from field: string zone = 4;
+   */
+  zone: string;
 };
 
 /**
@@ -108,7 +129,7 @@ export const TransferRequestSchema: GenMessage<TransferRequest> = /*@__PURE__*/
   messageDesc(file_whither_v1_directory, 2);
 
 /**
- * First message: root_keys and head. Then chunks in digest order, each at most 256 KiB.
+ * First message: root_keys (of a part: manifest) and head. Then chunks in digest order, each at most 256 KiB.
  *
  * @generated from message whither.v1.TransferResponse
  */
@@ -154,6 +175,13 @@ export type TransferResponse = Message<"whither.v1.TransferResponse"> & {
    * @generated from field: repeated whither.v1.PartyName removed_records = 7;
    */
   removedRecords: PartyName[];
+
+  /**
+   * In the first message of a part, in place of root_keys.
+   *
+   * @generated from field: whither.v1.SignedObject manifest = 8;
+   */
+  manifest?: SignedObject | undefined;
 };
 
 /**
@@ -189,6 +217,12 @@ export const PartyNameSchema: GenMessage<PartyName> = /*@__PURE__*/
  * @generated from message whither.v1.DirectoryWatchRequest
  */
 export type DirectoryWatchRequest = Message<"whither.v1.DirectoryWatchRequest"> & {
+  /**
+   * As in ReferRequest.
+   *
+   * @generated from field: string zone = 1;
+   */
+  zone: string;
 };
 
 /**
@@ -211,6 +245,13 @@ export type DirectoryWatchResponse = Message<"whither.v1.DirectoryWatchResponse"
    * @generated from field: whither.v1.SignedObject head = 2;
    */
   head?: SignedObject | undefined;
+
+  /**
+   * Of a part, in place of root_keys.
+   *
+   * @generated from field: whither.v1.SignedObject manifest = 3;
+   */
+  manifest?: SignedObject | undefined;
 };
 
 /**
@@ -310,7 +351,8 @@ export const PartyKindSchema: GenEnum<PartyKind> = /*@__PURE__*/
   enumDesc(file_whither_v1_directory, 0);
 
 /**
- * Public: no client certificate. Who is authoritative for a prefix, and who takes part.
+ * Public: no client certificate. Who is authoritative for a prefix, and who takes part. The root is served by
+ * rootd; a part of it that the root delegates on (authority kind DIRECTORY) by the dpd that the root names.
  *
  * @generated from service whither.v1.Directory
  */

@@ -20,7 +20,7 @@ describe("entries", () => {
       "sha384",
       "sha512",
       "hmacSha256",
-      "createHmacSha256",
+      "permuteBlocks",
       "hkdf",
       "sealAead",
       "openAead",

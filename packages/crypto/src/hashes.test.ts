@@ -39,22 +39,17 @@ for (const [name, backend] of [
       ).to.equal(expected);
     });
 
-    it("has the same HMAC-SHA256 of a prepared key as of the key, message after message", () => {
+    it("is HMAC-SHA256, as node:crypto computes it, around the sizes of its block and its one-shot form", () => {
       const patterned = (length: number) => new Uint8Array(length).map((_, i) => i * 7 + length);
-      // 64 bytes is the block; 192 is what the node backend has room for beside a prepared key
       for (const keyLength of [0, 1, 32, 63, 64, 65, 200]) {
         const key = patterned(keyLength);
-        const copy = key.slice();
-        const keyed = backend.createHmacSha256(copy);
-        copy.fill(0); // the key has been taken
-        for (const length of [192, 193, 2_000, 0, 1, 32, 64]) {
+        for (const length of [0, 1, 32, 64, 959, 960, 961, 2_000]) {
           const message = patterned(length);
           const expected = createHmac("sha256", key).update(message).digest("hex");
           const cut = length >> 1;
-          expect(toHex(keyed(message)), `${keyLength} ${length}`).to.equal(expected);
-          expect(toHex(keyed(message.subarray(0, cut), message.subarray(cut)))).to.equal(expected);
+          const mac = backend.hmacSha256(key, message.subarray(0, cut), message.subarray(cut));
+          expect(toHex(mac), `${keyLength} ${length}`).to.equal(expected);
         }
-        expect(keyed()).to.deep.equal(backend.hmacSha256(key));
       }
     });
 

@@ -59,12 +59,6 @@ export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Ui
   return hmac(nobleSha256, key, joined(parts));
 }
 
-/** HMAC-SHA256 under one key that is prepared once: for many short messages. Same bytes as hmacSha256. */
-export function createHmacSha256(key: Uint8Array): Hash {
-  const keyed = hmac.create(nobleSha256, key);
-  return (...parts) => keyed.clone().update(joined(parts)).digest();
-}
-
 /** 64-byte pseudorandom key, reusable for several expansions of one secret (RFC 5869 section 2.2). */
 export function hkdfExtract(secret: Uint8Array): Uint8Array {
   return extract(nobleSha512, secret);

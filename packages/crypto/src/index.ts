@@ -66,15 +66,7 @@ export type {
 } from "./voprf.js";
 export { portableVoprf } from "./voprf-portable.js";
 export { openAead, sealAead } from "./aead.js";
+export { permuteBlocks } from "./blocks.js";
 export { openBody, sealBody, signatureInput } from "./bound.js";
 export { createSigner, keyIdOf, publicKeyOf, verifyEd25519 } from "./ed25519.js";
-export {
-  createHmacSha256,
-  hkdf,
-  hkdfExpand,
-  hkdfExtract,
-  hmacSha256,
-  sha256,
-  sha384,
-  sha512,
-} from "./hashes.js";
+export { hkdf, hkdfExpand, hkdfExtract, hmacSha256, sha256, sha384, sha512 } from "./hashes.js";

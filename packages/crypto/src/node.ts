@@ -66,10 +66,10 @@ export type {
 } from "./voprf.js";
 export { portableVoprf } from "./voprf-portable.js";
 export { openAead, sealAead } from "./node/aead.js";
+export { permuteBlocks } from "./node/blocks.js";
 export { openBody, sealBody, signatureInput } from "./node/bound.js";
 export { createSigner, keyIdOf, publicKeyOf, verifyEd25519 } from "./node/ed25519.js";
 export {
-  createHmacSha256,
   hkdf,
   hkdfExpand,
   hkdfExtract,

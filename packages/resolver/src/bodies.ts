@@ -2,7 +2,7 @@
 // section 5). Held as received; opening them is slots.ts.
 
 import { toHex } from "@whither/crypto";
-import { concatBytes, createHmacSha256, equalBytes, sha256, type Hash } from "@whither/crypto/node";
+import { concatBytes, equalBytes, sha256 } from "@whither/crypto/node";
 import { DiscoveryError, limits } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import type { Entry } from "@whither/zone";
@@ -41,13 +41,11 @@ const none = new Uint8Array();
 
 export class Bodies {
   readonly #options: BodiesOptions;
-  readonly #rank: Hash;
   readonly #held: SegmentedCache<Uint8Array>;
   readonly #flights = new Coalescer<Fetched>();
 
   constructor(options: BodiesOptions) {
     this.#options = options;
-    this.#rank = createHmacSha256(options.secret);
     this.#held = new SegmentedCache({
       bytesMax: options.cacheBytes,
       bytesOf: (body) => body.length + entryOverheadBytes,
@@ -100,8 +98,8 @@ export class Bodies {
     { held, entry }: { readonly held: HeldBucket; readonly entry: Entry },
     query: ZoneQuery,
   ): Promise<Fetched> {
-    const { peers, choice, clock } = this.#options;
-    const vhashes = bodiesToAsk({ bucket: held.bucket, wanted: entry, rank: this.#rank });
+    const { peers, choice, clock, secret } = this.#options;
+    const vhashes = bodiesToAsk({ bucket: held.bucket, wanted: entry, secret });
     const place = vhashes.findIndex((vhash) => equalBytes(vhash, entry.vhash));
     const value = { zone: view.zone, vhashes: concatBytes(...vhashes) };
     return await askServers({

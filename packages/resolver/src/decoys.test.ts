@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { compareBytes, concatBytes, createHmacSha256, hmacSha256 } from "@whither/crypto/node";
+import { createCipheriv } from "node:crypto";
+import { compareBytes, concatBytes, hmacSha256 } from "@whither/crypto/node";
 import { createSeededRandom, fixedBytes } from "@whither/testkit";
 import { encodeEntry, type Entry, type VerifiedBucket } from "@whither/zone";
 import { bodiesToAsk } from "./decoys.js";
@@ -17,7 +18,6 @@ function bucketOf(count: number, seed: number): VerifiedBucket {
   return { count, bytes, find: () => undefined, entryAt: (i) => entries[i]! };
 }
 
-const rankOf = (secret: string) => createHmacSha256(fixedBytes(secret));
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
 describe("decoys", () => {
@@ -26,7 +26,7 @@ describe("decoys", () => {
       fc.property(fc.integer({ min: 1, max: 90 }), fc.nat(1_000), fc.nat(), (count, seed, pick) => {
         const bucket = bucketOf(count, seed);
         const wanted = bucket.entryAt(pick % count);
-        const asked = bodiesToAsk({ bucket, wanted, rank: rankOf("secret") }).map(hex);
+        const asked = bodiesToAsk({ bucket, wanted, secret: fixedBytes("secret") }).map(hex);
         expect(asked).to.have.length(Math.min(32, count));
         expect(asked).to.include(hex(wanted.vhash));
         expect(asked).to.deep.equal([...new Set(asked)].sort());
@@ -34,16 +34,18 @@ describe("decoys", () => {
     );
   });
 
-  it("are the entries with the lowest HMAC-SHA256 of the wanted idx and theirs", () => {
+  it("are the entries whose idx is lowest under AES-256 with the HMAC of the wanted one as key", () => {
     const bucket = bucketOf(80, 3);
     const wanted = bucket.entryAt(40);
-    const rank = ({ idx }: Entry) => hex(hmacSha256(fixedBytes("secret"), wanted.idx, idx));
+    const key = hmacSha256(fixedBytes("secret"), wanted.idx);
+    const rank = ({ idx }: Entry): string =>
+      createCipheriv("aes-256-ecb", key, null).setAutoPadding(false).update(idx, undefined, "hex");
     const others = Array.from({ length: 80 }, (_, i) => bucket.entryAt(i)).filter(
       (entry) => entry !== wanted,
     );
     const lowest = others.sort((a, b) => (rank(a) < rank(b) ? -1 : 1)).slice(0, 31);
     const expected = [wanted, ...lowest].map(({ vhash }) => hex(vhash)).sort();
-    expect(bodiesToAsk({ bucket, wanted, rank: rankOf("secret") }).map(hex)).to.deep.equal(
+    expect(bodiesToAsk({ bucket, wanted, secret: fixedBytes("secret") }).map(hex)).to.deep.equal(
       expected,
     );
   });
@@ -51,7 +53,9 @@ describe("decoys", () => {
   it("are the same each time for one secret, others for another secret or another wanted entry", () => {
     const bucket = bucketOf(200, 1);
     const ask = (position: number, secret: string) =>
-      bodiesToAsk({ bucket, wanted: bucket.entryAt(position), rank: rankOf(secret) }).map(hex);
+      bodiesToAsk({ bucket, wanted: bucket.entryAt(position), secret: fixedBytes(secret) }).map(
+        hex,
+      );
     expect(ask(5, "one")).to.deep.equal(ask(5, "one"));
     expect(ask(5, "one")).not.to.deep.equal(ask(5, "two"));
     expect(ask(6, "one")).not.to.deep.equal(ask(5, "one"));
@@ -61,8 +65,8 @@ describe("decoys", () => {
     const bucket = bucketOf(64, 2);
     const hits = new Map<string, number>();
     for (let n = 0; n < 400; n++) {
-      const rank = rankOf(`secret ${n}`);
-      for (const vhash of bodiesToAsk({ bucket, wanted: bucket.entryAt(0), rank })) {
+      const secret = fixedBytes(`secret ${n}`);
+      for (const vhash of bodiesToAsk({ bucket, wanted: bucket.entryAt(0), secret })) {
         hits.set(hex(vhash), (hits.get(hex(vhash)) ?? 0) + 1);
       }
     }

@@ -1,7 +1,7 @@
 // SHA-2, HMAC and HKDF on node:crypto. Same names, signatures and bytes as the portable `hashes.ts`.
 import { createHash, createHmac, hash } from "node:crypto";
 import { checkHkdfLength } from "../hashes.js";
-import type { Hash, HkdfExpandInput, HkdfInput } from "../hashes.js";
+import type { HkdfExpandInput, HkdfInput } from "../hashes.js";
 
 const hashBytes = 64;
 
@@ -56,7 +56,6 @@ export function sha512(...parts: readonly Uint8Array[]): Uint8Array {
 
 const innerPad = 0x36;
 const outerPad = 0x5c;
-const sha256Bytes = 32;
 const blockBytes = { sha256: 64, sha512: 128 } as const;
 const shortMessageBytes = 1024;
 
@@ -96,38 +95,6 @@ function padKey(key: Uint8Array, block: number, pad: number): void {
 /** 32-byte HMAC-SHA256 of the concatenated parts. */
 export function hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   return hmac("sha256", key, parts);
-}
-
-const keyedMessageBytes = 192;
-
-/** HMAC-SHA256 under one key that is prepared once: for many short messages. Same bytes as hmacSha256. */
-export function createHmacSha256(key: Uint8Array): Hash {
-  const block = blockBytes.sha256;
-  const short = key.length > block ? sha256(key) : key.slice();
-  // The padded keys stay in front of the room for the message and for the inner hash.
-  const inner = new Uint8Array(block + keyedMessageBytes).fill(innerPad, 0, block);
-  const outer = new Uint8Array(block + sha256Bytes).fill(outerPad, 0, block);
-  for (let i = 0; i < short.length; i++) {
-    inner[i] = short[i]! ^ innerPad;
-    outer[i] = short[i]! ^ outerPad;
-  }
-  // Messages are mostly of one length: a view costs a tenth of the whole.
-  let message = inner;
-  return (...parts) => {
-    let length = block;
-    for (const part of parts) length += part.length;
-    if (length > inner.length) return hmac("sha256", short, parts);
-    let offset = block;
-    for (const part of parts) {
-      inner.set(part, offset);
-      offset += part.length;
-    }
-    if (message.length !== length) message = inner.subarray(0, length);
-    const digest = hash("sha256", message, encoding);
-    for (let i = 0; i < sha256Bytes; i++) outer[block + i] = digest.charCodeAt(i);
-    inner.fill(0, block, length);
-    return bytesOf(hash("sha256", outer, encoding));
-  };
 }
 
 const emptySalt = new Uint8Array(hashBytes);

@@ -35,6 +35,7 @@ export { createDiscoveryService } from "./discovery-service.js";
 export type { DiscoveryServiceOptions } from "./discovery-service.js";
 export { openReplicaZone } from "./replica/open-replica-zone.js";
 export { openPrimaryStore } from "./replica/replica-store.js";
+export type { ReplicaDisk } from "./replica/replica-store.js";
 export type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica/replica-zone.js";
 export type { FollowedServer } from "./replica/primary-link.js";
 export { createZoneService } from "./zone-service.js";

@@ -1,11 +1,18 @@
 // Opens the zones that this process follows, each on a store of its own.
 
 import { join } from "node:path";
-import { openReplicaZone, type ReplicaZone } from "@whither/authority";
+import { openReplicaZone, type ReplicaDisk, type ReplicaZone } from "@whither/authority";
 import type { DirectoryFollower } from "@whither/directory";
 import { DiscoveryError, type Authority } from "@whither/protocol";
 import { openChannel } from "@whither/rpc";
-import type { Clock, Logger, Random, Scope, VoprfEngine } from "@whither/runtime";
+import {
+  moveDirectory,
+  type Clock,
+  type Logger,
+  type Random,
+  type Scope,
+  type VoprfEngine,
+} from "@whither/runtime";
 import { openLevelStore } from "@whither/store";
 import type { ReplicaConfig } from "./config.js";
 import type { ReplicaCredentials } from "./credentials.js";
@@ -23,7 +30,7 @@ export interface OpenReplicasOptions {
   readonly logger: Logger;
 }
 
-/** Stores and replicas belong to the scope. Throws STORE_LOCKED, CONFIG for a primary's store. */
+/** Replicas belong to the scope. Throws STORE_LOCKED, CONFIG for a primary's store. */
 export async function openReplicas(
   scope: Pick<Scope, "use">,
   options: OpenReplicasOptions,
@@ -33,9 +40,8 @@ export async function openReplicas(
   for (const { config, voprfSecretKey } of options.replicas) {
     const { name: zone, primaries, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
     const path = join(options.stateDirectory, "zones", zone, "store");
-    const store = scope.use(await openLevelStore({ path, cacheBytes }));
     const replica = await openReplicaZone({
-      store,
+      disk: levelDisk({ path, cacheBytes, logger }),
       zone,
       authority: ({ signal }) => authorityOf(config, { follower, signal }),
       ...(primaries === undefined ? {} : { primaries }),
@@ -68,4 +74,21 @@ async function authorityOf(
   throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory does not name the zone", {
     upstream: name,
   });
+}
+
+/** A damaged store is kept beside the new one, the last of them, for whoever wants to know what became of it. */
+function levelDisk(options: {
+  readonly path: string;
+  readonly cacheBytes: number;
+  readonly logger: Logger;
+}): ReplicaDisk {
+  const { path, cacheBytes, logger } = options;
+  return {
+    open: () => openLevelStore({ path, cacheBytes }),
+    setAside: async () => {
+      const kept = `${path}.damaged`;
+      await moveDirectory(path, kept);
+      logger.error("damaged store set aside", { path: kept });
+    },
+  };
 }

@@ -17,6 +17,7 @@ import { formatConfigError } from "./config-issues.js";
 import {
   makeStateDirectory,
   pathExists,
+  moveDirectory,
   placeDirectory,
   readFileBounded,
   readSecretFile,
@@ -191,5 +192,19 @@ describe("placeDirectory", () => {
     expect(error.code).to.equal("CONFIG");
     expect(formatConfigError(error)).to.contain(`${place} exists already`);
     expect(await readdir(place)).to.deep.equal(["row"]);
+  });
+});
+
+describe("moveDirectory", () => {
+  it("moves a directory over what an earlier move left there, and one that is not there not at all", async () => {
+    const [from, to] = [join(directory, "store"), join(directory, "store.damaged")];
+    for (const row of ["1", "2"]) {
+      await mkdir(from);
+      await writeFile(join(from, row), row);
+      await moveDirectory(from, to);
+    }
+    expect(await readdir(to)).to.deep.equal(["2"]);
+    await moveDirectory(from, to);
+    expect(await readdir(to)).to.deep.equal(["2"]);
   });
 });

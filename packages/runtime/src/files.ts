@@ -55,6 +55,18 @@ export async function placeDirectory(from: string, to: string): Promise<void> {
   }
 }
 
+/** Moves a directory on the same disk; what lies at the new place goes, and one that is not there is no failure. */
+export async function moveDirectory(from: string, to: string): Promise<void> {
+  try {
+    if (!(await pathExists(from))) return;
+    await rm(to, { recursive: true, force: true });
+    await rename(from, to);
+    await syncDirectory(dirname(to));
+  } catch (error) {
+    throw fileError(to, "cannot be moved there", error);
+  }
+}
+
 export interface ReadFileOptions {
   /** Largest size accepted, in bytes. */
   readonly bytesMax: number;

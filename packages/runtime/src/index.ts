@@ -39,6 +39,7 @@ export type { HostPort, Range } from "./config-fields.js";
 export {
   errnoOf,
   makeStateDirectory,
+  moveDirectory,
   pathExists,
   readFileBounded,
   readSecretFile,

@@ -133,4 +133,15 @@ describe("a disk in memory", () => {
     disk.mend();
     expect([read(store, "a"), read(store, "c")]).to.deep.equal(["1", "3"]);
   });
+
+  it("is empty and sound once it is replaced, which an open one is not", async () => {
+    const disk = createMemoryDisk(noTime);
+    const store = await withThree(disk);
+    disk.damage(bytes("a"), { kind: "lost" });
+    expect(await codeOf(() => disk.clear())).to.equal("STORE_LOCKED");
+    await store.close();
+    await disk.clear();
+    expect([disk.rows(), disk.damaged()]).to.deep.equal([[], 0]);
+    expect(read(await disk.open(), "b")).to.equal(undefined);
+  });
 });

@@ -40,6 +40,8 @@ export interface MemoryDisk {
   mend(): void;
   /** Rows that are damaged. */
   damaged(): number;
+  /** An empty one in its place, as when files are moved away. Throws STORE_LOCKED while it is open. */
+  clear(): Promise<void>;
 }
 
 /** An empty disk. The clock times slow writes. */
@@ -99,6 +101,14 @@ class Disk implements MemoryDisk, MemoryBacking {
 
   damaged(): number {
     return this.#damages.size;
+  }
+
+  async clear(): Promise<void> {
+    await Promise.resolve();
+    if (this.#open !== undefined) throw new DiscoveryError("STORE_LOCKED", "the store is in use");
+    this.#durable = emptyRows;
+    this.#log = [];
+    this.#damages.clear();
   }
 
   async write(

@@ -55,13 +55,8 @@ interface Running {
   readonly follower: DirectoryFollower;
   readonly engine: VoprfEngine;
   readonly zones: readonly FederationZone[];
-  readonly replicas: readonly OpenReplica[];
+  readonly replicas: readonly ReplicaZone[];
   readonly servers: readonly MemoryServer[];
-}
-
-interface OpenReplica {
-  readonly store: Store;
-  readonly replica: ReplicaZone;
 }
 
 /** What the zones of a process share. */
@@ -109,7 +104,7 @@ export class FederationDp {
 
   /** Zones that it follows. Throws TypeError while it is stopped. */
   get replicas(): readonly ReplicaZone[] {
-    return this.#need().replicas.map(({ replica }) => replica);
+    return this.#need().replicas;
   }
 
   get provider(): DiscoveryProvider {
@@ -149,7 +144,7 @@ export class FederationDp {
     const provider = createDiscoveryProvider({
       dpId: this.record.id,
       zones: zones.map(({ mapping, signer }) => ({ zone: mapping, signer })),
-      replicas: replicas.map(({ replica }) => replica),
+      replicas,
       follower,
       limits: { ...defaultAdmissionLimits, ...identity.limits },
       clock,
@@ -186,8 +181,7 @@ export class FederationDp {
     await running.provider.close();
     await running.follower.close();
     await running.engine.close();
-    const open = [...running.zones, ...running.replicas];
-    await Promise.all(open.map(({ store }) => store.close()));
+    await Promise.all(running.zones.map(({ store }) => store.close()));
   }
 
   /**
@@ -219,7 +213,7 @@ export class FederationDp {
   async #openZones(machine: Machine): Promise<Pick<Running, "zones" | "replicas">> {
     const zones: FederationZone[] = [];
     for (const zone of this.identity.zones) zones.push(await this.#openZone(zone, machine));
-    const replicas: OpenReplica[] = [];
+    const replicas: ReplicaZone[] = [];
     for (const zone of this.identity.follows) replicas.push(await this.#openReplica(zone, machine));
     return { zones, replicas };
   }
@@ -250,11 +244,11 @@ export class FederationDp {
   async #openReplica(
     { of, probe, full }: FollowedZone,
     { engine, clock, follower, openChannel }: Machine,
-  ): Promise<OpenReplica> {
+  ): Promise<ReplicaZone> {
     const { zone, voprfKeys } = of;
-    const store = await this.#disk(zone).open();
-    const replica = await openReplicaZone({
-      store,
+    const disk = this.#disk(zone);
+    return await openReplicaZone({
+      disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
       authority: async ({ signal }): Promise<Authority> => {
         const { authorities } = await follower.delegation(probe, { signal });
@@ -270,7 +264,6 @@ export class FederationDp {
       random: this.#parts.random,
       logger: this.log,
     });
-    return { store, replica };
   }
 
   #disk(zone: string): MemoryDisk {

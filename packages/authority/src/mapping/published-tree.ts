@@ -1,19 +1,21 @@
 // What readers of a tree see: the state under its last signed head, and nothing newer. Bytes are sent
 // as they lie in the store; a path is read, never computed. Holds no key and no secret.
 
-import { DiscoveryError, type Head } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError, type Head } from "@whither/protocol";
 import { LRUCache } from "lru-cache";
 import type { Snapshot, Store } from "@whither/store";
 import {
+  bucketHash,
   bucketIndex,
   decodeEntry,
   entryBytes,
   findEntry,
   isBucketPrefix,
+  prefixOfBucket,
   type BucketTree,
   type Entry,
 } from "@whither/zone";
-import { equalBytes } from "@whither/crypto";
+import { equalBytes, sha256 } from "@whither/crypto/node";
 import { encodeBucketResponse, encodeObjectResponse } from "./raw-messages.js";
 import { bodyKey, bucketKey } from "./zone-table.js";
 
@@ -37,6 +39,11 @@ export interface PublishedState {
   readonly tree: BucketTree;
   /** Memory for encoded answers; 0: none is kept. */
   readonly bucketCacheBytes: number;
+  /**
+   * Makes every row that is read be compared with the head, and hears of one that is not what it was. For a tree that
+   * can be had again elsewhere; what a primary reads wrong its readers find BOGUS.
+   */
+  readonly onDamage?: () => void;
 }
 
 /** One published epoch. Its snapshot is kept until nobody reads it any more. */
@@ -49,6 +56,7 @@ export class PublishedTree {
   readonly headResponse: Uint8Array;
   readonly #store: Store;
   readonly #snapshot: Snapshot;
+  readonly #onDamage: (() => void) | undefined;
   /** Encoded BucketResponses by bucket. They carry this head, so they go with it. */
   readonly #answers: LRUCache<number, Uint8Array> | undefined;
   #readers = 0;
@@ -61,6 +69,7 @@ export class PublishedTree {
     this.tree = state.tree;
     this.headResponse = encodeObjectResponse(state.headBytes);
     this.#store = state.store;
+    this.#onDamage = state.onDamage;
     this.#snapshot = state.store.snapshot();
     const maxSize = state.bucketCacheBytes;
     this.#answers =
@@ -99,11 +108,27 @@ export class PublishedTree {
     });
   }
 
-  /** Real entries of a bucket. */
+  /** Real entries of a bucket. Throws STORE_CORRUPT. */
   readBucket(index: number): Uint8Array {
-    const { kid, b } = this.head;
+    const { zone, kid, b } = this.head;
     const key = bucketKey({ kid, b, index });
-    return this.#store.get(key, { snapshot: this.#snapshot }) ?? noEntries;
+    return this.#checked(() => {
+      const entries = this.#store.get(key, { snapshot: this.#snapshot }) ?? noEntries;
+      if (this.#onDamage === undefined) return entries;
+      const hash = bucketHash({ zone, kid, b, prefix: prefixOfBucket(index, b), entries });
+      if (!this.tree.hasHash(index, hash)) throw corrupt("a bucket");
+      return entries;
+    });
+  }
+
+  /** Tells of damage that a read has come upon. */
+  #checked<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      if (isDiscoveryError(error, "STORE_CORRUPT")) this.#onDamage?.();
+      throw error;
+    }
   }
 
   /** The entry of a slot, if the head holds one. */
@@ -125,7 +150,12 @@ export class PublishedTree {
     const keys = vhashes.map((vhash) => bodyKey(kid, vhash));
     this.#readers += 1;
     try {
-      return await this.#store.getMany(keys, { snapshot: this.#snapshot });
+      const found = await this.#store.getMany(keys, { snapshot: this.#snapshot });
+      if (this.#onDamage !== undefined) checkBodies(found, vhashes);
+      return found;
+    } catch (error) {
+      if (isDiscoveryError(error, "STORE_CORRUPT")) this.#onDamage?.();
+      throw error;
     } finally {
       this.#readers -= 1;
       await this.#closeIfUnread();
@@ -156,4 +186,19 @@ export class PublishedTree {
     this.#answers?.clear();
     await this.#snapshot.close();
   }
+}
+
+function checkBodies(
+  bodies: readonly (Uint8Array | undefined)[],
+  vhashes: readonly Uint8Array[],
+): void {
+  const isRight = bodies.every((body, at) => {
+    const vhash = vhashes[at];
+    return body === undefined || (vhash !== undefined && equalBytes(sha256(body), vhash));
+  });
+  if (!isRight) throw corrupt("a body");
+}
+
+function corrupt(what: string): DiscoveryError {
+  return new DiscoveryError("STORE_CORRUPT", `${what} is not what the head says`);
 }

@@ -19,8 +19,13 @@ import { encodeBodiesResponse, encodeObjectResponse } from "../mapping/raw-messa
 import { PrimaryLink } from "./primary-link.js";
 import { PrimaryWatch } from "./primary-watch.js";
 import { RefreshTimer } from "./refresh-timer.js";
-import { placeOfPush, runRound, takeHeartbeat, type RoundParts } from "./replica-rounds.js";
-import type { ReplicaTreeContext } from "./replica-tree.js";
+import {
+  isOwnDamage,
+  placeOfPush,
+  runRound,
+  takeHeartbeat,
+  type RoundParts,
+} from "./replica-rounds.js";
 import { noKid, type ReplicaTrees } from "./replica-trees.js";
 import type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica-zone.js";
 
@@ -37,7 +42,7 @@ export class FollowingZone implements ReplicaZone {
 
   constructor(
     options: ReplicaZoneOptions,
-    found: { readonly context: ReplicaTreeContext; readonly trees: ReplicaTrees },
+    found: Pick<RoundParts, "context" | "damage" | "trees">,
   ) {
     const { zone, clock, random, logger = silentLogger } = options;
     const { trees } = found;
@@ -53,11 +58,13 @@ export class FollowingZone implements ReplicaZone {
     this.#watch = new PrimaryWatch({ link, zone, onPush, onEnd: () => this.#timer.restart() });
     const periodMs = (): number => this.#periodSeconds() * 1000;
     const round = (): Promise<void> => this.refresh();
+    found.damage.onNote(() => this.notify());
     this.#timer = new RefreshTimer({ clock, random, logger, periodMs, round, zone });
   }
 
   status(): ReplicaStatus {
-    const head = this.#trees.current?.published.head;
+    const tree = this.#trees.current;
+    const head = tree?.isLost === false ? tree.published.head : undefined;
     const { failures } = this.#timer;
     if (head === undefined) return { state: "empty", head, failures };
     return { state: this.#trees.isExpired(head) ? "expired" : "serving", head, failures };
@@ -87,6 +94,7 @@ export class FollowingZone implements ReplicaZone {
     this.#trees.served(noKid);
     const bodies: (Uint8Array | undefined)[] = vhashes.map(() => undefined);
     for (const tree of this.#trees.all()) {
+      if (tree.isLost) continue;
       const found = await tree.published.bodies(vhashes);
       found.forEach((body, at) => (bodies[at] ??= body));
     }
@@ -147,6 +155,7 @@ export class FollowingZone implements ReplicaZone {
     await this.#watch[Symbol.asyncDispose]();
     await Promise.allSettled([this.#round]);
     await this.#trees.retire();
+    await this.#parts.context.replicas[Symbol.asyncDispose]();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -179,6 +188,7 @@ export class FollowingZone implements ReplicaZone {
       this.#timer.restart();
     } catch (error) {
       if (!isDiscoveryError(error)) throw error;
+      if (isOwnDamage(error)) this.#parts.damage.note();
       this.notify();
     }
   }

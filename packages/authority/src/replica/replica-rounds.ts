@@ -26,9 +26,34 @@ import { ForkError, verifyStart } from "./transfer-start.js";
 export interface RoundParts {
   readonly options: ReplicaZoneOptions;
   readonly context: ReplicaTreeContext;
+  readonly damage: Damage;
   readonly trees: ReplicaTrees;
   readonly link: PrimaryLink;
   readonly onNews: (news: HeadNews) => void;
+}
+
+/** Whether a row was found that is not what it was. */
+export class Damage {
+  #isThere = false;
+  #listener = (): void => undefined;
+
+  get isThere(): boolean {
+    return this.#isThere;
+  }
+
+  note(): void {
+    if (this.#isThere) return;
+    this.#isThere = true;
+    this.#listener();
+  }
+
+  mended(): void {
+    this.#isThere = false;
+  }
+
+  onNote(listener: () => void): void {
+    this.#listener = listener;
+  }
 }
 
 /** What a round knows of the zone from the directory. */
@@ -58,6 +83,7 @@ export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<
       if (!isDiscoveryError(error)) throw error;
       if (signal.aborted) throw abortError(signal);
       failure = error;
+      if (isOwnDamage(error)) parts.damage.note();
       await record(parts, { error, host: server.host });
     }
   }
@@ -70,8 +96,9 @@ export function placeOfPush(
   trees: ReplicaTrees,
 ): "held" | "heartbeat" | "news" {
   const { kid, epoch, serial, mapRoot, prevSha256 } = decodeHead(pushed.payload);
-  const held = trees.find(kid)?.published;
-  if (held === undefined) return "news";
+  const tree = trees.find(kid);
+  if (tree === undefined || tree.isLost) return "news";
+  const held = tree.published;
   if (equalBytes(payloadSha256(pushed), held.headSha256)) return "held";
   const { head, headSha256 } = held;
   const continues =
@@ -144,7 +171,8 @@ async function follow(parts: RoundParts, server: FollowedServer, round: Round): 
 async function transfer(parts: RoundParts, server: FollowedServer, wanted: Wanted): Promise<void> {
   const held = parts.trees.find(wanted.kid);
   try {
-    await receive(parts, server, { ...wanted, held, from: held });
+    const isWhole = parts.damage.isThere || held?.isLost === true;
+    await receive(parts, server, { ...wanted, held, from: isWhole ? undefined : held });
   } catch (error) {
     const isWay = isDiscoveryError(error, "BOGUS") || isDiscoveryError(error, "TOO_LARGE");
     if (held === undefined || !isWay || wanted.signal.aborted) throw error;
@@ -153,8 +181,15 @@ async function transfer(parts: RoundParts, server: FollowedServer, wanted: Wante
   }
 }
 
+/** The store's, not what a server says of its own; one writer finds another value only where a disk changed it. */
+export function isOwnDamage(error: unknown): boolean {
+  const isDamage =
+    isDiscoveryError(error, "STORE_CORRUPT") || isDiscoveryError(error, "CONFLICT_WRITE");
+  return isDamage && error.upstream === undefined;
+}
+
 async function receive(
-  { options, context, trees, link, onNews }: RoundParts,
+  { options, context, damage, trees, link, onNews }: RoundParts,
   server: FollowedServer,
   wanted: Wanted & {
     readonly held: ReplicaTree | undefined;
@@ -170,10 +205,18 @@ async function receive(
     const first = await received.next();
     if (first.done === true) throw new DiscoveryError("INVALID_DATA", "transfer: empty");
     const nowSeconds = clock.nowSeconds();
-    const start = verifyStart(first.value, { zone, kid, manifestSha256, held, nowSeconds });
+    const expected = { zone, kid, manifestSha256, held, nowSeconds };
+    const start = verifyStart(first.value, { ...expected, isRefill: wanted.from === undefined });
     if (start.kind === "current") {
       await received.next(); // its end, so that nothing is broken off
       return;
+    }
+    if (damage.isThere) {
+      // Not before somebody gives the whole: until then what is undamaged is served.
+      logger.error("replica damaged", { zone });
+      await trees.lose();
+      await context.replicas.renew();
+      damage.mended();
     }
     // A rotation makes another tree current: what was held is not what it continues.
     const known = trees.find(start.head.kid);

@@ -1,8 +1,9 @@
 // The store of a replica. Each tree lies in a generation of its own, laid out as at the primary; one row says which
 // generation counts. A transfer of the whole fills the next one beside it and is swapped in by that row, so that a
-// truncated one is never seen, and a restart serves at once what was served before.
+// truncated one is never seen, and a restart serves at once what was served before. A damaged store is set aside
+// whole: everything in it can be had again.
 
-import { DiscoveryError, type Head } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError, type Head } from "@whither/protocol";
 import { sha256 } from "@whither/crypto/node";
 import {
   composeKey,
@@ -26,6 +27,14 @@ const keysPerCommit = 4_096;
 /** Forks whose evidence is kept; one is enough to prove a zone false. */
 const evidenceMax = 16;
 
+/** Where the store of a replica lies. */
+export interface ReplicaDisk {
+  /** Throws STORE_LOCKED, STORE_CORRUPT, STORE. */
+  open(): Promise<Store>;
+  /** Puts what lies there out of the way, closed and in whatever state: the next `open` finds nothing. */
+  setAside(): Promise<void>;
+}
+
 /** Where a tree lies. */
 export interface Generation {
   readonly kid: Uint8Array;
@@ -33,22 +42,49 @@ export interface Generation {
   readonly store: Store;
 }
 
-export class ReplicaStore {
-  readonly #store: Store;
+export class ReplicaStore implements AsyncDisposable {
+  readonly #disk: ReplicaDisk;
+  #open: Store | undefined;
 
-  private constructor(store: Store) {
-    this.#store = store;
+  private constructor(disk: ReplicaDisk) {
+    this.#disk = disk;
   }
 
-  /** Throws CONFIG for the store of a primary, whose registrations no replica may lose. */
-  static async open(store: Store): Promise<ReplicaStore> {
-    for await (const _ of store.iterate({ ...prefixRange(headTablePrefix), limit: 1 })) {
-      throw new DiscoveryError("CONFIG", "the store is a primary's: move it away first");
+  /**
+   * A damaged store is set aside. Throws STORE_LOCKED, STORE, and CONFIG for the store of a primary, whose
+   * registrations no replica may lose.
+   */
+  static async open(disk: ReplicaDisk): Promise<ReplicaStore> {
+    const replicas = new ReplicaStore(disk);
+    try {
+      const store = await disk.open();
+      replicas.#open = store;
+      await refusePrimary(store);
+    } catch (error) {
+      if (!isDiscoveryError(error, "STORE_CORRUPT")) {
+        await replicas.#open?.close();
+        throw error;
+      }
+      await replicas.renew();
     }
-    if (store.get(promotedKey) !== undefined) {
-      throw new DiscoveryError("CONFIG", "the store was promoted: move it away first");
-    }
-    return new ReplicaStore(store);
+    return replicas;
+  }
+
+  /** Begins anew on an empty store. May be called again after it has failed. */
+  async renew(): Promise<void> {
+    await this.#open?.close();
+    this.#open = undefined;
+    await this.#disk.setAside();
+    this.#open = await this.#disk.open();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#open?.close();
+  }
+
+  get #store(): Store {
+    if (this.#open === undefined) throw new DiscoveryError("STORE", "the replica has no store");
+    return this.#open;
   }
 
   /** The generations that count, one a tree. */
@@ -122,6 +158,15 @@ export class ReplicaStore {
       keys = [];
     }
     await deleteKeys(this.#store, keys);
+  }
+}
+
+async function refusePrimary(store: Store): Promise<void> {
+  for await (const _ of store.iterate({ ...prefixRange(headTablePrefix), limit: 1 })) {
+    throw new DiscoveryError("CONFIG", "the store is a primary's: move it away first");
+  }
+  if (store.get(promotedKey) !== undefined) {
+    throw new DiscoveryError("CONFIG", "the store was promoted: move it away first");
   }
 }
 

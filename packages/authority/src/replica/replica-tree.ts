@@ -31,6 +31,8 @@ export interface ReplicaTreeContext {
   readonly replicas: ReplicaStore;
   readonly clock: Clock;
   readonly bucketCacheBytes: number;
+  /** Hears that a row is not what it was. */
+  readonly onDamage: () => void;
 }
 
 export class ReplicaTree {
@@ -40,6 +42,7 @@ export class ReplicaTree {
   #manifestBytes: Uint8Array;
   #manifest: Manifest;
   #journal: Journal;
+  #isLost = false;
 
   private constructor(
     context: ReplicaTreeContext,
@@ -60,7 +63,7 @@ export class ReplicaTree {
 
   /** What a restart finds, every bucket of it hashed again. Throws STORE_CORRUPT. */
   static async load(context: ReplicaTreeContext, generation: Generation): Promise<ReplicaTree> {
-    const { zone, clock, bucketCacheBytes } = context;
+    const { zone, clock, bucketCacheBytes, onDamage } = context;
     const { store, kid } = generation;
     const { last, tree } = await readStoredTree({ store, zone, kid, clock });
     const manifestBytes = store.get(manifestKey(kid));
@@ -73,7 +76,7 @@ export class ReplicaTree {
       headSha256: sha256(last.payload),
       tree,
     };
-    const published = new PublishedTree({ store, bucketCacheBytes, ...shown });
+    const published = new PublishedTree({ store, bucketCacheBytes, onDamage, ...shown });
     const journal = await journalOf(generation);
     return new ReplicaTree(context, { generation, published, manifestBytes, journal });
   }
@@ -109,6 +112,17 @@ export class ReplicaTree {
     return this.#manifestBytes;
   }
 
+  /** Whether only its place is known: its rows are gone, and it waits for the whole. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** Lets go of the rows. What was held stays the place that nothing may go back from. */
+  async lose(): Promise<void> {
+    this.#isLost = true;
+    await this.#published.retire();
+  }
+
   /** Takes what is newer; gives the news of it. */
   async advance(received: {
     readonly start: VerifiedStart;
@@ -132,6 +146,7 @@ export class ReplicaTree {
       await replicas.swapIn(generation);
       this.#published = publish(this.#context, { generation, start, tree });
       this.#generation = generation;
+      this.#isLost = false;
       this.#journal = await journalOf(generation);
       await before.retire();
       await replicas.tidy(generation.kid);
@@ -166,7 +181,7 @@ function journalOf({ store, kid }: Generation): Promise<Journal> {
 }
 
 function publish(
-  { bucketCacheBytes }: ReplicaTreeContext,
+  { bucketCacheBytes, onDamage }: ReplicaTreeContext,
   of: {
     readonly generation: Generation;
     readonly start: VerifiedStart;
@@ -181,5 +196,6 @@ function publish(
     headSha256: startSha256(start),
     tree,
     bucketCacheBytes,
+    onDamage,
   });
 }

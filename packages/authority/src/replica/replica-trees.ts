@@ -40,11 +40,13 @@ export class ReplicaTrees {
   /** The same, if readers may see it. Throws UNREACHABLE before the first transfer, UNKNOWN_KID, STALE. */
   served(kid: Uint8Array): ReplicaTree {
     const upstream = this.#zone;
-    if (this.#current === undefined) {
+    if (this.#current === undefined || this.#current.isLost) {
       throw new DiscoveryError("UNREACHABLE", "the replica has not been filled yet", { upstream });
     }
     const tree = this.find(kid);
-    if (tree === undefined) throw new DiscoveryError("UNKNOWN_KID", "no tree of that kid");
+    if (tree === undefined || tree.isLost) {
+      throw new DiscoveryError("UNKNOWN_KID", "no tree of that kid");
+    }
     if (this.isExpired(tree.published.head)) {
       throw new DiscoveryError("STALE", "the replica has expired", { upstream });
     }
@@ -77,6 +79,11 @@ export class ReplicaTrees {
       await tree.retire();
     }
     return dropped.map(([, tree]) => tree);
+  }
+
+  /** Their store is about to go. */
+  async lose(): Promise<void> {
+    for (const tree of this.all()) await tree.lose();
   }
 
   async retire(): Promise<void> {

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { sha256, uint32Bytes } from "@whither/crypto/node";
 import { isDiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import { createMemoryNetwork, type LinkFaults } from "@whither/rpc";
-import { createMemoryStore, type Store } from "@whither/store";
+import { createMemoryDisk, type Damage, type MemoryDisk, type Store } from "@whither/store";
 import {
   createSeededRandom,
   createSimulatedClock,
@@ -13,7 +13,7 @@ import { createAdmission } from "../admission.js";
 import { createZoneService } from "../zone-service.js";
 import type { MappingZone } from "../mapping/mapping-zone.js";
 import { openReplicaZone } from "./open-replica-zone.js";
-import { openPrimaryStore, ReplicaStore } from "./replica-store.js";
+import { openPrimaryStore } from "./replica-store.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
@@ -56,9 +56,10 @@ function setting() {
       clients: { kind: "none" },
       spkiSha256: sha256(zeros),
     });
-  const replica = (store: Store) =>
+  const makeDisk = () => createMemoryDisk({ clock });
+  const replica = (disk: MemoryDisk = makeDisk()) =>
     openReplicaZone({
-      store,
+      disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
       authority: () => Promise.resolve(authority),
       openChannel: ({ host, port, pins }) =>
@@ -73,10 +74,13 @@ function setting() {
   network.tap(({ kind, method }) => {
     if (kind === "open" && method.endsWith("/Transfer")) asked.count += 1;
   });
-  return { clock, primary, serve, replica, faults, asked };
+  return { clock, primary, serve, makeDisk, replica, faults, asked };
 }
 
 const zeros = new Uint8Array(1);
+/** Numbers of tables (zone-table.ts, replica-store.ts). */
+const [manifestTable, headTable, bucketTable, bodyTable] = [1, 2, 3, 4] as const;
+const [treeTable, evidenceTable] = [241, 242] as const;
 
 async function codeOf(run: () => unknown): Promise<ErrorCode | "ok"> {
   try {
@@ -103,8 +107,7 @@ describe("replica of a zone", () => {
     const { primary, serve, replica } = setting();
     const served = await primary();
     serve(served);
-    const store = createMemoryStore();
-    await using follower = await replica(store);
+    await using follower = await replica();
     expect(await codeOf(() => follower.head())).to.equal("UNREACHABLE");
     await follower.refresh();
     await served.loadEntries(slots(600));
@@ -134,7 +137,7 @@ describe("replica of a zone", () => {
     const served = await primary();
     await served.loadEntries(slots(300));
     serve(served);
-    await using follower = await replica(createMemoryStore());
+    await using follower = await replica();
     await follower.refresh();
     const good = everything(follower);
     const random = createSeededRandom(7);
@@ -160,16 +163,16 @@ describe("replica of a zone", () => {
   });
 
   it("restarts with what it served, without a server, and expires with its head", async () => {
-    const { clock, primary, serve, replica, faults } = setting();
+    const { clock, primary, serve, makeDisk, replica, faults } = setting();
     const served = await primary();
     await served.loadEntries(slots(600));
     serve(served);
-    const store = createMemoryStore();
-    const first = await replica(store);
+    const disk = makeDisk();
+    const first = await replica(disk);
     await first.refresh();
     await first.close();
     faults({ partition: "refused" });
-    await using second = await replica(store);
+    await using second = await replica(disk);
     expect(everything(second)).to.deep.equal(everything(served));
     expect(await codeOf(() => second.refresh())).to.equal("NETWORK");
     await clock.advance((limits.headLifetimeSeconds + limits.clockSkewSeconds) * 1000);
@@ -181,11 +184,11 @@ describe("replica of a zone", () => {
   });
 
   it("refuses another history under the same key, keeps the proof, and takes a raised epoch", async () => {
-    const { clock, primary, serve, replica } = setting();
+    const { clock, primary, serve, makeDisk, replica } = setting();
     const served = await primary();
     const server = serve(served);
-    const store = createMemoryStore();
-    await using follower = await replica(store);
+    const disk = makeDisk();
+    await using follower = await replica(disk);
     await served.runEpoch();
     await follower.refresh();
     const before = everything(follower);
@@ -196,7 +199,7 @@ describe("replica of a zone", () => {
     const other = serve(forked);
     expect(await codeOf(() => follower.refresh())).to.equal("FORKED");
     expect(everything(follower)).to.deep.equal(before);
-    expect(await (await ReplicaStore.open(store)).evidence()).to.have.length(1);
+    expect(disk.rows().filter(([key]) => key[0] === evidenceTable)).to.have.length(1);
     await other.close();
     const restored = await primary({ epoch: 2 });
     serve(restored);
@@ -209,7 +212,7 @@ describe("replica of a zone", () => {
     const { clock, primary, serve, replica, faults } = setting();
     const served = await primary();
     serve(served);
-    await using follower = await replica(createMemoryStore());
+    await using follower = await replica();
     follower.start();
     await clock.advance(100);
     expect(follower.status().state).to.equal("serving");
@@ -232,7 +235,7 @@ describe("replica of a zone", () => {
     await served.loadEntries(slots(600));
     served.start();
     serve(served);
-    await using follower = await replica(createMemoryStore());
+    await using follower = await replica();
     follower.start();
     await clock.advance(60_000);
     asked.count = 0;
@@ -246,7 +249,7 @@ describe("replica of a zone", () => {
     const { clock, primary, serve, replica, faults, asked } = setting();
     const served = await primary();
     serve(served);
-    await using follower = await replica(createMemoryStore());
+    await using follower = await replica();
     follower.start();
     await clock.advance(60_000);
     asked.count = 0;
@@ -269,7 +272,7 @@ describe("replica of a zone", () => {
     const { clock, primary, serve, replica, faults, asked } = setting();
     const served = await primary();
     serve(served);
-    await using follower = await replica(createMemoryStore());
+    await using follower = await replica();
     follower.start();
     await clock.advance(60_000);
     asked.count = 0;
@@ -291,16 +294,17 @@ describe("replica of a zone", () => {
   });
 
   it("becomes the primary with a raised epoch and loses nothing that was replicated", async () => {
-    const { primary, serve, replica } = setting();
+    const { primary, serve, makeDisk, replica } = setting();
     const served = await primary();
     await served.loadEntries(slots(600));
     serve(served);
-    const store = createMemoryStore();
-    const follower = await replica(store);
+    const disk = makeDisk();
+    const follower = await replica(disk);
     await follower.refresh();
     await follower.close();
     await served.close();
     const { kid } = parties.manifest.voprfKeys[0]!;
+    let store = await disk.open();
     expect(await codeOf(() => openPrimaryStore(store, { kid, epoch: 1 }))).to.equal("CONFIG");
     const promoted = await primary({
       store: await openPrimaryStore(store, { kid, epoch: 2 }),
@@ -312,14 +316,148 @@ describe("replica of a zone", () => {
       await promoted.bodiesResponse(vhashes.slice(at, at + 100));
     await promoted.close();
     // From then on it is a primary's store: no replica takes it, and a restart needs no new epoch.
-    expect(await codeOf(() => replica(store))).to.equal("CONFIG");
+    await store.close();
+    expect(await codeOf(() => replica(disk))).to.equal("CONFIG");
+    store = await disk.open();
     await openPrimaryStore(store, { kid, epoch: 2 });
   });
 
   it("does not take a primary's store", async () => {
-    const { primary, replica } = setting();
-    const store = createMemoryStore();
+    const { primary, makeDisk, replica } = setting();
+    const disk = makeDisk();
+    const store = await disk.open();
     await (await primary({ store })).close();
-    expect(await codeOf(() => replica(store))).to.equal("CONFIG");
+    await store.close();
+    const rows = disk.rows();
+    expect(await codeOf(() => replica(disk))).to.equal("CONFIG");
+    expect(disk.rows()).to.deep.equal(rows);
+    await (await disk.open()).close();
+  });
+});
+
+describe("a replica on a damaged disk", () => {
+  /** A replica of 600 slots, its disk, and a row of a table there. */
+  async function filled() {
+    const set = setting();
+    const served = await set.primary();
+    await served.loadEntries(slots(600));
+    set.serve(served);
+    const disk = set.makeDisk();
+    const follower = await set.replica(disk);
+    await follower.refresh();
+    const rowOf = (table: number) => {
+      // A tree's rows lie behind table, kid and generation.
+      const row = disk.rows().find(([key]) => key[0] === treeTable && key[9] === table);
+      if (row === undefined) throw new TypeError("no such row");
+      return row;
+    };
+    return { ...set, served, disk, follower, rowOf };
+  }
+  const flipped = (value: Uint8Array) => value.with(-1, (value.at(-1) ?? 0) ^ 1);
+  const damages = {
+    changed: (value: Uint8Array): Damage => ({ kind: "changed", value: flipped(value) }),
+    lost: (): Damage => ({ kind: "lost" }),
+    unreadable: (): Damage => ({ kind: "unreadable" }),
+  };
+  const whereRead = [
+    ["a bucket", bucketTable, "changed"],
+    ["a bucket", bucketTable, "lost"],
+    ["a bucket", bucketTable, "unreadable"],
+    ["a body", bodyTable, "changed"],
+    ["a body", bodyTable, "unreadable"],
+  ] as const;
+
+  for (const [what, table, kind] of whereRead) {
+    it(`serves nothing wrong of ${what} ${kind}, goes on with the rest, and fills itself anew`, async () => {
+      const { clock, served, disk, follower, rowOf } = await filled();
+      follower.start();
+      await clock.advance(60_000);
+      const [key, value] = rowOf(table);
+      disk.damage(key, damages[kind](value));
+      const hash = sha256(value);
+      const read = () =>
+        table === bodyTable
+          ? follower.bodiesResponse([hash])
+          : Promise.resolve().then(() => everything(follower));
+      expect(await codeOf(read)).to.equal("STORE_CORRUPT");
+      expect(follower.status().state).to.equal("serving");
+      await clock.advance(1_000);
+      expect(disk.damaged()).to.equal(0);
+      expect(everything(follower)).to.deep.equal(everything(served));
+      expect(await codeOf(read)).to.equal("ok");
+      await follower.close();
+      await served.close();
+    });
+  }
+
+  const whereOpened = [...Object.keys(damages)].flatMap((kind) =>
+    [headTable, bucketTable, manifestTable].map((table) => [kind, table] as const),
+  ) as readonly (readonly [keyof typeof damages, number])[]; // keys of the const object
+
+  for (const [kind, table] of whereOpened) {
+    it(`opens with a row of table ${table} ${kind}, empty, and is whole after a round`, async () => {
+      const { served, disk, follower, replica, rowOf } = await filled();
+      await follower.close();
+      const [key, value] = rowOf(table);
+      disk.damage(key, damages[kind](value));
+      await using again = await replica(disk);
+      expect(again.status().state).to.equal("empty");
+      await again.refresh();
+      expect(everything(again)).to.deep.equal(everything(served));
+      await served.close();
+    });
+  }
+
+  it("keeps what is undamaged while nobody gives the whole, and takes no older head for it", async () => {
+    const { served, disk, follower, faults, rowOf } = await filled();
+    await served.runEpoch();
+    await follower.refresh();
+    const { kid, b, serial } = follower.head();
+    const [key, value] = rowOf(bucketTable);
+    disk.damage(key, damages.changed(value));
+    expect(await codeOf(() => everything(follower))).to.equal("STORE_CORRUPT");
+    faults({ partition: "refused" });
+    expect(await codeOf(() => follower.refresh())).to.equal("NETWORK");
+    const last = new Uint8Array(16).fill(0xc0, 0, 1);
+    expect(await codeOf(() => follower.bucketResponse({ kid, b, prefix: last }))).to.equal("ok");
+    expect(follower.head().serial).to.equal(serial);
+    expect(disk.damaged()).to.equal(1);
+    faults(undefined);
+    await follower.refresh();
+    expect(disk.damaged()).to.equal(0);
+    expect(everything(follower)).to.deep.equal(everything(served));
+    await follower.close();
+    await served.close();
+  });
+
+  it("fills itself anew when the head it would replace is not what it was", async () => {
+    const { served, disk, follower, rowOf } = await filled();
+    // The load itself is no epoch in the journal: the next one can be fetched as such.
+    await served.runEpoch();
+    await follower.refresh();
+    const [key, value] = rowOf(headTable);
+    disk.damage(key, damages.changed(value));
+    await served.runEpoch();
+    expect(await codeOf(() => follower.refresh())).to.equal("CONFLICT_WRITE");
+    await follower.refresh();
+    expect(disk.damaged()).to.equal(0);
+    expect(everything(follower)).to.deep.equal(everything(served));
+    await follower.close();
+    await served.close();
+  });
+
+  it("tries again when the disk has no room for a new store", async () => {
+    const { served, disk, follower, rowOf } = await filled();
+    const [key, value] = rowOf(bucketTable);
+    disk.damage(key, damages.changed(value));
+    expect(await codeOf(() => everything(follower))).to.equal("STORE_CORRUPT");
+    disk.setFaults({ full: true });
+    expect(await codeOf(() => follower.refresh())).to.equal("STORE");
+    expect(follower.status().state).to.equal("empty");
+    disk.setFaults(undefined);
+    await follower.refresh();
+    expect(everything(follower)).to.deep.equal(everything(served));
+    await follower.close();
+    await served.close();
   });
 });

@@ -1,17 +1,17 @@
 // A secondary of a mapping zone: follows the zone's servers, verifies, and serves the same bytes as the primary. With the
 // VOPRF key it evaluates too (full replica); without it holds nothing but public bytes (bucket replica). It registers
-// nobody. Refresh, retry and expire as a secondary of the DNS has them (RFC 1035 section 3.3.13).
+// nobody. A row that its disk has changed or lost is never served: the replica fills itself anew. Refresh, retry and expire as a secondary of the DNS has them (RFC 1035 section 3.3.13).
 
 import type { OpenChannel } from "@whither/directory";
 import type { Head, ZoneName, Authority } from "@whither/protocol";
 import type { Clock, Logger, Random, VoprfEngine } from "@whither/runtime";
-import type { Store } from "@whither/store";
 import type { ReadableZone } from "../mapping/mapping-zone.js";
 import type { FollowedServer } from "./primary-link.js";
+import type { ReplicaDisk } from "./replica-store.js";
 
 export interface ReplicaZoneOptions {
-  /** Holds this zone and nothing else; stays the caller's to close. */
-  readonly store: Store;
+  /** Where its store lies, which holds this zone and nothing else. */
+  readonly disk: ReplicaDisk;
   readonly zone: ZoneName;
   /** What the signed directory says of the zone: the hashes its manifests are trusted by, and its servers. */
   readonly authority: (options: { readonly signal: AbortSignal }) => Promise<Authority>;

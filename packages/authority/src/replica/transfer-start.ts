@@ -37,6 +37,8 @@ export interface TransferExpectation {
   /** Hashes of the zone's manifests in the signed directory. */
   readonly manifestSha256: readonly Uint8Array[];
   readonly held: HeldState | undefined;
+  /** Whether the whole is wanted, also of the head that is held. */
+  readonly isRefill?: boolean;
   readonly nowSeconds: number;
 }
 
@@ -78,11 +80,11 @@ export function verifyStart(
 ): VerifiedStart {
   if (part.case !== "start") throw invalid("expected the start first");
   const start = part.value;
-  const { zone, nowSeconds, held } = expected;
+  const { zone, nowSeconds, held, isRefill = false } = expected;
   const manifestObject = signedObjectFromWire(start.manifest);
   const { manifest, sha256: manifestHash } = verifyHeldOrNew(manifestObject, expected);
   const headObject = signedObjectFromWire(start.head);
-  if (held !== undefined && isSame(headObject, held.published.headBytes)) {
+  if (held !== undefined && !isRefill && isSame(headObject, held.published.headBytes)) {
     const { head } = held.published;
     return { kind: "current", head, headObject, manifest, manifestObject };
   }
@@ -95,7 +97,9 @@ export function verifyStart(
   checkSize(head);
   const kind = held === undefined ? "newer" : placeAfter(held.published, { head, headObject });
   const verified = { head, headObject, manifest, manifestObject };
-  if (kind === "older" || kind === "same") return { kind: "current", ...verified };
+  if (isRefill && kind === "older")
+    throw new DiscoveryError("STALE", "transfer: behind what is held");
+  if (!isRefill && kind !== "newer") return { kind: "current", ...verified };
   switch (start.kind) {
     case TransferKind.WHOLE:
       return { kind: "whole", ...verified };

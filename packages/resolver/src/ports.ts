@@ -7,7 +7,8 @@ import { DiscoveryError, isCanonicalCsi, isDiscoveryError } from "@whither/proto
 import type { Csi, ZoneName } from "@whither/protocol";
 import type { Registry } from "@whither/zone";
 import { answerError, type AnswerForm, type DpPart, type PortOutcome } from "./answer.js";
-import { contentOfSlots, type Merge, type Merged } from "./merge.js";
+import { contentOfSlots } from "./holders.js";
+import type { Merge, Merged } from "./merge.js";
 
 export interface FollowPorts<F extends AnswerForm> {
   readonly csi: Csi;

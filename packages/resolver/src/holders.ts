@@ -1,0 +1,157 @@
+// Whose mappings count where several slots are shown (protocol.md section 5, "Across DPs"): one holder's, of whom the
+// claim is the stronger; of his slots the newest statement's order. Mappings of different keys are never mixed. Pure.
+
+import { toHex } from "@whither/crypto";
+import type { MspId, ZoneName } from "@whither/protocol";
+import type { Registry } from "@whither/zone";
+import type { AnswerForm, AnswerMapping, AnswerWarning } from "./answer.js";
+import { decodeMappings } from "./mappings.js";
+import type { SlotPart, ZonePart } from "./zone-lookup.js";
+
+/** What counts of all that was found. */
+export interface Content<F extends AnswerForm = AnswerForm> {
+  /** The mappings that count, in order, from the bytes that are kept. */
+  readonly decode: () => readonly AnswerMapping<F>[];
+  /** Bytes that `decode` keeps. */
+  readonly bytes: number;
+  readonly exclusive: boolean;
+  readonly sameAppOnly: boolean;
+  readonly firstPreference: number;
+  readonly portedTo: string;
+  /** First end of what counts, Unix seconds. */
+  readonly endsAt: number;
+  readonly holderPublicKey: Uint8Array | undefined;
+  readonly verified: boolean;
+}
+
+/** A part and the zone that showed it. */
+export interface Placed<T> {
+  readonly zone: ZoneName;
+  readonly content: T;
+}
+
+export interface Shown<F extends AnswerForm> {
+  readonly content: Content<F>;
+  readonly mappings: readonly AnswerMapping<F>[];
+}
+
+export interface Winner<F extends AnswerForm> extends Shown<F> {
+  readonly slots: readonly Placed<SlotPart>[];
+  readonly conflicts: ReadonlySet<ZoneName>;
+  readonly warnings: readonly AnswerWarning[];
+}
+
+export const noContent = {
+  decode: () => [],
+  bytes: 0,
+  exclusive: false,
+  sameAppOnly: false,
+  firstPreference: 0,
+  portedTo: "",
+  endsAt: Number.MAX_SAFE_INTEGER,
+  holderPublicKey: undefined,
+  verified: true,
+} satisfies Content;
+export const nothing = {
+  content: noContent,
+  mappings: [],
+  slots: [],
+  conflicts: new Set<ZoneName>(),
+  warnings: [],
+} satisfies Winner<AnswerForm>;
+
+export function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): Winner<"verbose"> {
+  const slots = parts.flatMap(({ authority, content }): Placed<SlotPart>[] =>
+    content?.kind === "slot" ? [{ zone: authority.zone, content }] : [],
+  );
+  const [best = [], ...others] = groupByHolder(slots).sort(compareHolders);
+  const newest = best.toSorted((a, b) => b.content.seq - a.content.seq);
+  if (newest.length === 0) return nothing;
+  const losing = others.flat().filter(({ content }) => content.mappings.length > 0);
+  return {
+    ...contentOfSlots(newest, registry),
+    slots: newest,
+    conflicts: new Set(losing.map(({ zone }) => zone)),
+    warnings: losing.map(({ zone }) => ({
+      code: "CONFLICT",
+      text: "shows another holder, who does not count",
+      upstream: zone,
+    })),
+  };
+}
+
+/** What one holder's slots show together, the newest statement first. */
+export function contentOfSlots(
+  newest: readonly Placed<SlotPart>[],
+  registry: Registry,
+): Shown<"verbose"> {
+  const [first, ...older] = newest;
+  if (first === undefined) return nothing;
+  // An older slot that sends on to a newer one stands there as a proof: what it names is not meant any more.
+  const meant = [
+    first,
+    ...older.filter(
+      ({ content }, at) => !newest.slice(0, at + 1).some(({ zone }) => zone === content.portedTo),
+    ),
+  ];
+  const sources = meant.map(({ content }) => ({
+    plaintext: content.plaintext,
+    keep: new Set(content.mappings.map(({ preference }) => preference)),
+  }));
+  const { exclusive, sameAppOnly, firstPreference, portedTo, holderPublicKey } = first.content;
+  return {
+    mappings: joined(meant.map(({ content }) => content.mappings)),
+    content: {
+      decode: () =>
+        joined(sources.map(({ plaintext, keep }) => decodeMappings(plaintext, registry, keep))),
+      bytes: sources.reduce((sum, { plaintext }) => sum + plaintext.length, 0),
+      exclusive,
+      sameAppOnly,
+      firstPreference,
+      portedTo,
+      endsAt: Math.min(...meant.map(({ content }) => content.endsAt)),
+      holderPublicKey,
+      verified: meant.every(({ content }) => content.unverified === undefined),
+    },
+  };
+}
+
+function groupByHolder(slots: readonly Placed<SlotPart>[]): Placed<SlotPart>[][] {
+  const groups = new Map<string, Placed<SlotPart>[]>();
+  for (const slot of slots) {
+    const holder = toHex(slot.content.holderPublicKey ?? new Uint8Array());
+    const group = groups.get(holder);
+    if (group === undefined) groups.set(holder, [slot]);
+    else group.push(slot);
+  }
+  return [...groups.values()];
+}
+
+/** The better first: higher level, then the older claim; a holder without mappings last. */
+function compareHolders(a: readonly Placed<SlotPart>[], b: readonly Placed<SlotPart>[]): number {
+  const [one, other] = [strengthOf(a), strengthOf(b)];
+  return other.level - one.level || one.establishedAt - other.establishedAt;
+}
+
+function strengthOf(slots: readonly Placed<SlotPart>[]): {
+  readonly level: number;
+  readonly establishedAt: number;
+} {
+  const mappings = slots.flatMap(({ content }) => content.mappings);
+  return {
+    level: Math.max(0, ...mappings.map(({ level }) => level)),
+    establishedAt: Math.min(Number.MAX_SAFE_INTEGER, ...mappings.map((m) => m.establishedAt)),
+  };
+}
+
+/** The newest statement's order; what only older ones know of the same holder comes behind. */
+function joined(
+  lists: readonly (readonly AnswerMapping<"verbose">[])[],
+): readonly AnswerMapping<"verbose">[] {
+  const seen = new Set<MspId>();
+  return lists.flatMap((mappings) => {
+    const fresh = mappings.filter(({ msp }) => !seen.has(msp));
+    for (const { msp } of fresh) seen.add(msp);
+    return fresh;
+  });
+}

@@ -71,7 +71,7 @@ export function assembleResolver(options: AssembleOptions): Resolver {
     inline: options.inline,
     cacheBytes: shares.evaluations,
   });
-  const buckets = new Buckets({ ...upstream, views, cacheBytes: shares.buckets });
+  const buckets = new Buckets({ ...upstream, views, memory, cacheBytes: shares.buckets });
   const bodies = new Bodies({ ...upstream, secret, cacheBytes: shares.bodies });
   const caches = { cache, failures, evaluations, buckets, bodies, views, verdicts };
   const { ownMsp, replicas = [] } = options;

@@ -16,7 +16,7 @@ import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
 import { sharedFetch } from "./shared-fetch.js";
-import { crossed } from "./zone-views.js";
+import { crossed } from "./zone-fetches.js";
 import type { ZoneView } from "./zone-view.js";
 
 interface Fetched {

@@ -15,13 +15,15 @@ import { signedObjectFromWire } from "@whither/wire";
 import type { HopRecord } from "./answer.js";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
+import type { HeadMemory } from "./head-memory.js";
 import type { Peers, Server } from "./peers.js";
 import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
 import { sharedFetch } from "./shared-fetch.js";
-import { crossed, type ZoneViews } from "./zone-views.js";
+import { crossed, judgedByAll } from "./zone-fetches.js";
+import type { ZoneViews } from "./zone-views.js";
 import type { HeldHead, ZoneView } from "./zone-view.js";
 
 export interface HeldBucket {
@@ -59,6 +61,7 @@ export interface BucketsOptions {
   readonly peers: Peers;
   readonly choice: ServerChoice;
   readonly views: ZoneViews;
+  readonly memory: HeadMemory;
   readonly clock: Clock;
   readonly cacheBytes: number;
 }
@@ -201,7 +204,7 @@ export class Buckets {
     },
     query: ZoneQuery,
   ): Promise<Fetched> {
-    const { peers, choice, clock, views } = this.#options;
+    const { peers, choice, clock, views, memory } = this.#options;
     const { zone, kid } = view;
     const { b, prefix } = place;
     const request = { case: "bucket", value: { zone, kid, b, prefix } } as const;
@@ -228,7 +231,7 @@ export class Buckets {
         return { held, server, bytesIn, bytesOut, rttMs };
       },
     });
-    return views.judged(servers, zone, asked);
+    return judgedByAll(memory, { servers, zone }, asked);
   }
 }
 

@@ -1,58 +1,36 @@
-// Acquires manifests and heads over the anonymous path and verifies them: the manifest against the hash in
-// the signed directory, a head against the manifest's zone keys and the newest one seen.
+// What is held of each zone: its manifests in effect and its newest head, verified against the manifest's zone keys
+// and the newest one seen. How they are fetched is zone-fetches.ts.
 
-import { equalBytes, toHex } from "@whither/crypto";
+import { equalBytes } from "@whither/crypto";
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
 import type { Authority, Head, Manifest, SignedObject, ZoneName } from "@whither/protocol";
-import type { Clock } from "@whither/runtime";
-import { signedObjectFromWire } from "@whither/wire";
-import { verifyHead, verifyManifest } from "@whither/zone";
-import { furtherErrors, joinErrors } from "@whither/rpc";
+import { verifyHead } from "@whither/zone";
 import { LRUCache } from "lru-cache";
 import type { CacheUse } from "./cache-shares.js";
-import { Coalescer } from "./coalescer.js";
-import type { HeadMemory } from "./head-memory.js";
 import type { ManifestMemory } from "./manifest-memory.js";
-import type { Received } from "./correlated-stream.js";
-import type { FetchAnswer, FetchAsk, Peers, Server } from "./peers.js";
-import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
-import type { ServerChoice } from "./server-choice.js";
-import { askServers } from "./servers.js";
-import { sharedFetch, type Shared } from "./shared-fetch.js";
-import type { Verdicts } from "./verdicts.js";
+import type { ZoneQuery } from "./query.js";
 import { refuseWaiting, reviewOf } from "./waiting-manifests.js";
-import { createZoneView, isSameAuthority, serversOf } from "./zone-view.js";
+import { copyOf, ZoneFetches, type ZoneFetchesOptions } from "./zone-fetches.js";
+import { createZoneView, isSameAuthority } from "./zone-view.js";
 import type { HeldHead, HeldManifest, ZoneView } from "./zone-view.js";
 
-export interface ZoneViewsOptions {
-  readonly peers: Peers;
-  readonly choice: ServerChoice;
-  readonly memory: HeadMemory;
+export interface ZoneViewsOptions extends ZoneFetchesOptions {
   readonly manifests: ManifestMemory;
-  readonly verdicts: Verdicts;
-  readonly clock: Clock;
   readonly cacheBytes: number;
 }
 
 const currentKid = new Uint8Array();
-const toldZone = "the zone's name, no identity";
 /** Manifest, delegation, newest head, and their objects. */
 const viewBytes = 6_000;
-
-interface Fetched<T> {
-  readonly value: T;
-  readonly server: Server;
-  readonly received: Received<FetchAnswer>;
-}
 
 export class ZoneViews {
   readonly #options: ZoneViewsOptions;
   readonly #views: LRUCache<string, ZoneView>;
-  readonly #manifests = new Coalescer<Fetched<HeldManifest>>();
-  readonly #heads = new Coalescer<Fetched<HeldHead>>();
+  readonly #fetches: ZoneFetches;
 
   constructor(options: ZoneViewsOptions) {
     this.#options = options;
+    this.#fetches = new ZoneFetches(options);
     this.#views = new LRUCache({ max: Math.max(1, Math.floor(options.cacheBytes / viewBytes)) });
   }
 
@@ -86,7 +64,7 @@ export class ZoneViews {
   /** Fetches what the directory names by hash. Throws BOGUS, EXPIRED, NOT_YET_VALID and transport errors. */
   async acquire(authority: Authority, query: ZoneQuery): Promise<ZoneView> {
     const fetched = await Promise.allSettled(
-      authority.manifestSha256.map((sha256) => this.#manifest(authority, sha256, query)),
+      authority.manifestSha256.map((sha256) => this.#fetches.manifest(authority, sha256, query)),
     );
     const received = fetched.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
     const { inEffect, waiting } = this.#options.manifests.judge(authority, {
@@ -139,30 +117,12 @@ export class ZoneViews {
   }
 
   /** The newest head of a kid's tree; of the one that the zone calls current for an empty kid. */
-  async #fetchHead(view: ZoneView, query: ZoneQuery, kid: Uint8Array): Promise<HeldHead> {
+  #fetchHead(view: ZoneView, query: ZoneQuery, kid: Uint8Array): Promise<HeldHead> {
     const anyKid = kid.length === 0;
-    const shared = await sharedFetch(query, {
-      flights: this.#heads,
-      key: `${view.zone} ${toHex(kid)} ${query.realm}`,
-      told: toldZone,
-      fetch: (signal) =>
-        this.#fetch(
-          view.anonymous,
-          { ...query, signal },
-          {
-            ask: { case: "head", value: { zone: view.zone, kid } },
-            read: (answer, askedMs) => {
-              if (answer.case !== "head") throw crossed();
-              const object = signedObjectFromWire(answer.value.head);
-              return this.accept(view, object, query, { askedMs, anyKid });
-            },
-          },
-        ),
+    return this.#fetches.head(view, query, {
+      kid,
+      accept: (object, askedMs) => this.accept(view, object, query, { askedMs, anyKid }),
     });
-    const held = shared.value.value;
-    const { serial, mapSize } = held.head;
-    this.#report(query, shared, { serial, learnt: `head, ${mapSize} slots` });
-    return held;
   }
 
   /**
@@ -220,28 +180,6 @@ export class ZoneViews {
     this.#views.delete(viewKey(view, realm));
   }
 
-  /**
-   * What it means that servers showed older heads than one seen. All of them: ROLLBACK, kept as evidence. Some,
-   * while others could not be asked: replicas lag in all honesty, and nothing newer can be had now, STALE.
-   */
-  async judged<T>(servers: readonly Server[], zone: string, asked: Promise<T>): Promise<T> {
-    try {
-      return await asked;
-    } catch (error) {
-      if (!isDiscoveryError(error, "ROLLBACK")) throw error;
-      const all = [error, ...furtherErrors(error)];
-      const isEverybody = all.length >= Math.min(servers.length, limits.serversPerQuestionMax);
-      if (isEverybody && all.every(({ code }) => code === "ROLLBACK")) {
-        this.#options.memory.keepRollback(zone, error);
-        throw error;
-      }
-      throw joinErrors(
-        new DiscoveryError("STALE", "the servers that answer are behind", { upstream: zone }),
-        all,
-      );
-    }
-  }
-
   /** A head is older than it should be: `time` plus 15 min plus the clocks' tolerance. */
   isStale({ time }: Head): boolean {
     return (
@@ -269,91 +207,6 @@ export class ZoneViews {
     refuseWaiting(view, object, check);
     throw first ?? new TypeError("a view without manifests");
   }
-
-  async #manifest(
-    authority: Authority,
-    sha256: Uint8Array,
-    query: ZoneQuery,
-  ): Promise<HeldManifest> {
-    const { zone } = authority;
-    const { memory, verdicts } = this.#options;
-    const shared = await sharedFetch(query, {
-      flights: this.#manifests,
-      key: `${zone} ${toHex(sha256)} ${query.realm}`,
-      told: toldZone,
-      fetch: (signal) =>
-        this.#fetch(
-          serversOf(authority).anonymous,
-          { ...query, signal },
-          {
-            ask: { case: "manifest", value: { zone, manifestSha256: sha256 } },
-            read: (answer) => {
-              if (answer.case !== "manifest") throw crossed();
-              const object = copyOf(signedObjectFromWire(answer.value.manifest));
-              const verified = verifyManifest({
-                object,
-                zone,
-                manifestSha256: [sha256],
-                nowSeconds: memory.nowSeconds(),
-                verifier: verdicts.charged(query.spend),
-              });
-              return { object, ...verified };
-            },
-          },
-        ),
-    });
-    const held = shared.value.value;
-    const { version } = held.manifest;
-    this.#report(query, shared, { serial: undefined, learnt: `manifest, version ${version}` });
-    return held;
-  }
-
-  async #fetch<T>(
-    servers: readonly Server[],
-    query: ZoneQuery,
-    {
-      ask,
-      read,
-    }: {
-      readonly ask: FetchAsk;
-      readonly read: (answer: FetchAnswer, askedMs: number) => T;
-    },
-  ): Promise<Fetched<T>> {
-    const { peers, choice, clock } = this.#options;
-    const asked = askServers({
-      choice,
-      clock,
-      zone: query.zone,
-      servers,
-      signal: query.signal,
-      more: moreRpcs(query),
-      ask: async (server, options) => {
-        const askedMs = clock.monotonicMs();
-        const received = await peers.fetch(server, ask, options);
-        choice.answered(server.key, received.rttMs);
-        query.spend("bytes", received.bytesIn);
-        return { value: read(received.response, askedMs), server, received };
-      },
-    });
-    return await this.judged(servers, query.zone, asked);
-  }
-
-  #report(
-    query: ZoneQuery,
-    { value: { server, received }, isOwn }: Shared<Fetched<unknown>>,
-    { serial, learnt }: { readonly serial: number | undefined; readonly learnt: string },
-  ): void {
-    if (isOwn) query.trace.rpc(received);
-    query.trace.hop({
-      prefix: query.prefix,
-      ...heardBy(server, "anonymous"),
-      told: toldZone,
-      learnt,
-      serial,
-      verdict: "verified",
-      rttMs: received.rttMs,
-    });
-  }
 }
 
 function viewKey({ zone }: { readonly zone: string }, realm: string): string {
@@ -370,12 +223,4 @@ function isSameObject(a: SignedObject, b: SignedObject): boolean {
     Buffer.compare(a.payload, b.payload) === 0 &&
     Buffer.compare(own.signature, signature.signature) === 0
   );
-}
-
-function copyOf({ payload, signatures }: SignedObject): SignedObject {
-  return { payload: payload.slice(), signatures };
-}
-
-export function crossed(): DiscoveryError {
-  return new DiscoveryError("INVALID_DATA", "the server answered something else");
 }

@@ -10,6 +10,7 @@ import { u64Bytes, type Row, type Store } from "@whither/store";
 import { beginDrop, endDrop } from "./drop-tree.js";
 import { missingSlots } from "./tree-sizes.js";
 import { encodeNamed, type NamedSince } from "./succession-rows.js";
+import type { AcceptanceRenewal } from "./renew-acceptances.js";
 import type { DirectoryNames, SuccessionStatus } from "./succession-status.js";
 import type { NextTreeWork } from "./next-tree.js";
 import { nextKeyOf, type ManifestKeys, type TreeKey, type ZoneKeys } from "./zone-keys.js";
@@ -23,6 +24,7 @@ export interface KeySuccessionParts {
   readonly logger: Logger;
   readonly trees: ZoneTrees;
   readonly nextTree: NextTreeWork;
+  readonly acceptances: AcceptanceRenewal;
   /** A successor waits until the directory has named it for long enough; else it is used as soon as it can be. */
   readonly followsDirectory: boolean;
 }
@@ -106,6 +108,7 @@ export class KeySuccession {
               missing: this.#missing ?? 0,
             },
       previous: trees.previous.map((tree) => ({ kid: tree.key.kid, dropAt: this.#dropAt(tree) })),
+      acceptances: this.#parts.acceptances.isDone ? "renewed" : "to renew",
       problem: nextTree.problem ?? this.#problem,
     };
   }
@@ -159,6 +162,7 @@ export class KeySuccession {
     nextTree.run();
     await nextTree.ended();
     await this.step();
+    await this.#parts.acceptances.run();
   }
 
   /** Takes the steps that are due and need no tree to be made. */
@@ -168,8 +172,9 @@ export class KeySuccession {
 
   /** Takes steps by itself from now on. */
   start(): void {
-    const { clock, logger, zone, nextTree } = this.#parts;
+    const { clock, logger, zone, nextTree, acceptances } = this.#parts;
     nextTree.start();
+    acceptances.start();
     const tick = async (): Promise<void> => {
       try {
         await this.step();
@@ -189,6 +194,7 @@ export class KeySuccession {
     this.#isClosed = true;
     this.#timer?.cancel();
     await this.#parts.nextTree.close();
+    await this.#parts.acceptances.close();
     await this.#queue.catch(() => undefined);
   }
 
@@ -288,6 +294,7 @@ export class KeySuccession {
     const { published } = this.#parts.trees;
     for (const { writer } of published) await writer.useManifest(under);
     for (const { writer } of published) await writer.publishIfDue();
+    await this.#parts.acceptances.want(under.signer);
   }
 
   #dropAt(tree: ServedTree): number {

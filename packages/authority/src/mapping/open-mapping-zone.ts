@@ -11,6 +11,7 @@ import { KeySuccession, type HeldManifest } from "./key-succession.js";
 import type { MappingZone, MappingZoneOptions } from "./mapping-zone.js";
 import { NextTreeWork } from "./next-tree.js";
 import { PendingChanges } from "./pending-changes.js";
+import { AcceptanceRenewal } from "./renew-acceptances.js";
 import { ServedZone } from "./served-zone.js";
 import { SlotSubmissions } from "./slot-submissions.js";
 import { decodeBuild, decodeNamed, decodeTime } from "./succession-rows.js";
@@ -79,9 +80,11 @@ export async function openMappingZone(options: MappingZoneOptions): Promise<Mapp
       return (await openTree(options, { under: by, key, isMade: true })).tree;
     },
   });
+  const acceptances = new AcceptanceRenewal({ zone, store, vault, submissions, clock, logger });
+  await acceptances.want(under.signer);
   const named = store.get(namedKey);
   const succession = new KeySuccession(
-    { zone, store, clock, logger, trees, nextTree, followsDirectory },
+    { zone, store, clock, logger, trees, nextTree, acceptances, followsDirectory },
     {
       under,
       predecessor: heldManifest(store.get(predecessorKey)),

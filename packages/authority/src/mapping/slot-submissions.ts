@@ -11,7 +11,7 @@ import {
 } from "@whither/protocol";
 import type { Logger, Random, VoprfEngine } from "@whither/runtime";
 import type { Batch, Expectation, Row, Store } from "@whither/store";
-import { openPublicSlot, slotIndex, slotInput } from "@whither/zone";
+import { openPublicSlot, slotIndex, slotInput, unmaskMspBits } from "@whither/zone";
 import type {
   RegistrationStatus,
   SignalOption,
@@ -39,6 +39,8 @@ import type { ServedTree, ZoneTrees } from "./zone-trees.js";
 
 const nonceDBytes = 48;
 const hashBytes = 32;
+/** Of what no registration has asked for: nobody looks for its receipt. */
+const noHash = new Uint8Array(hashBytes);
 
 export interface SlotSubmissionsOptions {
   readonly zone: ZoneName;
@@ -127,6 +129,57 @@ export class SlotSubmissions {
     }
   }
 
+  /**
+   * Writes a slot anew in every tree, its content made of the present one; false where there is nothing to change.
+   * Throws CONFLICT_WRITE when a registration comes between, OVERLOADED.
+   */
+  async restate(
+    of: { readonly csi: Csi; readonly atSeconds: number },
+    change: (plaintext: Uint8Array) => Uint8Array | undefined,
+    options: SignalOption,
+  ): Promise<boolean> {
+    const { csi, atSeconds } = of;
+    await this.underWay(csi);
+    const slot = await this.lookup(csi, options);
+    const plaintext = slot.plaintext === undefined ? undefined : change(slot.plaintext);
+    if (plaintext === undefined) return false;
+    // In one turn with the commit, as for a registration.
+    const held = currentContent(this.#treeOf(slot.kid), slot.idx);
+    if (held === undefined || this.#submitting.has(csi) || !isSameHash(held.vhash, slot.vhash)) {
+      throw new DiscoveryError("CONFLICT_WRITE", "the slot changed meanwhile");
+    }
+    const { vhash, masked } = held;
+    const content = { plaintext, ...unmaskMspBits({ secret: slot.y, vhash, masked }) };
+    this.#requireRoom(content);
+    const writes = this.#writesOf(
+      { slot, content, statementSha256: noHash, acceptedAt: atSeconds },
+      false,
+    );
+    const work = this.#commitAnew(writes);
+    this.#submitting.set(
+      csi,
+      work.catch(() => undefined),
+    );
+    try {
+      await work;
+      return true;
+    } finally {
+      this.#submitting.delete(csi);
+    }
+  }
+
+  async #commitAnew({ changes, staged }: SlotWrites): Promise<void> {
+    await this.#options.store.commit(
+      {
+        puts: [...changes.map(pendingRow), ...staged.puts],
+        deletes: staged.deletes,
+        expect: changes.flatMap(noForeignBody),
+      },
+      { sync: true },
+    );
+    for (const { tree, change } of changes) tree.pending.add(change);
+  }
+
   async #write(submission: SlotSubmission): Promise<void> {
     const { slot, content } = submission;
     this.#requireRoom(content);
@@ -183,7 +236,7 @@ export class SlotSubmissions {
   }
 
   /** The slot's new state in every tree, sealed for each. Throws CONFLICT_WRITE. */
-  #writesOf(submission: SlotSubmission): SlotWrites {
+  #writesOf(submission: Omit<SlotSubmission, "nonceD">, hasReceipt = true): SlotWrites {
     const { slot, statementSha256, acceptedAt, content } = submission;
     const { trees } = this.#options;
     const places: readonly TreePlace[] = [slot, ...slot.others];
@@ -200,7 +253,10 @@ export class SlotSubmissions {
       const sequence = this.#nextSequence;
       this.#nextSequence += 1n;
       const base = { sequence, acceptedAt, statementSha256, idx: place.idx };
-      return { tree, change: { ...base, givesReceipt: position === 0, to: seal(place) } };
+      return {
+        tree,
+        change: { ...base, givesReceipt: hasReceipt && position === 0, to: seal(place) },
+      };
     });
     if (trees.staged === undefined) return { changes, staged: { puts: [], deletes: [] } };
     const place = placeIn(trees.staged.kid);

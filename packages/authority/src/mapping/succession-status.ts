@@ -35,6 +35,8 @@ export interface SuccessionStatus {
     | undefined;
   /** Trees before the current one that are still served, and when each is dropped. */
   readonly previous: readonly { readonly kid: Uint8Array; readonly dropAt: number }[];
+  /** Whether the acceptances in all slots are by the zone key that signs now (docs/adr 12). */
+  readonly acceptances: "renewed" | "to renew";
   /** Why the change does not go on. */
   readonly problem: DiscoveryError | undefined;
 }

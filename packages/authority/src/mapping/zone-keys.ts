@@ -15,6 +15,8 @@ import { nodeVerifier, payloadSha256, verifyManifest } from "@whither/zone";
 export interface ZoneSecrets {
   /** Signs heads, acceptances and promises. */
   readonly signer: Signer;
+  /** The zone key that replaces it, from the day it is made until the zone is under its manifest. */
+  readonly nextSigner?: Signer | undefined;
   /** 32-byte scalar. Whoever has it can test every identifier against the zone. */
   readonly voprfSecretKey: Uint8Array;
   /** The scalar that replaces it, from the day it is made until the tree of the first is dropped. */
@@ -63,13 +65,9 @@ export function makeZoneKeys(parts: {
   readonly nowSeconds: number;
 }): ZoneKeys {
   const { zone, secrets, nowSeconds } = parts;
-  const { signer, voprfSecretKey, nextVoprfSecretKey } = secrets;
+  const { voprfSecretKey, nextVoprfSecretKey } = secrets;
   const { manifest, sha256 } = verifyOwnManifest(parts);
-  const ownKey = manifest.zoneKeys.find((key) => equalBytes(key.publicKey, signer.publicKey));
-  if (ownKey === undefined) throw config("the zone key is not one of its manifest");
-  if (nowSeconds < ownKey.notBefore || nowSeconds > ownKey.notAfter) {
-    throw config("the manifest's time for the zone key is not now");
-  }
+  const signer = signerUnder(manifest, { secrets, nowSeconds });
   const at = [voprfSecretKey, ...(nextVoprfSecretKey === undefined ? [] : [nextVoprfSecretKey])];
   const keys = at.map((secretKey) => treeKeyOf(manifest, secretKey));
   const [current] = manifest.voprfKeys;
@@ -84,6 +82,24 @@ export function makeZoneKeys(parts: {
     other,
     isOtherNext: other !== undefined && !isListed && tree === keys[0],
   };
+}
+
+/** Of the zone keys at hand the first that the manifest names: while one replaces another it names both. */
+function signerUnder(
+  { zoneKeys }: Manifest,
+  by: { readonly secrets: ZoneSecrets; readonly nowSeconds: number },
+): Signer {
+  const { signer, nextSigner = signer } = by.secrets;
+  const named = zoneKeys.flatMap((key) => {
+    const own = [signer, nextSigner].find((one) => equalBytes(one.publicKey, key.publicKey));
+    return own === undefined ? [] : [{ key, own }];
+  });
+  if (named.length === 0) throw config("the zone key is not one of its manifest");
+  const now = named.find(
+    ({ key }) => by.nowSeconds >= key.notBefore && by.nowSeconds <= key.notAfter,
+  );
+  if (now === undefined) throw config("the manifest's time for the zone key is not now");
+  return now.own;
 }
 
 /** The kid is the manifest's; that of a key which it does not name is as `whitherctl manifest create` will choose it. */

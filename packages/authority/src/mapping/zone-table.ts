@@ -36,6 +36,8 @@ export const inForceKey = composeKey(tables.state, Uint8Array.of(9));
 export const predecessorKey = composeKey(tables.state, Uint8Array.of(4));
 /** Since when the directory has named a successor (succession-rows.ts). */
 export const namedKey = composeKey(tables.state, Uint8Array.of(5));
+/** Key id(8) that signs acceptances and, while they are renewed for it, the place(32) in the vault that is done. */
+export const acceptancesKey = composeKey(tables.state, Uint8Array.of(10));
 /** Present while the tree of a kid is made from the vault: how far that has come (succession-rows.ts). */
 export const buildKey = (kid: Uint8Array): Uint8Array =>
   composeKey(tables.state, Uint8Array.of(6), kid);

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { sha256 } from "@whither/crypto/node";
 import type { DirectoryFollower } from "@whither/directory";
 import { DiscoveryError, parseCsi, type Authority, type ErrorCode } from "@whither/protocol";
 import { createClient, createMemoryNetwork, type Peer } from "@whither/rpc";
@@ -9,7 +10,7 @@ import {
   makeRegistrationParties,
   openTestZone,
 } from "@whither/testkit";
-import { Discovery, Registrar, Zone } from "@whither/wire";
+import { Discovery, encodeManifest, Registrar, Zone } from "@whither/wire";
 import { createRegistry, type Delegation, type Registry } from "@whither/zone";
 import { defaultAdmissionLimits } from "./admission.js";
 import { createDiscoveryProvider } from "./discovery-provider.js";
@@ -79,7 +80,7 @@ async function provide(directory: Directory) {
   const events: string[] = [];
   const note = (event: string): void => void events.push(event);
   const logger: Logger = { ...silentLogger, warn: note, error: note };
-  const served = await openTestZone({ parties, clock, random });
+  const served = await openTestZone({ parties, clock, random, followsDirectory: true });
   const provider = createDiscoveryProvider({
     dpId: dp.id,
     zones: [{ zone: served, signer: parties.zoneSigner, probe: parseCsi("tel:+14155550199") }],
@@ -133,6 +134,23 @@ describe("discovery provider", () => {
     await empty.clock.settle();
     expect(empty.events).to.deep.equal(["dp not registered"]);
     await empty.provider.close();
+  });
+
+  it("tells a zone which manifests the directory names, and how long they may be held", async () => {
+    const directory: Directory = { registry, manifestSha256 };
+    const { clock, provider, served, events } = await provide(directory);
+    const manifest = { ...parties.manifest, version: 2 };
+    const payload = encodeManifest(manifest);
+    const keys = { signer: parties.zoneSigner, voprfSecretKey: parties.voprfKeys.secretKey };
+    provider.start();
+    await served.useKeys({ manifest: { payload, signatures: [] }, keys });
+    await clock.advance(60_000);
+    expect(served.manifest.version).to.equal(1);
+    directory.manifestSha256 = sha256(payload); // and the one in force no longer
+    await clock.advance(60_000);
+    expect(served.manifest.version).to.equal(2);
+    expect(events).to.deep.equal([]);
+    await provider.close();
   });
 
   it("counts the certificates that the registry names for an MSP as that MSP", async () => {

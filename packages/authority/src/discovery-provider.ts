@@ -213,8 +213,10 @@ class RegistryWatch {
     for (const { zone, probe } of zones) {
       if (probe === undefined) continue;
       try {
-        const { authorities } = await follower.delegation(probe, { signal });
+        const { authorities, ttlSeconds } = await follower.delegation(probe, { signal });
         const named = authorities.find((authority) => authority.zone === zone.zone);
+        const { manifestSha256 = [] } = named ?? {};
+        await zone.directoryNames({ manifestSha256, ttlSeconds });
         const isNamed = named?.manifestSha256.some((hash) => equalBytes(hash, zone.manifestSha256));
         if (isNamed !== true) this.#logger.error("manifest not delegated", { zone: zone.zone });
       } catch (error) {

@@ -7,6 +7,7 @@ export type {
   SlotLookup,
   SlotSubmission,
 } from "./mapping/mapping-zone.js";
+export type { DirectoryNames, SuccessionStatus } from "./mapping/succession-status.js";
 export type { LoadedSlot } from "./mapping/load-slots.js";
 export { openVault } from "./mapping/vault.js";
 export type { Vault, VaultOptions, VaultRow } from "./mapping/vault.js";

@@ -11,7 +11,13 @@ import {
 } from "@whither/runtime";
 import { Switch } from "@whither/wire";
 import type { ControlHandlers, DaemonName } from "./control-service.js";
-import type { ExpiryFact, ReloadReport, ReloadedZoneFact, ZoneFact } from "./facts.js";
+import type {
+  ExpiryFact,
+  ReloadReport,
+  ReloadedZoneFact,
+  SuccessionFact,
+  ZoneFact,
+} from "./facts.js";
 import type { QueryLog } from "./query-log.js";
 
 export interface ControlledDaemon {
@@ -141,6 +147,32 @@ function zoneState(fact: ZoneFact) {
     signedAt: BigInt(signedAt),
     notAfter: BigInt(notAfter),
     manifestSha256,
+    ...(fact.refused === undefined
+      ? {}
+      : { error: toErrorDetail(fact.refused), problem: problemOf(fact.refused) }),
+    ...(fact.succession === undefined ? {} : { succession: successionState(fact.succession) }),
+    withoutVault: fact.withoutVault === true,
+  };
+}
+
+function successionState({ next, problem, ...fact }: SuccessionFact) {
+  return {
+    manifestSha256: fact.manifestSha256,
+    namedAt: BigInt(fact.namedAt),
+    switchAt: BigInt(fact.switchAt),
+    ...(next === undefined
+      ? {}
+      : {
+          next: {
+            kid: next.kid,
+            phase: next.phase,
+            done: BigInt(next.done),
+            total: BigInt(next.total),
+            missing: BigInt(next.missing),
+          },
+        }),
+    previous: fact.previous.map(({ kid, dropAt }) => ({ kid, dropAt: BigInt(dropAt) })),
+    problem: problem === undefined ? "" : problemOf(problem),
   };
 }
 

@@ -22,9 +22,41 @@ export type ZoneFact = {
       readonly notAfter: number;
       /** Hexadecimal; "" for a directory. */
       readonly manifestSha256: string;
+      /** What is configured and was refused; the zone goes on with what it had. */
+      readonly refused?: DiscoveryError | undefined;
+      /** Of a mapping zone whose manifest or VOPRF key is being replaced. */
+      readonly succession?: SuccessionFact | undefined;
+      /** Of a mapping zone: its VOPRF key can never be replaced. */
+      readonly withoutVault?: boolean;
     }
   | { readonly serving: false; readonly error: DiscoveryError }
 );
+
+/** How far a zone has come from one manifest and VOPRF key to the next. */
+export interface SuccessionFact {
+  /** Configured and not in force, hexadecimal; "": none. */
+  readonly manifestSha256: string;
+  /** Unix seconds; 0: the directory does not name it. */
+  readonly namedAt: number;
+  /** Unix seconds; 0: not known, or as soon as the next tree is built. */
+  readonly switchAt: number;
+  readonly next: NextTreeFact | undefined;
+  /** Trees of earlier keys, each with the time of its end. */
+  readonly previous: readonly { readonly kid: string; readonly dropAt: number }[];
+  /** Why it does not go on. */
+  readonly problem: DiscoveryError | undefined;
+}
+
+export interface NextTreeFact {
+  /** Hexadecimal. */
+  readonly kid: string;
+  readonly phase: "copying" | "loading" | "built";
+  /** Identifiers done, of so many slots. */
+  readonly done: number;
+  readonly total: number;
+  /** Slots that the vault does not know. */
+  readonly missing: number;
+}
 
 /** Something that ends. */
 export interface ExpiryFact {
@@ -37,7 +69,7 @@ export interface ExpiryFact {
 
 export interface ReloadedZoneFact {
   readonly zone: string;
-  readonly outcome: "opened" | "closed" | "replaced" | "kept" | "failed";
+  readonly outcome: "opened" | "closed" | "replaced" | "changed" | "kept" | "failed";
   /** Where it failed. */
   readonly error?: DiscoveryError;
 }

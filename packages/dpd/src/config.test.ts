@@ -38,6 +38,15 @@ describe("dpd configuration", () => {
     expect(mistakes(only(""))).to.include("at least one zone or replica");
   });
 
+  it("takes a next VOPRF key beside a vault only", () => {
+    const zone = (more: string): string => minimal.replace("voprf_key_file: v }", `${more} }`);
+    const next = "voprf_key_file: v, next_voprf_key_file: v2";
+    expect(parse(zone(`${next}, vault_key_file: k`)).zones[0]).to.include({
+      nextVoprfKeyFile: "/etc/whither/v2",
+    });
+    expect(mistakes(zone(next))).to.include("vault_key_file beside it");
+  });
+
   it("fills every default and starts relative paths from the file's directory", () => {
     const config = parse(minimal);
     expect(config.listen).to.deep.equal({

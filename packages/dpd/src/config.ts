@@ -40,6 +40,8 @@ export interface ZoneConfig {
   readonly manifestFile: string;
   readonly zoneKeyFile: string;
   readonly voprfKeyFile: string;
+  /** Of the key that replaces it. */
+  readonly nextVoprfKeyFile: string | undefined;
   readonly vaultKeyFile: string | undefined;
   readonly epoch: number;
   readonly probe: Csi | undefined;
@@ -97,6 +99,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       manifest_file: path,
       zone_key_file: secret,
       voprf_key_file: secret,
+      next_voprf_key_file: secret.optional(),
       vault_key_file: secret.optional(),
       epoch: integerField({ min: 1, max: 2 ** 32 }).default(1),
       probe: field("a canonical identifier such as tel:+4930123456", (value) =>
@@ -105,11 +108,20 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
       bucket_cache: sizeField({ min: 0, max: 64 * 1024 * mib }).default(8 * mib),
     })
+    .refine(
+      (value) => value.next_voprf_key_file === undefined || value.vault_key_file !== undefined,
+      {
+        path: ["next_voprf_key_file"],
+        message: "expected vault_key_file beside it",
+        params: { expected: "vault_key_file beside it: the next tree is made from the vault" },
+      },
+    )
     .transform((value): ZoneConfig => ({
       name: value.name,
       manifestFile: value.manifest_file,
       zoneKeyFile: value.zone_key_file,
       voprfKeyFile: value.voprf_key_file,
+      nextVoprfKeyFile: value.next_voprf_key_file,
       vaultKeyFile: value.vault_key_file,
       epoch: value.epoch,
       probe: value.probe,

@@ -24,6 +24,7 @@ import { Switch } from "@whither/wire";
 import type { DpdConfig } from "./config.js";
 import type { Expiry } from "./expiries.js";
 import type { Listeners } from "./listeners.js";
+import { successionFact } from "./succession-fact.js";
 import type { ZoneSet } from "./zone-set.js";
 
 export interface DpdControlParts extends Omit<
@@ -52,7 +53,9 @@ export function createDpdControl(parts: DpdControlParts): ServiceRegistration {
     drain: () => listeners.close(),
   });
   const own: ControlHandlers = {
-    reloadZone: async ({ zone }) => ({ zone: reloadedZone(await zones.reload(zone)) }),
+    reloadZone: async ({ zone, switchNow }) => ({
+      zone: reloadedZone(await zones.reload(zone, { switchNow })),
+    }),
     ...replicationHandlers(parts),
     backup: ({ zone }) => backup(parts, zone),
     ...limitHandlers(parts),
@@ -106,7 +109,7 @@ function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {
   return [...zones.conditions()].map(([zone, condition]): ZoneFact => {
     const kind = "mappings";
     if (condition.kind === "failed") return { zone, kind, serving: false, error: condition.error };
-    const { provided } = condition;
+    const { provided, refused, stores } = condition;
     const { epoch, serial, mapSize, b, time, notAfter } = provided.zone.head();
     return {
       zone,
@@ -119,6 +122,9 @@ function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {
       signedAt: time,
       notAfter,
       manifestSha256: toHex(provided.zone.manifestSha256),
+      refused,
+      succession: successionFact(provided.zone.succession),
+      withoutVault: stores.vault === undefined,
     };
   });
 }

@@ -22,6 +22,8 @@ export interface ZoneCredentials {
   /** 32 bytes. */
   readonly manifestSha256: Uint8Array;
   readonly secrets: ZoneSecrets;
+  /** The manifest's current one first. */
+  readonly voprfPublicKeys: readonly Uint8Array[];
   /** 32 bytes; undefined: the zone has no vault. */
   readonly vaultKey: Uint8Array | undefined;
 }
@@ -60,17 +62,23 @@ export function readIdentity({ tls }: DpdConfig): Promise<TlsIdentity> {
 
 /** Reads and checks the files of one zone. Throws CONFIG naming the file. */
 export async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCredentials> {
-  const { name, manifestFile, zoneKeyFile, voprfKeyFile, vaultKeyFile } = config;
+  const { name, manifestFile, zoneKeyFile, voprfKeyFile, nextVoprfKeyFile, vaultKeyFile } = config;
   const manifestBytes = await readFileBounded(manifestFile, { bytesMax: fileBytesMax });
   const manifest = parseManifestFile(manifestBytes);
   const secrets = {
     signer: createSigner(await readKey(zoneKeyFile, decodePrivateKeyPem)),
     voprfSecretKey: await readKey(voprfKeyFile, decodeVoprfKey),
+    nextVoprfSecretKey:
+      nextVoprfKeyFile === undefined ? undefined : await readKey(nextVoprfKeyFile, decodeVoprfKey),
   };
-  const { under } = makeZoneKeys({ zone: name, manifest, secrets, nowSeconds });
+  const keys = makeZoneKeys({ zone: name, manifest, secrets, nowSeconds });
+  const voprfPublicKeys = [keys.tree, ...(keys.other === undefined ? [] : [keys.other])].map(
+    ({ publicKey }) => publicKey,
+  );
   const vaultKey =
     vaultKeyFile === undefined ? undefined : await readKey(vaultKeyFile, decodeVaultKey);
-  return { config, manifest, manifestSha256: under.sha256, secrets, vaultKey };
+  const { sha256: manifestSha256 } = keys.under;
+  return { config, manifest, manifestSha256, secrets, voprfPublicKeys, vaultKey };
 }
 
 async function readKey(path: string, decode: (text: string) => Uint8Array): Promise<Uint8Array> {

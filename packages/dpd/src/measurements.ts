@@ -54,6 +54,26 @@ export function createMeasurements(): Measurements {
     help: "end of the last signed head, Unix time",
     labels,
   });
+  const nextDone = metrics.gauge({
+    name: "whither_dpd_zone_next_tree_done_slots",
+    help: "identifiers evaluated under the next VOPRF key, while its tree is made",
+    labels,
+  });
+  const switches = metrics.gauge({
+    name: "whither_dpd_zone_switch_at_seconds",
+    help: "Unix time from which the manifest configured is used; 0: the directory does not name it",
+    labels,
+  });
+  const drops = metrics.gauge({
+    name: "whither_dpd_zone_previous_tree_end_seconds",
+    help: "Unix time at which the tree of the previous VOPRF key is dropped",
+    labels,
+  });
+  const goesOn = metrics.gauge({
+    name: "whither_dpd_zone_succession_up",
+    help: "0: a change of manifest or VOPRF key does not go on, or what is configured was refused",
+    labels,
+  });
   const notAfters = metrics.gauge({
     name: "whither_dpd_not_after_seconds",
     help: "Unix time after which a key, the certificate or the directory is no longer valid",
@@ -73,7 +93,8 @@ export function createMeasurements(): Measurements {
         notAfters.clear();
         for (const { what, zone, notAfter } of expiries()) notAfters.set({ what, zone }, notAfter);
         // A zone that is not configured any more is not shown any more.
-        for (const gauge of [up, slots, serials, ends]) gauge.clear();
+        const changing = [nextDone, switches, drops, goesOn];
+        for (const gauge of [up, slots, serials, ends, ...changing]) gauge.clear();
         for (const [zone, condition] of zones.conditions()) {
           up.set({ zone }, condition.kind === "serving" ? 1 : 0);
           if (condition.kind !== "serving") continue;
@@ -81,6 +102,12 @@ export function createMeasurements(): Measurements {
           slots.set({ zone }, mapSize);
           serials.set({ zone }, serial);
           ends.set({ zone }, notAfter);
+          const { successor, next, previous, problem } = condition.provided.zone.succession;
+          if (next !== undefined) nextDone.set({ zone }, next.done);
+          if (successor !== undefined) switches.set({ zone }, successor.switchAt ?? 0);
+          const [last] = previous;
+          if (last !== undefined) drops.set({ zone }, last.dropAt);
+          goesOn.set({ zone }, (problem ?? condition.refused) === undefined ? 1 : 0);
         }
         for (const [limit, count] of Object.entries(admission.refusals())) {
           refusals.raiseTo({ limit }, count);

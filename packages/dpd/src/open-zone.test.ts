@@ -38,6 +38,7 @@ describe("a zone of a dpd", () => {
           manifestFile: "",
           zoneKeyFile: "",
           voprfKeyFile: "",
+          nextVoprfKeyFile: undefined,
           vaultKeyFile: undefined,
           epoch: 1,
           probe: undefined,
@@ -47,6 +48,7 @@ describe("a zone of a dpd", () => {
         manifest: { payload: encodeManifest(parties.manifest), signatures: [] },
         manifestSha256: new Uint8Array(32),
         secrets: { signer: parties.zoneSigner, voprfSecretKey: parties.voprfKeys.secretKey },
+        voprfPublicKeys: [parties.voprfKeys.publicKey],
         vaultKey,
       });
       return "ok";

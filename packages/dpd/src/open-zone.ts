@@ -62,13 +62,22 @@ export async function openZone(
       logger,
       epoch,
       bucketCacheBytes,
+      // Without a probe the directory is not asked about the zone.
+      followsDirectory: probe !== undefined,
     }),
   );
   const { serial, mapSize, b } = zone.head();
   const ms = Math.round(clock.monotonicMs() - startMs);
   logger.info("zone opened", { zone: name, serial, slots: mapSize, b, duration_ms: ms });
   return {
-    provided: { zone, signer: secrets.signer, probe },
+    provided: {
+      zone,
+      // Of the manifest in force, whichever that is.
+      get signer() {
+        return zone.signer;
+      },
+      probe,
+    },
     stores: { store, vault: kept?.store },
   };
 }

@@ -16,7 +16,11 @@ const retryMs = 60_000;
 
 /** A configured zone as it is now. */
 export type ZoneCondition =
-  | ({ readonly kind: "serving" } & OpenedZone)
+  | ({
+      readonly kind: "serving";
+      /** Why it goes on with what it had: what is configured now does not fit. */
+      readonly refused: DiscoveryError | undefined;
+    } & OpenedZone)
   | { readonly kind: "failed"; readonly error: DiscoveryError };
 
 export interface ZoneSetOptions extends OpenZoneOptions {
@@ -33,6 +37,8 @@ interface Entry {
   readonly condition: ZoneCondition;
   /** Of what the zone was opened with: another one means that it has to be opened again. */
   readonly print: string;
+  /** Of manifest and keys, which change while the zone serves. */
+  readonly keysPrint: string;
   /** Zone and store. */
   readonly scope: Scope;
 }
@@ -75,8 +81,14 @@ export class ZoneSet implements AsyncDisposable {
     });
   }
 
-  /** Reads one zone again. Throws NOT_AUTHORITATIVE for a name that is not configured. */
-  reload(name: string): Promise<ReloadedZoneFact> {
+  /**
+   * Reads one zone again; with `switchNow` it waits for no directory to go on to the manifest configured. Throws
+   * NOT_AUTHORITATIVE for a name that is not configured.
+   */
+  reload(
+    name: string,
+    { switchNow = false }: { readonly switchNow?: boolean } = {},
+  ): Promise<ReloadedZoneFact> {
     return this.#exclusive(async () => {
       const entry = this.#entries.get(name);
       if (entry === undefined) {
@@ -84,6 +96,11 @@ export class ZoneSet implements AsyncDisposable {
       }
       const outcome = await this.#settle(entry.config);
       this.#options.onChange();
+      const { condition } = this.#entries.get(name) ?? entry;
+      if (switchNow && outcome.error === undefined && condition.kind === "serving") {
+        await condition.provided.zone.switchNow();
+        return { ...outcome, outcome: "changed" };
+      }
       return outcome;
     });
   }
@@ -111,9 +128,9 @@ export class ZoneSet implements AsyncDisposable {
     const before = this.#entries.get(zone);
     try {
       const credentials = await readZone(config, this.#options.clock.nowSeconds());
-      const print = printOf(credentials);
+      const print = printOf(config);
       const served = before?.condition.kind === "serving" ? before : undefined;
-      if (served?.print === print) return { zone, outcome: "kept" };
+      if (served?.print === print) return await this.#goOn(served, credentials);
       // Nothing of the old one is touched before everything about the new one has been checked.
       if (before !== undefined) await this.#close(zone);
       await this.#open(credentials, print);
@@ -121,13 +138,30 @@ export class ZoneSet implements AsyncDisposable {
     } catch (cause) {
       const error = asDiscoveryError(cause);
       this.#options.logger.error("zone failed", { zone, error, detail: formatConfigError(error) });
-      // One that still serves goes on; the entry of one that does not holds why.
-      if (this.#entries.get(zone)?.condition.kind !== "serving") {
+      const entry = this.#entries.get(zone);
+      if (entry?.condition.kind === "serving") {
+        this.#entries.set(zone, { ...entry, condition: { ...entry.condition, refused: error } });
+      } else {
         const condition = { kind: "failed", error } as const;
-        this.#entries.set(zone, { config, condition, print: "", scope: createScope() });
+        const scope = createScope();
+        this.#entries.set(zone, { config, condition, print: "", keysPrint: "", scope });
       }
       return { zone, outcome: "failed", error };
     }
+  }
+
+  /** The same zone under what its files say now, without a pause. Throws CONFIG, with nothing changed. */
+  async #goOn(served: Entry, credentials: ZoneCredentials): Promise<ReloadedZoneFact> {
+    const { config, manifest, secrets } = credentials;
+    const { name: zone } = config;
+    const { condition } = served;
+    if (condition.kind !== "serving") throw new TypeError("a zone that does not serve");
+    const keysPrint = keysPrintOf(credentials);
+    const isSame = served.keysPrint === keysPrint;
+    if (!isSame) await condition.provided.zone.useKeys({ manifest, keys: secrets });
+    const next = { ...served, config, keysPrint, condition: { ...condition, refused: undefined } };
+    this.#entries.set(zone, next);
+    return { zone, outcome: isSame ? "kept" : "changed" };
   }
 
   async #open(credentials: ZoneCredentials, print: string): Promise<void> {
@@ -135,8 +169,9 @@ export class ZoneSet implements AsyncDisposable {
     const scope = createScope();
     try {
       const opened = await openZone(scope, this.#options, credentials);
-      const condition = { kind: "serving", ...opened } as const;
-      this.#entries.set(config.name, { config, condition, print, scope });
+      const condition = { kind: "serving", refused: undefined, ...opened } as const;
+      const keysPrint = keysPrintOf(credentials);
+      this.#entries.set(config.name, { config, condition, print, keysPrint, scope });
       this.#options.onServe(opened.provided);
     } catch (error) {
       await scope.close();
@@ -167,8 +202,14 @@ export class ZoneSet implements AsyncDisposable {
   }
 }
 
-function printOf({ config, manifestSha256, secrets }: ZoneCredentials): string {
-  return `${JSON.stringify(config)} ${toHex(manifestSha256)} ${toHex(secrets.signer.publicKey)}`;
+/** What a zone has to be opened anew for: all but the files that it can change to while it serves. */
+function printOf(config: ZoneConfig): string {
+  const files = { manifestFile: "", zoneKeyFile: "", voprfKeyFile: "", nextVoprfKeyFile: "" };
+  return JSON.stringify({ ...config, ...files });
+}
+
+function keysPrintOf({ manifestSha256, secrets, voprfPublicKeys }: ZoneCredentials): string {
+  return [manifestSha256, secrets.signer.publicKey, ...voprfPublicKeys].map(toHex).join(" ");
 }
 
 /** What a zone's files provoke is its operator's to mend, whatever it is: it must not end the process. */

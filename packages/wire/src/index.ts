@@ -6,6 +6,7 @@ export type {
   MetricSample,
   ReloadedZone,
   ReloadResponse,
+  KeySuccession,
   ZoneState,
 } from "./gen/whither/v1/control_pb.js";
 export {

@@ -391,6 +391,19 @@ describe("a change of the manifest", () => {
     expect(inForce(one)).to.equal(2);
   });
 
+  it("switches at the operator's word, and not to what is not there", async () => {
+    const bench = new Bench();
+    await using one = await served(bench);
+    expect(await codeOf(() => one.switchNow())).to.equal("NOT_AVAILABLE");
+    await one.useKeys({ manifest: objectOf(second), keys: both });
+    expect(await codeOf(() => one.switchNow())).to.equal("NOT_AVAILABLE");
+    await one.advanceKeys();
+    expect(inForce(one)).to.equal(1);
+    await one.switchNow();
+    expect(inForce(one)).to.equal(2);
+    expect(one.head().kid).to.deep.equal(nextKid);
+  });
+
   it("keeps what is in force where the successor does not fit", async () => {
     const bench = new Bench();
     await using one = await served(bench);

@@ -156,6 +156,22 @@ export class KeySuccession {
     });
   }
 
+  /** Whatever the directory says. Throws NOT_AVAILABLE where nothing is to be switched to, or not yet. */
+  switchNow(): Promise<void> {
+    return this.#exclusive(async () => {
+      const successor = this.#successor;
+      if (successor === undefined) {
+        throw new DiscoveryError("NOT_AVAILABLE", "the manifest configured is in force");
+      }
+      if (!this.#canGoOn(successor)) {
+        throw new DiscoveryError("NOT_AVAILABLE", "the next tree is not built", {
+          cause: this.#problem,
+        });
+      }
+      await this.#switch(successor);
+    });
+  }
+
   /** Takes every step that is due, the making of the next tree included. */
   async advance(): Promise<void> {
     const { nextTree } = this.#parts;
@@ -233,9 +249,16 @@ export class KeySuccession {
     }
   }
 
-  /** Whether the zone can go on under the successor, and everybody may know it. */
+  /** Whether everybody can know the successor, and the zone can go on under it. */
   #isReady(successor: ManifestKeys): boolean {
-    const { trees, clock } = this.#parts;
+    const at = this.#switchAt();
+    const canGoOn = this.#canGoOn(successor);
+    return canGoOn && at !== undefined && at <= this.nowSeconds();
+  }
+
+  /** Whether there is a whole tree of its current key. */
+  #canGoOn(successor: ManifestKeys): boolean {
+    const { trees } = this.#parts;
     const [key] = successor.manifest.voprfKeys;
     const isOf = (tree: TreeKey): boolean => equalBytes(tree.publicKey, key?.publicKey ?? noKey);
     if (!isOf(trees.current.key)) {
@@ -248,8 +271,7 @@ export class KeySuccession {
         return false;
       }
     }
-    const at = this.#switchAt();
-    return at !== undefined && at <= clock.nowSeconds();
+    return true;
   }
 
   /** Publish, wait max TTL + 1 h, switch (protocol.md section 2); undefined: not before it is named. */

@@ -141,6 +141,12 @@ export interface MappingZone extends ReadableZone, AsyncDisposable {
   useKeys(configured: ConfiguredKeys): Promise<void>;
   /** What the directory says of the zone; a successor waits for it. */
   directoryNames(names: DirectoryNames): Promise<void>;
+  /**
+   * Goes on to the manifest configured without waiting for the directory to name it: readers who cannot know it
+   * refuse the zone until they do. For a key that is compromised. Throws NOT_AVAILABLE where nothing is to be
+   * switched to, or not yet.
+   */
+  switchNow(): Promise<void>;
   /** Takes every step that is due on the way to the next keys, long ones included. `start` does so by itself. */
   advanceKeys(): Promise<void>;
 

@@ -159,6 +159,10 @@ export class ServedZone implements MappingZone {
     return this.#succession.directoryNames(names);
   }
 
+  switchNow(): Promise<void> {
+    return this.#succession.switchNow();
+  }
+
   advanceKeys(): Promise<void> {
     return this.#succession.advance();
   }

@@ -12,6 +12,7 @@ import {
   zoneDp,
   type Manifest,
   type SignedObject,
+  type VoprfKey,
 } from "@whither/protocol";
 import { formatPublicKey, roles, sha256, toBase64Url, toHex } from "@whither/crypto";
 import {
@@ -59,6 +60,11 @@ export function manifestSchema(directory: string) {
     zone_key_lifetime: secondsField({ min: 86_400, max: 3650 * 86_400 }).default(365 * 86_400),
     voprf_key_file: secretPathField(directory),
     voprf_key_lifetime: secondsField({ min: 86_400, max: 366 * 86_400 }).default(90 * 86_400),
+    previous_voprf_key_file: secretPathField(directory).optional(),
+    previous_voprf_key_lifetime: secondsField({
+      min: limits.kidOverlapSeconds,
+      max: 366 * 86_400,
+    }).default(14 * 86_400),
     predecessor_key_file: pathField(directory).optional(),
     epoch: secondsField({ min: 1, max: limits.promiseSeconds }).default(limits.epochSeconds),
     mapping_ttl: secondsField({
@@ -127,7 +133,11 @@ async function createManifest(path: string): Promise<SignedObject> {
   });
   const now = systemClock.nowSeconds();
   const zoneKey = await readSigner(source.zone_key_file);
-  const voprfPublicKey = await readVoprfPublicKey(source.voprf_key_file);
+  const voprfKeys = [await voprfKeyOf(source.voprf_key_file, now + source.voprf_key_lifetime)];
+  if (source.previous_voprf_key_file !== undefined) {
+    const notAfter = now + source.previous_voprf_key_lifetime;
+    voprfKeys.push(await voprfKeyOf(source.previous_voprf_key_file, notAfter));
+  }
   const { policy } = source;
   const payload = encodeManifest({
     zone: source.zone,
@@ -141,14 +151,7 @@ async function createManifest(path: string): Promise<SignedObject> {
         notAfter: now + source.zone_key_lifetime,
       },
     ],
-    voprfKeys: [
-      {
-        // Any 4 octets that differ from the predecessor's will do: derived, so that no state is needed.
-        kid: sha256(voprfPublicKey).slice(0, 4),
-        publicKey: voprfPublicKey,
-        notAfter: now + source.voprf_key_lifetime,
-      },
-    ],
+    voprfKeys,
     hpkeConfig: new Uint8Array(),
     entryLength: limits.entryBytes,
     epochSeconds: source.epoch,
@@ -172,6 +175,12 @@ async function createManifest(path: string): Promise<SignedObject> {
   const own = addSignature(object, { ...place, signer: zoneKey });
   if (source.predecessor_key_file === undefined) return own;
   return addSignature(own, { ...place, signer: await readSigner(source.predecessor_key_file) });
+}
+
+async function voprfKeyOf(path: string, notAfter: number): Promise<VoprfKey> {
+  const publicKey = await readVoprfPublicKey(path);
+  // Any 4 octets that differ from the predecessor's will do: derived, so that no state is needed.
+  return { kid: sha256(publicKey).slice(0, 4), publicKey, notAfter };
 }
 
 const defaultQuotas = [

@@ -3,6 +3,7 @@
 import type {
   ControlStatusResponse,
   Expiry,
+  KeySuccession,
   MetricSample,
   ReloadedZone,
   ReloadResponse,
@@ -35,7 +36,44 @@ export function zoneLines(zones: readonly ZoneState[]): readonly string[] {
         ]
       : [zone.zone, zone.kind, "NOT SERVING", ...problemLines(zone)],
   );
-  return rows.length === 0 ? [] : ["zones:", ...table(rows)];
+  if (rows.length === 0) return [];
+  const details = zones.flatMap((zone) =>
+    detailLines(zone).map((line) => `  ${zone.zone}: ${line}`),
+  );
+  return ["zones:", ...table(rows), ...details];
+}
+
+/** What an operator has to know of a zone that serves, a line each. */
+function detailLines(zone: ZoneState): readonly string[] {
+  if (!zone.serving) return [];
+  const refused = problemLines(zone).map((line) => `configured now and refused: ${line}`);
+  const vault = zone.withoutVault ? ["no vault: its VOPRF key can never be replaced"] : [];
+  const { succession } = zone;
+  return [...refused, ...vault, ...(succession === undefined ? [] : successionLines(succession))];
+}
+
+function successionLines(succession: KeySuccession): readonly string[] {
+  const { manifestSha256, namedAt, switchAt, next, previous } = succession;
+  const lines: string[] = [];
+  if (next !== undefined) {
+    const { kid, phase, done, total, missing } = next;
+    const lost = missing === 0n ? "" : `, ${missing} slots are not in the vault`;
+    const far = phase === "copying" ? ` ${done} of ${total}` : "";
+    lines.push(`next VOPRF key ${kid}: ${phase}${far}${lost}`);
+  }
+  if (manifestSha256 !== "") {
+    const named = namedAt === 0n ? "not named by the directory" : `named ${utc(namedAt)}`;
+    const when = switchAt === 0n ? "" : `, in force from ${utc(switchAt)}`;
+    lines.push(`next manifest ${manifestSha256.slice(0, 16)}: ${named}${when}`);
+  }
+  for (const { kid, dropAt } of previous) {
+    lines.push(`VOPRF key ${kid} before: served until ${utc(dropAt)}, then destroy its file`);
+  }
+  return [...lines, ...problemLines(succession).map((line) => `waits: ${line}`)];
+}
+
+function utc(seconds: bigint): string {
+  return formatUtc(Number(seconds));
 }
 
 function expiryLines(expiries: readonly Expiry[]): readonly string[] {

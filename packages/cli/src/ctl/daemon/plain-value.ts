@@ -15,5 +15,5 @@ export function plainValue(value: unknown): unknown {
 }
 
 function snakeCase(key: string): string {
-  return key.replace(/[A-Z]|(?<=[a-z])(?=\d)/g, (letter) => `_${letter.toLowerCase()}`);
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

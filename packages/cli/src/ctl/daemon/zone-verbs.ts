@@ -64,10 +64,15 @@ function changingVerbs(terminal: Terminal): readonly Command[] {
     example: "zone-reload de@dp-a.example --config dpd.yaml",
   })
     .argument("<zone>", "its name")
-    .action(async (zone: string, options: SocketOptions) => {
+    .option(
+      "--switch-now",
+      "go on to the manifest configured without waiting for the directory to name it",
+    )
+    .action(async (zone: string, options: SocketOptions & { readonly switchNow?: true }) => {
       let failed = false;
+      const switchNow = options.switchNow === true;
       await askDaemon(terminal, options, async ({ reloadZone, call }) => {
-        const { zone: value } = await reloadZone({ zone }, call);
+        const { zone: value } = await reloadZone({ zone, switchNow }, call);
         failed = value?.outcome === "failed";
         return { value, text: value === undefined ? "" : reloadedLine(value) };
       });

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file whither/v1/control.proto.
  */
 export const file_whither_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("Chh3aGl0aGVyL3YxL2NvbnRyb2wucHJvdG8SCndoaXRoZXIudjEiFgoUQ29udHJvbFN0YXR1c1JlcXVlc3QimwIKFUNvbnRyb2xTdGF0dXNSZXNwb25zZRIOCgZkYWVtb24YASABKAkSDwoHdmVyc2lvbhgCIAEoCRIUCgxub2RlX3ZlcnNpb24YAyABKAkSCwoDcGlkGAQgASgNEhIKCnN0YXJ0ZWRfYXQYBSABKAQSEAoIdXB0aW1lX3MYBiABKAQSFAoMbWVtb3J5X2J5dGVzGAcgASgEEhAKCGRyYWluaW5nGAggASgIEhEKCXF1ZXJ5X2xvZxgJIAEoCBIRCglsb2dfbGV2ZWwYCiABKAkSJAoFem9uZXMYCyADKAsyFS53aGl0aGVyLnYxLlpvbmVTdGF0ZRIkCghleHBpcmllcxgMIAMoCzISLndoaXRoZXIudjEuRXhwaXJ5IuwBCglab25lU3RhdGUSDAoEem9uZRgBIAEoCRIMCgRraW5kGAIgASgJEg8KB3NlcnZpbmcYAyABKAgSJgoFZXJyb3IYBCABKAsyFy53aGl0aGVyLnYxLkVycm9yRGV0YWlsEg8KB3Byb2JsZW0YBSABKAkSDQoFZXBvY2gYBiABKAQSDgoGc2VyaWFsGAcgASgEEgwKBHNpemUYCCABKAQSDQoFZGVwdGgYCSABKA0SEQoJc2lnbmVkX2F0GAogASgEEhEKCW5vdF9hZnRlchgLIAEoBBIXCg9tYW5pZmVzdF9zaGEyNTYYDCABKAkiSgoGRXhwaXJ5EgwKBHdoYXQYASABKAkSDwoHc3ViamVjdBgCIAEoCRIRCglub3RfYWZ0ZXIYAyABKAQSDgoGbGVmdF9zGAQgASgDIg4KDFN0YXRzUmVxdWVzdCI6Cg1TdGF0c1Jlc3BvbnNlEikKB3NhbXBsZXMYASADKAsyGC53aGl0aGVyLnYxLk1ldHJpY1NhbXBsZSKQAQoMTWV0cmljU2FtcGxlEgwKBG5hbWUYASABKAkSNAoGbGFiZWxzGAIgAygLMiQud2hpdGhlci52MS5NZXRyaWNTYW1wbGUuTGFiZWxzRW50cnkSDQoFdmFsdWUYAyABKAEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIQCg5NZXRyaWNzUmVxdWVzdCI1Cg9NZXRyaWNzUmVzcG9uc2USDAoEdGV4dBgBIAEoCRIUCgxjb250ZW50X3R5cGUYAiABKAkiDwoNUmVsb2FkUmVxdWVzdCKKAQoOUmVsb2FkUmVzcG9uc2USFgoOcmVzdGFydF9uZWVkZWQYASADKAkSJwoFem9uZXMYAiADKAsyGC53aGl0aGVyLnYxLlJlbG9hZGVkWm9uZRImCgVlcnJvchgDIAEoCzIXLndoaXRoZXIudjEuRXJyb3JEZXRhaWwSDwoHcHJvYmxlbRgEIAEoCSJmCgxSZWxvYWRlZFpvbmUSDAoEem9uZRgBIAEoCRIPCgdvdXRjb21lGAIgASgJEiYKBWVycm9yGAMgASgLMhcud2hpdGhlci52MS5FcnJvckRldGFpbBIPCgdwcm9ibGVtGAQgASgJIhMKEVNob3dDb25maWdSZXF1ZXN0IjAKElNob3dDb25maWdSZXNwb25zZRIMCgRwYXRoGAEgASgJEgwKBGpzb24YAiABKAkiIAoPTG9nTGV2ZWxSZXF1ZXN0Eg0KBWxldmVsGAEgASgJIiEKEExvZ0xldmVsUmVzcG9uc2USDQoFbGV2ZWwYASABKAkiMgoPUXVlcnlMb2dSZXF1ZXN0Eh8KA3NldBgBIAEoDjISLndoaXRoZXIudjEuU3dpdGNoIkkKEFF1ZXJ5TG9nUmVzcG9uc2USDwoHZW5hYmxlZBgBIAEoCBINCgVsaW5lcxgCIAEoBBIVCg1kcm9wcGVkX2xpbmVzGAMgASgEIg4KDERyYWluUmVxdWVzdCIPCg1EcmFpblJlc3BvbnNlIg0KC1N0b3BSZXF1ZXN0Ig4KDFN0b3BSZXNwb25zZSIhChFab25lU3RhdHVzUmVxdWVzdBIMCgR6b25lGAEgASgJIjoKElpvbmVTdGF0dXNSZXNwb25zZRIkCgV6b25lcxgBIAMoCzIVLndoaXRoZXIudjEuWm9uZVN0YXRlIiEKEVJlbG9hZFpvbmVSZXF1ZXN0EgwKBHpvbmUYASABKAkiPAoSUmVsb2FkWm9uZVJlc3BvbnNlEiYKBHpvbmUYASABKAsyGC53aGl0aGVyLnYxLlJlbG9hZGVkWm9uZSImChZDb250cm9sVHJhbnNmZXJSZXF1ZXN0EgwKBHpvbmUYASABKAkiPgoXQ29udHJvbFRyYW5zZmVyUmVzcG9uc2USEwoLZnJvbV9zZXJpYWwYASABKAQSDgoGc2VyaWFsGAIgASgEIiQKFENvbnRyb2xOb3RpZnlSZXF1ZXN0EgwKBHpvbmUYASABKAkiNQoVQ29udHJvbE5vdGlmeVJlc3BvbnNlEgwKBHRvbGQYASABKA0SDgoGc2VyaWFsGAIgASgEIh0KDUJhY2t1cFJlcXVlc3QSDAoEem9uZRgBIAEoCSIeCg5CYWNrdXBSZXNwb25zZRIMCgRwYXJ0GAEgASgMIiEKEER1bXBDYWNoZVJlcXVlc3QSDQoFbGltaXQYASABKA0ibgoRRHVtcENhY2hlUmVzcG9uc2USDAoEa2luZBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEg0KBXR0bF9zGAMgASgDEg0KBWJ5dGVzGAQgASgEEgwKBGhpdHMYBSABKAQSDgoGZGV0YWlsGAYgASgJImUKEUZsdXNoQ2FjaGVSZXF1ZXN0Eg0KA2FsbBgBIAEoCEgAEhEKB3N1YnRyZWUYAiABKAlIABISCghuZWdhdGl2ZRgDIAEoCEgAEhIKCGZhaWx1cmVzGAQgASgISABCBgoEd2hhdCIlChJGbHVzaENhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoBCISChBEdW1wSW5mcmFSZXF1ZXN0IpcBChFEdW1wSW5mcmFSZXNwb25zZRIOCgZzZXJ2ZXIYASABKAkSDAoEem9uZRgCIAEoCRIPCgdzcnR0X21zGAMgASgBEhEKCXJ0dHZhcl9tcxgEIAEoARIQCgh0aW1lb3V0cxgFIAEoDRIMCgRkb3duGAYgASgIEhAKCHJldHJ5X21zGAcgASgBEg4KBmRldGFpbBgIIAEoCSI3ChhMaXN0UmVnaXN0cmF0aW9uc1JlcXVlc3QSDAoEem9uZRgBIAEoCRINCgVsaW1pdBgCIAEoDSJGChlMaXN0UmVnaXN0cmF0aW9uc1Jlc3BvbnNlEgsKA2lkeBgBIAEoCRINCgVzdGF0ZRgCIAEoCRINCgVzaW5jZRgDIAEoBCI0ChdTaG93UmVnaXN0cmF0aW9uUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2NzaRgCIAEoCSKhAQoYU2hvd1JlZ2lzdHJhdGlvblJlc3BvbnNlEgwKBHpvbmUYASABKAkSCwoDaWR4GAIgASgJEg0KBXN0YXRlGAMgASgJEg0KBXNpbmNlGAQgASgEEg4KBmhvbGRlchgFIAEoCRILCgNzZXEYBiABKAQSLwoIbWFwcGluZ3MYByADKAsyHS53aGl0aGVyLnYxLlJlZ2lzdGVyZWRNYXBwaW5nIowBChFSZWdpc3RlcmVkTWFwcGluZxILCgNtc3AYASABKAkSEgoKcHJlZmVyZW5jZRgCIAEoDRIMCgR0YWdzGAMgAygJEg0KBWxldmVsGAQgASgNEhYKDmVzdGFibGlzaGVkX2F0GAUgASgEEhEKCW5vdF9hZnRlchgGIAEoBBIOCgZwcm92ZXIYByABKAkiOgodSW52YWxpZGF0ZVJlZ2lzdHJhdGlvblJlcXVlc3QSDAoEem9uZRgBIAEoCRILCgNjc2kYAiABKAkiPQoeSW52YWxpZGF0ZVJlZ2lzdHJhdGlvblJlc3BvbnNlEg8KB3JlbW92ZWQYASABKAgSCgoCYnkYAiABKAQiNgoZRXhwb3J0UmVnaXN0cmF0aW9uUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2NzaRgCIAEoCSIqChpFeHBvcnRSZWdpc3RyYXRpb25SZXNwb25zZRIMCgRqc29uGAEgASgJIjUKGEVyYXNlUmVnaXN0cmF0aW9uUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2NzaRgCIAEoCSI4ChlFcmFzZVJlZ2lzdHJhdGlvblJlc3BvbnNlEg8KB3JlbW92ZWQYASABKAgSCgoCYnkYAiABKAQiJAoUTGlzdENvbmZsaWN0c1JlcXVlc3QSDAoEem9uZRgBIAEoCSJFChVMaXN0Q29uZmxpY3RzUmVzcG9uc2USCgoCaWQYASABKAkSDQoFc3RhdGUYAiABKAkSEQoJb3BlbmVkX2F0GAMgASgEIiEKE1Nob3dDb25mbGljdFJlcXVlc3QSCgoCaWQYASABKAkiJAoUU2hvd0NvbmZsaWN0UmVzcG9uc2USDAoEanNvbhgBIAEoCSJjChVEZWNpZGVDb25mbGljdFJlcXVlc3QSCgoCaWQYASABKAkSEQoHYXBwcm92ZRgCIAEoCEgAEhAKBnJlamVjdBgDIAEoCEgAEg0KA2FzaxgEIAEoCUgAQgoKCGRlY2lzaW9uIicKFkRlY2lkZUNvbmZsaWN0UmVzcG9uc2USDQoFc3RhdGUYASABKAkiIQoRWm9uZUhlYWx0aFJlcXVlc3QSDAoEem9uZRgBIAEoCSKuAQoSWm9uZUhlYWx0aFJlc3BvbnNlEgwKBHpvbmUYASABKAkSDgoGc2VydmVyGAIgASgJEg0KBXN0YXRlGAMgASgJEg4KBnByZWZpeBgEIAEoCRIQCghwcmVmaXhlcxgFIAEoDRINCgVzaW5jZRgGIAEoBBISCgpsYXN0X2Vycm9yGAcgASgJEhcKCmhlYWRfYWdlX3MYCCABKA1IAIgBAUINCgtfaGVhZF9hZ2VfcyITChFTaG93TGltaXRzUmVxdWVzdCJIChJTaG93TGltaXRzUmVzcG9uc2USDwoHZHJ5X3J1bhgBIAEoCBIhCgZsaW1pdHMYAiADKAsyES53aGl0aGVyLnYxLkxpbWl0ImYKBUxpbWl0EgwKBG5hbWUYASABKAkSDQoFc2NvcGUYAiABKAkSDAoEdW5pdBgDIAEoCRISCgpyYXRlX3Blcl9zGAQgASgBEg0KBWJ1cnN0GAUgASgBEg8KB3JlZnVzZWQYBiABKAQiNgoTRHJ5UnVuTGltaXRzUmVxdWVzdBIfCgNzZXQYASABKA4yEi53aGl0aGVyLnYxLlN3aXRjaCInChREcnlSdW5MaW1pdHNSZXNwb25zZRIPCgdkcnlfcnVuGAEgASgIKj8KBlN3aXRjaBIWChJTV0lUQ0hfVU5TUEVDSUZJRUQQABINCglTV0lUQ0hfT04QARIOCgpTV0lUQ0hfT0ZGEAIywxEKB0NvbnRyb2wSTQoGU3RhdHVzEiAud2hpdGhlci52MS5Db250cm9sU3RhdHVzUmVxdWVzdBohLndoaXRoZXIudjEuQ29udHJvbFN0YXR1c1Jlc3BvbnNlEjwKBVN0YXRzEhgud2hpdGhlci52MS5TdGF0c1JlcXVlc3QaGS53aGl0aGVyLnYxLlN0YXRzUmVzcG9uc2USQgoHTWV0cmljcxIaLndoaXRoZXIudjEuTWV0cmljc1JlcXVlc3QaGy53aGl0aGVyLnYxLk1ldHJpY3NSZXNwb25zZRI/CgZSZWxvYWQSGS53aGl0aGVyLnYxLlJlbG9hZFJlcXVlc3QaGi53aGl0aGVyLnYxLlJlbG9hZFJlc3BvbnNlEksKClNob3dDb25maWcSHS53aGl0aGVyLnYxLlNob3dDb25maWdSZXF1ZXN0Gh4ud2hpdGhlci52MS5TaG93Q29uZmlnUmVzcG9uc2USRQoITG9nTGV2ZWwSGy53aGl0aGVyLnYxLkxvZ0xldmVsUmVxdWVzdBocLndoaXRoZXIudjEuTG9nTGV2ZWxSZXNwb25zZRJFCghRdWVyeUxvZxIbLndoaXRoZXIudjEuUXVlcnlMb2dSZXF1ZXN0Ghwud2hpdGhlci52MS5RdWVyeUxvZ1Jlc3BvbnNlEjwKBURyYWluEhgud2hpdGhlci52MS5EcmFpblJlcXVlc3QaGS53aGl0aGVyLnYxLkRyYWluUmVzcG9uc2USOQoEU3RvcBIXLndoaXRoZXIudjEuU3RvcFJlcXVlc3QaGC53aGl0aGVyLnYxLlN0b3BSZXNwb25zZRJLCgpab25lU3RhdHVzEh0ud2hpdGhlci52MS5ab25lU3RhdHVzUmVxdWVzdBoeLndoaXRoZXIudjEuWm9uZVN0YXR1c1Jlc3BvbnNlEksKClJlbG9hZFpvbmUSHS53aGl0aGVyLnYxLlJlbG9hZFpvbmVSZXF1ZXN0Gh4ud2hpdGhlci52MS5SZWxvYWRab25lUmVzcG9uc2USUwoIVHJhbnNmZXISIi53aGl0aGVyLnYxLkNvbnRyb2xUcmFuc2ZlclJlcXVlc3QaIy53aGl0aGVyLnYxLkNvbnRyb2xUcmFuc2ZlclJlc3BvbnNlEk0KBk5vdGlmeRIgLndoaXRoZXIudjEuQ29udHJvbE5vdGlmeVJlcXVlc3QaIS53aGl0aGVyLnYxLkNvbnRyb2xOb3RpZnlSZXNwb25zZRJBCgZCYWNrdXASGS53aGl0aGVyLnYxLkJhY2t1cFJlcXVlc3QaGi53aGl0aGVyLnYxLkJhY2t1cFJlc3BvbnNlMAESSgoJRHVtcENhY2hlEhwud2hpdGhlci52MS5EdW1wQ2FjaGVSZXF1ZXN0Gh0ud2hpdGhlci52MS5EdW1wQ2FjaGVSZXNwb25zZTABEksKCkZsdXNoQ2FjaGUSHS53aGl0aGVyLnYxLkZsdXNoQ2FjaGVSZXF1ZXN0Gh4ud2hpdGhlci52MS5GbHVzaENhY2hlUmVzcG9uc2USSgoJRHVtcEluZnJhEhwud2hpdGhlci52MS5EdW1wSW5mcmFSZXF1ZXN0Gh0ud2hpdGhlci52MS5EdW1wSW5mcmFSZXNwb25zZTABEmIKEUxpc3RSZWdpc3RyYXRpb25zEiQud2hpdGhlci52MS5MaXN0UmVnaXN0cmF0aW9uc1JlcXVlc3QaJS53aGl0aGVyLnYxLkxpc3RSZWdpc3RyYXRpb25zUmVzcG9uc2UwARJdChBTaG93UmVnaXN0cmF0aW9uEiMud2hpdGhlci52MS5TaG93UmVnaXN0cmF0aW9uUmVxdWVzdBokLndoaXRoZXIudjEuU2hvd1JlZ2lzdHJhdGlvblJlc3BvbnNlEm8KFkludmFsaWRhdGVSZWdpc3RyYXRpb24SKS53aGl0aGVyLnYxLkludmFsaWRhdGVSZWdpc3RyYXRpb25SZXF1ZXN0Gioud2hpdGhlci52MS5JbnZhbGlkYXRlUmVnaXN0cmF0aW9uUmVzcG9uc2USYwoSRXhwb3J0UmVnaXN0cmF0aW9uEiUud2hpdGhlci52MS5FeHBvcnRSZWdpc3RyYXRpb25SZXF1ZXN0GiYud2hpdGhlci52MS5FeHBvcnRSZWdpc3RyYXRpb25SZXNwb25zZRJgChFFcmFzZVJlZ2lzdHJhdGlvbhIkLndoaXRoZXIudjEuRXJhc2VSZWdpc3RyYXRpb25SZXF1ZXN0GiUud2hpdGhlci52MS5FcmFzZVJlZ2lzdHJhdGlvblJlc3BvbnNlElYKDUxpc3RDb25mbGljdHMSIC53aGl0aGVyLnYxLkxpc3RDb25mbGljdHNSZXF1ZXN0GiEud2hpdGhlci52MS5MaXN0Q29uZmxpY3RzUmVzcG9uc2UwARJRCgxTaG93Q29uZmxpY3QSHy53aGl0aGVyLnYxLlNob3dDb25mbGljdFJlcXVlc3QaIC53aGl0aGVyLnYxLlNob3dDb25mbGljdFJlc3BvbnNlElcKDkRlY2lkZUNvbmZsaWN0EiEud2hpdGhlci52MS5EZWNpZGVDb25mbGljdFJlcXVlc3QaIi53aGl0aGVyLnYxLkRlY2lkZUNvbmZsaWN0UmVzcG9uc2USTQoKWm9uZUhlYWx0aBIdLndoaXRoZXIudjEuWm9uZUhlYWx0aFJlcXVlc3QaHi53aGl0aGVyLnYxLlpvbmVIZWFsdGhSZXNwb25zZTABEksKClNob3dMaW1pdHMSHS53aGl0aGVyLnYxLlNob3dMaW1pdHNSZXF1ZXN0Gh4ud2hpdGhlci52MS5TaG93TGltaXRzUmVzcG9uc2USUQoMRHJ5UnVuTGltaXRzEh8ud2hpdGhlci52MS5EcnlSdW5MaW1pdHNSZXF1ZXN0GiAud2hpdGhlci52MS5EcnlSdW5MaW1pdHNSZXNwb25zZWIGcHJvdG8z", [file_whither_v1_error]);
+  fileDesc("Chh3aGl0aGVyL3YxL2NvbnRyb2wucHJvdG8SCndoaXRoZXIudjEiFgoUQ29udHJvbFN0YXR1c1JlcXVlc3QimwIKFUNvbnRyb2xTdGF0dXNSZXNwb25zZRIOCgZkYWVtb24YASABKAkSDwoHdmVyc2lvbhgCIAEoCRIUCgxub2RlX3ZlcnNpb24YAyABKAkSCwoDcGlkGAQgASgNEhIKCnN0YXJ0ZWRfYXQYBSABKAQSEAoIdXB0aW1lX3MYBiABKAQSFAoMbWVtb3J5X2J5dGVzGAcgASgEEhAKCGRyYWluaW5nGAggASgIEhEKCXF1ZXJ5X2xvZxgJIAEoCBIRCglsb2dfbGV2ZWwYCiABKAkSJAoFem9uZXMYCyADKAsyFS53aGl0aGVyLnYxLlpvbmVTdGF0ZRIkCghleHBpcmllcxgMIAMoCzISLndoaXRoZXIudjEuRXhwaXJ5IrICCglab25lU3RhdGUSDAoEem9uZRgBIAEoCRIMCgRraW5kGAIgASgJEg8KB3NlcnZpbmcYAyABKAgSJgoFZXJyb3IYBCABKAsyFy53aGl0aGVyLnYxLkVycm9yRGV0YWlsEg8KB3Byb2JsZW0YBSABKAkSDQoFZXBvY2gYBiABKAQSDgoGc2VyaWFsGAcgASgEEgwKBHNpemUYCCABKAQSDQoFZGVwdGgYCSABKA0SEQoJc2lnbmVkX2F0GAogASgEEhEKCW5vdF9hZnRlchgLIAEoBBIXCg9tYW5pZmVzdF9zaGEyNTYYDCABKAkSLQoKc3VjY2Vzc2lvbhgNIAEoCzIZLndoaXRoZXIudjEuS2V5U3VjY2Vzc2lvbhIVCg13aXRob3V0X3ZhdWx0GA4gASgIIq4BCg1LZXlTdWNjZXNzaW9uEhcKD21hbmlmZXN0X3NoYTI1NhgBIAEoCRIQCghuYW1lZF9hdBgCIAEoBBIRCglzd2l0Y2hfYXQYAyABKAQSIgoEbmV4dBgEIAEoCzIULndoaXRoZXIudjEuTmV4dFRyZWUSKgoIcHJldmlvdXMYBSADKAsyGC53aGl0aGVyLnYxLlByZXZpb3VzVHJlZRIPCgdwcm9ibGVtGAYgASgJIlQKCE5leHRUcmVlEgsKA2tpZBgBIAEoCRINCgVwaGFzZRgCIAEoCRIMCgRkb25lGAMgASgEEg0KBXRvdGFsGAQgASgEEg8KB21pc3NpbmcYBSABKAQiLAoMUHJldmlvdXNUcmVlEgsKA2tpZBgBIAEoCRIPCgdkcm9wX2F0GAIgASgEIkoKBkV4cGlyeRIMCgR3aGF0GAEgASgJEg8KB3N1YmplY3QYAiABKAkSEQoJbm90X2FmdGVyGAMgASgEEg4KBmxlZnRfcxgEIAEoAyIOCgxTdGF0c1JlcXVlc3QiOgoNU3RhdHNSZXNwb25zZRIpCgdzYW1wbGVzGAEgAygLMhgud2hpdGhlci52MS5NZXRyaWNTYW1wbGUikAEKDE1ldHJpY1NhbXBsZRIMCgRuYW1lGAEgASgJEjQKBmxhYmVscxgCIAMoCzIkLndoaXRoZXIudjEuTWV0cmljU2FtcGxlLkxhYmVsc0VudHJ5Eg0KBXZhbHVlGAMgASgBGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiEAoOTWV0cmljc1JlcXVlc3QiNQoPTWV0cmljc1Jlc3BvbnNlEgwKBHRleHQYASABKAkSFAoMY29udGVudF90eXBlGAIgASgJIg8KDVJlbG9hZFJlcXVlc3QiigEKDlJlbG9hZFJlc3BvbnNlEhYKDnJlc3RhcnRfbmVlZGVkGAEgAygJEicKBXpvbmVzGAIgAygLMhgud2hpdGhlci52MS5SZWxvYWRlZFpvbmUSJgoFZXJyb3IYAyABKAsyFy53aGl0aGVyLnYxLkVycm9yRGV0YWlsEg8KB3Byb2JsZW0YBCABKAkiZgoMUmVsb2FkZWRab25lEgwKBHpvbmUYASABKAkSDwoHb3V0Y29tZRgCIAEoCRImCgVlcnJvchgDIAEoCzIXLndoaXRoZXIudjEuRXJyb3JEZXRhaWwSDwoHcHJvYmxlbRgEIAEoCSITChFTaG93Q29uZmlnUmVxdWVzdCIwChJTaG93Q29uZmlnUmVzcG9uc2USDAoEcGF0aBgBIAEoCRIMCgRqc29uGAIgASgJIiAKD0xvZ0xldmVsUmVxdWVzdBINCgVsZXZlbBgBIAEoCSIhChBMb2dMZXZlbFJlc3BvbnNlEg0KBWxldmVsGAEgASgJIjIKD1F1ZXJ5TG9nUmVxdWVzdBIfCgNzZXQYASABKA4yEi53aGl0aGVyLnYxLlN3aXRjaCJJChBRdWVyeUxvZ1Jlc3BvbnNlEg8KB2VuYWJsZWQYASABKAgSDQoFbGluZXMYAiABKAQSFQoNZHJvcHBlZF9saW5lcxgDIAEoBCIOCgxEcmFpblJlcXVlc3QiDwoNRHJhaW5SZXNwb25zZSINCgtTdG9wUmVxdWVzdCIOCgxTdG9wUmVzcG9uc2UiIQoRWm9uZVN0YXR1c1JlcXVlc3QSDAoEem9uZRgBIAEoCSI6ChJab25lU3RhdHVzUmVzcG9uc2USJAoFem9uZXMYASADKAsyFS53aGl0aGVyLnYxLlpvbmVTdGF0ZSI1ChFSZWxvYWRab25lUmVxdWVzdBIMCgR6b25lGAEgASgJEhIKCnN3aXRjaF9ub3cYAiABKAgiPAoSUmVsb2FkWm9uZVJlc3BvbnNlEiYKBHpvbmUYASABKAsyGC53aGl0aGVyLnYxLlJlbG9hZGVkWm9uZSImChZDb250cm9sVHJhbnNmZXJSZXF1ZXN0EgwKBHpvbmUYASABKAkiPgoXQ29udHJvbFRyYW5zZmVyUmVzcG9uc2USEwoLZnJvbV9zZXJpYWwYASABKAQSDgoGc2VyaWFsGAIgASgEIiQKFENvbnRyb2xOb3RpZnlSZXF1ZXN0EgwKBHpvbmUYASABKAkiNQoVQ29udHJvbE5vdGlmeVJlc3BvbnNlEgwKBHRvbGQYASABKA0SDgoGc2VyaWFsGAIgASgEIh0KDUJhY2t1cFJlcXVlc3QSDAoEem9uZRgBIAEoCSIeCg5CYWNrdXBSZXNwb25zZRIMCgRwYXJ0GAEgASgMIiEKEER1bXBDYWNoZVJlcXVlc3QSDQoFbGltaXQYASABKA0ibgoRRHVtcENhY2hlUmVzcG9uc2USDAoEa2luZBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEg0KBXR0bF9zGAMgASgDEg0KBWJ5dGVzGAQgASgEEgwKBGhpdHMYBSABKAQSDgoGZGV0YWlsGAYgASgJImUKEUZsdXNoQ2FjaGVSZXF1ZXN0Eg0KA2FsbBgBIAEoCEgAEhEKB3N1YnRyZWUYAiABKAlIABISCghuZWdhdGl2ZRgDIAEoCEgAEhIKCGZhaWx1cmVzGAQgASgISABCBgoEd2hhdCIlChJGbHVzaENhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoBCISChBEdW1wSW5mcmFSZXF1ZXN0IpcBChFEdW1wSW5mcmFSZXNwb25zZRIOCgZzZXJ2ZXIYASABKAkSDAoEem9uZRgCIAEoCRIPCgdzcnR0X21zGAMgASgBEhEKCXJ0dHZhcl9tcxgEIAEoARIQCgh0aW1lb3V0cxgFIAEoDRIMCgRkb3duGAYgASgIEhAKCHJldHJ5X21zGAcgASgBEg4KBmRldGFpbBgIIAEoCSI3ChhMaXN0UmVnaXN0cmF0aW9uc1JlcXVlc3QSDAoEem9uZRgBIAEoCRINCgVsaW1pdBgCIAEoDSJGChlMaXN0UmVnaXN0cmF0aW9uc1Jlc3BvbnNlEgsKA2lkeBgBIAEoCRINCgVzdGF0ZRgCIAEoCRINCgVzaW5jZRgDIAEoBCI0ChdTaG93UmVnaXN0cmF0aW9uUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2NzaRgCIAEoCSKhAQoYU2hvd1JlZ2lzdHJhdGlvblJlc3BvbnNlEgwKBHpvbmUYASABKAkSCwoDaWR4GAIgASgJEg0KBXN0YXRlGAMgASgJEg0KBXNpbmNlGAQgASgEEg4KBmhvbGRlchgFIAEoCRILCgNzZXEYBiABKAQSLwoIbWFwcGluZ3MYByADKAsyHS53aGl0aGVyLnYxLlJlZ2lzdGVyZWRNYXBwaW5nIowBChFSZWdpc3RlcmVkTWFwcGluZxILCgNtc3AYASABKAkSEgoKcHJlZmVyZW5jZRgCIAEoDRIMCgR0YWdzGAMgAygJEg0KBWxldmVsGAQgASgNEhYKDmVzdGFibGlzaGVkX2F0GAUgASgEEhEKCW5vdF9hZnRlchgGIAEoBBIOCgZwcm92ZXIYByABKAkiOgodSW52YWxpZGF0ZVJlZ2lzdHJhdGlvblJlcXVlc3QSDAoEem9uZRgBIAEoCRILCgNjc2kYAiABKAkiPQoeSW52YWxpZGF0ZVJlZ2lzdHJhdGlvblJlc3BvbnNlEg8KB3JlbW92ZWQYASABKAgSCgoCYnkYAiABKAQiNgoZRXhwb3J0UmVnaXN0cmF0aW9uUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2NzaRgCIAEoCSIqChpFeHBvcnRSZWdpc3RyYXRpb25SZXNwb25zZRIMCgRqc29uGAEgASgJIjUKGEVyYXNlUmVnaXN0cmF0aW9uUmVxdWVzdBIMCgR6b25lGAEgASgJEgsKA2NzaRgCIAEoCSI4ChlFcmFzZVJlZ2lzdHJhdGlvblJlc3BvbnNlEg8KB3JlbW92ZWQYASABKAgSCgoCYnkYAiABKAQiJAoUTGlzdENvbmZsaWN0c1JlcXVlc3QSDAoEem9uZRgBIAEoCSJFChVMaXN0Q29uZmxpY3RzUmVzcG9uc2USCgoCaWQYASABKAkSDQoFc3RhdGUYAiABKAkSEQoJb3BlbmVkX2F0GAMgASgEIiEKE1Nob3dDb25mbGljdFJlcXVlc3QSCgoCaWQYASABKAkiJAoUU2hvd0NvbmZsaWN0UmVzcG9uc2USDAoEanNvbhgBIAEoCSJjChVEZWNpZGVDb25mbGljdFJlcXVlc3QSCgoCaWQYASABKAkSEQoHYXBwcm92ZRgCIAEoCEgAEhAKBnJlamVjdBgDIAEoCEgAEg0KA2FzaxgEIAEoCUgAQgoKCGRlY2lzaW9uIicKFkRlY2lkZUNvbmZsaWN0UmVzcG9uc2USDQoFc3RhdGUYASABKAkiIQoRWm9uZUhlYWx0aFJlcXVlc3QSDAoEem9uZRgBIAEoCSKuAQoSWm9uZUhlYWx0aFJlc3BvbnNlEgwKBHpvbmUYASABKAkSDgoGc2VydmVyGAIgASgJEg0KBXN0YXRlGAMgASgJEg4KBnByZWZpeBgEIAEoCRIQCghwcmVmaXhlcxgFIAEoDRINCgVzaW5jZRgGIAEoBBISCgpsYXN0X2Vycm9yGAcgASgJEhcKCmhlYWRfYWdlX3MYCCABKA1IAIgBAUINCgtfaGVhZF9hZ2VfcyITChFTaG93TGltaXRzUmVxdWVzdCJIChJTaG93TGltaXRzUmVzcG9uc2USDwoHZHJ5X3J1bhgBIAEoCBIhCgZsaW1pdHMYAiADKAsyES53aGl0aGVyLnYxLkxpbWl0ImYKBUxpbWl0EgwKBG5hbWUYASABKAkSDQoFc2NvcGUYAiABKAkSDAoEdW5pdBgDIAEoCRISCgpyYXRlX3Blcl9zGAQgASgBEg0KBWJ1cnN0GAUgASgBEg8KB3JlZnVzZWQYBiABKAQiNgoTRHJ5UnVuTGltaXRzUmVxdWVzdBIfCgNzZXQYASABKA4yEi53aGl0aGVyLnYxLlN3aXRjaCInChREcnlSdW5MaW1pdHNSZXNwb25zZRIPCgdkcnlfcnVuGAEgASgIKj8KBlN3aXRjaBIWChJTV0lUQ0hfVU5TUEVDSUZJRUQQABINCglTV0lUQ0hfT04QARIOCgpTV0lUQ0hfT0ZGEAIywxEKB0NvbnRyb2wSTQoGU3RhdHVzEiAud2hpdGhlci52MS5Db250cm9sU3RhdHVzUmVxdWVzdBohLndoaXRoZXIudjEuQ29udHJvbFN0YXR1c1Jlc3BvbnNlEjwKBVN0YXRzEhgud2hpdGhlci52MS5TdGF0c1JlcXVlc3QaGS53aGl0aGVyLnYxLlN0YXRzUmVzcG9uc2USQgoHTWV0cmljcxIaLndoaXRoZXIudjEuTWV0cmljc1JlcXVlc3QaGy53aGl0aGVyLnYxLk1ldHJpY3NSZXNwb25zZRI/CgZSZWxvYWQSGS53aGl0aGVyLnYxLlJlbG9hZFJlcXVlc3QaGi53aGl0aGVyLnYxLlJlbG9hZFJlc3BvbnNlEksKClNob3dDb25maWcSHS53aGl0aGVyLnYxLlNob3dDb25maWdSZXF1ZXN0Gh4ud2hpdGhlci52MS5TaG93Q29uZmlnUmVzcG9uc2USRQoITG9nTGV2ZWwSGy53aGl0aGVyLnYxLkxvZ0xldmVsUmVxdWVzdBocLndoaXRoZXIudjEuTG9nTGV2ZWxSZXNwb25zZRJFCghRdWVyeUxvZxIbLndoaXRoZXIudjEuUXVlcnlMb2dSZXF1ZXN0Ghwud2hpdGhlci52MS5RdWVyeUxvZ1Jlc3BvbnNlEjwKBURyYWluEhgud2hpdGhlci52MS5EcmFpblJlcXVlc3QaGS53aGl0aGVyLnYxLkRyYWluUmVzcG9uc2USOQoEU3RvcBIXLndoaXRoZXIudjEuU3RvcFJlcXVlc3QaGC53aGl0aGVyLnYxLlN0b3BSZXNwb25zZRJLCgpab25lU3RhdHVzEh0ud2hpdGhlci52MS5ab25lU3RhdHVzUmVxdWVzdBoeLndoaXRoZXIudjEuWm9uZVN0YXR1c1Jlc3BvbnNlEksKClJlbG9hZFpvbmUSHS53aGl0aGVyLnYxLlJlbG9hZFpvbmVSZXF1ZXN0Gh4ud2hpdGhlci52MS5SZWxvYWRab25lUmVzcG9uc2USUwoIVHJhbnNmZXISIi53aGl0aGVyLnYxLkNvbnRyb2xUcmFuc2ZlclJlcXVlc3QaIy53aGl0aGVyLnYxLkNvbnRyb2xUcmFuc2ZlclJlc3BvbnNlEk0KBk5vdGlmeRIgLndoaXRoZXIudjEuQ29udHJvbE5vdGlmeVJlcXVlc3QaIS53aGl0aGVyLnYxLkNvbnRyb2xOb3RpZnlSZXNwb25zZRJBCgZCYWNrdXASGS53aGl0aGVyLnYxLkJhY2t1cFJlcXVlc3QaGi53aGl0aGVyLnYxLkJhY2t1cFJlc3BvbnNlMAESSgoJRHVtcENhY2hlEhwud2hpdGhlci52MS5EdW1wQ2FjaGVSZXF1ZXN0Gh0ud2hpdGhlci52MS5EdW1wQ2FjaGVSZXNwb25zZTABEksKCkZsdXNoQ2FjaGUSHS53aGl0aGVyLnYxLkZsdXNoQ2FjaGVSZXF1ZXN0Gh4ud2hpdGhlci52MS5GbHVzaENhY2hlUmVzcG9uc2USSgoJRHVtcEluZnJhEhwud2hpdGhlci52MS5EdW1wSW5mcmFSZXF1ZXN0Gh0ud2hpdGhlci52MS5EdW1wSW5mcmFSZXNwb25zZTABEmIKEUxpc3RSZWdpc3RyYXRpb25zEiQud2hpdGhlci52MS5MaXN0UmVnaXN0cmF0aW9uc1JlcXVlc3QaJS53aGl0aGVyLnYxLkxpc3RSZWdpc3RyYXRpb25zUmVzcG9uc2UwARJdChBTaG93UmVnaXN0cmF0aW9uEiMud2hpdGhlci52MS5TaG93UmVnaXN0cmF0aW9uUmVxdWVzdBokLndoaXRoZXIudjEuU2hvd1JlZ2lzdHJhdGlvblJlc3BvbnNlEm8KFkludmFsaWRhdGVSZWdpc3RyYXRpb24SKS53aGl0aGVyLnYxLkludmFsaWRhdGVSZWdpc3RyYXRpb25SZXF1ZXN0Gioud2hpdGhlci52MS5JbnZhbGlkYXRlUmVnaXN0cmF0aW9uUmVzcG9uc2USYwoSRXhwb3J0UmVnaXN0cmF0aW9uEiUud2hpdGhlci52MS5FeHBvcnRSZWdpc3RyYXRpb25SZXF1ZXN0GiYud2hpdGhlci52MS5FeHBvcnRSZWdpc3RyYXRpb25SZXNwb25zZRJgChFFcmFzZVJlZ2lzdHJhdGlvbhIkLndoaXRoZXIudjEuRXJhc2VSZWdpc3RyYXRpb25SZXF1ZXN0GiUud2hpdGhlci52MS5FcmFzZVJlZ2lzdHJhdGlvblJlc3BvbnNlElYKDUxpc3RDb25mbGljdHMSIC53aGl0aGVyLnYxLkxpc3RDb25mbGljdHNSZXF1ZXN0GiEud2hpdGhlci52MS5MaXN0Q29uZmxpY3RzUmVzcG9uc2UwARJRCgxTaG93Q29uZmxpY3QSHy53aGl0aGVyLnYxLlNob3dDb25mbGljdFJlcXVlc3QaIC53aGl0aGVyLnYxLlNob3dDb25mbGljdFJlc3BvbnNlElcKDkRlY2lkZUNvbmZsaWN0EiEud2hpdGhlci52MS5EZWNpZGVDb25mbGljdFJlcXVlc3QaIi53aGl0aGVyLnYxLkRlY2lkZUNvbmZsaWN0UmVzcG9uc2USTQoKWm9uZUhlYWx0aBIdLndoaXRoZXIudjEuWm9uZUhlYWx0aFJlcXVlc3QaHi53aGl0aGVyLnYxLlpvbmVIZWFsdGhSZXNwb25zZTABEksKClNob3dMaW1pdHMSHS53aGl0aGVyLnYxLlNob3dMaW1pdHNSZXF1ZXN0Gh4ud2hpdGhlci52MS5TaG93TGltaXRzUmVzcG9uc2USUQoMRHJ5UnVuTGltaXRzEh8ud2hpdGhlci52MS5EcnlSdW5MaW1pdHNSZXF1ZXN0GiAud2hpdGhlci52MS5EcnlSdW5MaW1pdHNSZXNwb25zZWIGcHJvdG8z", [file_whither_v1_error]);
 
 /**
  * @generated from message whither.v1.ControlStatusRequest
@@ -131,12 +131,14 @@ export type ZoneState = Message<"whither.v1.ZoneState"> & {
   serving: boolean;
 
   /**
+   * Also of a zone that serves: why it goes on with the files it had, and not with those configured now.
+   *
    * @generated from field: whither.v1.ErrorDetail error = 4;
    */
   error?: ErrorDetail | undefined;
 
   /**
-   * For the operator alone: paths and causes. Empty while the zone serves.
+   * For the operator alone: paths and causes. Empty without `error`.
    *
    * @generated from field: string problem = 5;
    */
@@ -179,11 +181,25 @@ export type ZoneState = Message<"whither.v1.ZoneState"> & {
   notAfter: bigint;
 
   /**
-   * Hexadecimal.
+   * Hexadecimal. Of the manifest in force.
    *
    * @generated from field: string manifest_sha256 = 12;
    */
   manifestSha256: string;
+
+  /**
+   * A change of manifest or VOPRF key under way.
+   *
+   * @generated from field: whither.v1.KeySuccession succession = 13;
+   */
+  succession?: KeySuccession | undefined;
+
+  /**
+   * A mapping zone without a vault: its VOPRF key can never be replaced.
+   *
+   * @generated from field: bool without_vault = 14;
+   */
+  withoutVault: boolean;
 };
 
 /**
@@ -192,6 +208,131 @@ export type ZoneState = Message<"whither.v1.ZoneState"> & {
  */
 export const ZoneStateSchema: GenMessage<ZoneState> = /*@__PURE__*/
   messageDesc(file_whither_v1_control, 2);
+
+/**
+ * @generated from message whither.v1.KeySuccession
+ */
+export type KeySuccession = Message<"whither.v1.KeySuccession"> & {
+  /**
+   * Configured and not yet in force, hexadecimal; empty: none.
+   *
+   * @generated from field: string manifest_sha256 = 1;
+   */
+  manifestSha256: string;
+
+  /**
+   * Since when the directory has named it, Unix seconds; 0: it does not, as far as was seen.
+   *
+   * @generated from field: uint64 named_at = 2;
+   */
+  namedAt: bigint;
+
+  /**
+   * From when on it is used, Unix seconds; 0: not known, or as soon as the next tree is built.
+   *
+   * @generated from field: uint64 switch_at = 3;
+   */
+  switchAt: bigint;
+
+  /**
+   * @generated from field: whither.v1.NextTree next = 4;
+   */
+  next?: NextTree | undefined;
+
+  /**
+   * @generated from field: repeated whither.v1.PreviousTree previous = 5;
+   */
+  previous: PreviousTree[];
+
+  /**
+   * For the operator alone: why it does not go on. Empty while it does.
+   *
+   * @generated from field: string problem = 6;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message whither.v1.KeySuccession.
+ * Use `create(KeySuccessionSchema)` to create a new message.
+ */
+export const KeySuccessionSchema: GenMessage<KeySuccession> = /*@__PURE__*/
+  messageDesc(file_whither_v1_control, 3);
+
+/**
+ * The tree of the VOPRF key that will be current.
+ *
+ * @generated from message whither.v1.NextTree
+ */
+export type NextTree = Message<"whither.v1.NextTree"> & {
+  /**
+   * Hexadecimal.
+   *
+   * @generated from field: string kid = 1;
+   */
+  kid: string;
+
+  /**
+   * `copying`, `loading` or `built`.
+   *
+   * @generated from field: string phase = 2;
+   */
+  phase: string;
+
+  /**
+   * Identifiers evaluated under it, and slots of the current tree.
+   *
+   * @generated from field: uint64 done = 3;
+   */
+  done: bigint;
+
+  /**
+   * @generated from field: uint64 total = 4;
+   */
+  total: bigint;
+
+  /**
+   * Slots that the vault does not know: the zone does not go on while there are any.
+   *
+   * @generated from field: uint64 missing = 5;
+   */
+  missing: bigint;
+};
+
+/**
+ * Describes the message whither.v1.NextTree.
+ * Use `create(NextTreeSchema)` to create a new message.
+ */
+export const NextTreeSchema: GenMessage<NextTree> = /*@__PURE__*/
+  messageDesc(file_whither_v1_control, 4);
+
+/**
+ * The tree of a VOPRF key that was current.
+ *
+ * @generated from message whither.v1.PreviousTree
+ */
+export type PreviousTree = Message<"whither.v1.PreviousTree"> & {
+  /**
+   * Hexadecimal.
+   *
+   * @generated from field: string kid = 1;
+   */
+  kid: string;
+
+  /**
+   * Unix seconds; from then on the key's file may be destroyed.
+   *
+   * @generated from field: uint64 drop_at = 2;
+   */
+  dropAt: bigint;
+};
+
+/**
+ * Describes the message whither.v1.PreviousTree.
+ * Use `create(PreviousTreeSchema)` to create a new message.
+ */
+export const PreviousTreeSchema: GenMessage<PreviousTree> = /*@__PURE__*/
+  messageDesc(file_whither_v1_control, 5);
 
 /**
  * Something that ends: a certificate, a key of a manifest, a head, the directory.
@@ -233,7 +374,7 @@ export type Expiry = Message<"whither.v1.Expiry"> & {
  * Use `create(ExpirySchema)` to create a new message.
  */
 export const ExpirySchema: GenMessage<Expiry> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 3);
+  messageDesc(file_whither_v1_control, 6);
 
 /**
  * @generated from message whither.v1.StatsRequest
@@ -246,7 +387,7 @@ export type StatsRequest = Message<"whither.v1.StatsRequest"> & {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 4);
+  messageDesc(file_whither_v1_control, 7);
 
 /**
  * @generated from message whither.v1.StatsResponse
@@ -263,7 +404,7 @@ export type StatsResponse = Message<"whither.v1.StatsResponse"> & {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 5);
+  messageDesc(file_whither_v1_control, 8);
 
 /**
  * @generated from message whither.v1.MetricSample
@@ -290,7 +431,7 @@ export type MetricSample = Message<"whither.v1.MetricSample"> & {
  * Use `create(MetricSampleSchema)` to create a new message.
  */
 export const MetricSampleSchema: GenMessage<MetricSample> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 6);
+  messageDesc(file_whither_v1_control, 9);
 
 /**
  * @generated from message whither.v1.MetricsRequest
@@ -303,7 +444,7 @@ export type MetricsRequest = Message<"whither.v1.MetricsRequest"> & {
  * Use `create(MetricsRequestSchema)` to create a new message.
  */
 export const MetricsRequestSchema: GenMessage<MetricsRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 7);
+  messageDesc(file_whither_v1_control, 10);
 
 /**
  * @generated from message whither.v1.MetricsResponse
@@ -325,7 +466,7 @@ export type MetricsResponse = Message<"whither.v1.MetricsResponse"> & {
  * Use `create(MetricsResponseSchema)` to create a new message.
  */
 export const MetricsResponseSchema: GenMessage<MetricsResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 8);
+  messageDesc(file_whither_v1_control, 11);
 
 /**
  * @generated from message whither.v1.ReloadRequest
@@ -338,7 +479,7 @@ export type ReloadRequest = Message<"whither.v1.ReloadRequest"> & {
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 9);
+  messageDesc(file_whither_v1_control, 12);
 
 /**
  * @generated from message whither.v1.ReloadResponse
@@ -376,7 +517,7 @@ export type ReloadResponse = Message<"whither.v1.ReloadResponse"> & {
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 10);
+  messageDesc(file_whither_v1_control, 13);
 
 /**
  * @generated from message whither.v1.ReloadedZone
@@ -388,7 +529,7 @@ export type ReloadedZone = Message<"whither.v1.ReloadedZone"> & {
   zone: string;
 
   /**
-   * `opened`, `closed`, `replaced`, `kept` or `failed`.
+   * `opened`, `closed`, `replaced`, `changed` (without a pause), `kept` or `failed`.
    *
    * @generated from field: string outcome = 2;
    */
@@ -414,7 +555,7 @@ export type ReloadedZone = Message<"whither.v1.ReloadedZone"> & {
  * Use `create(ReloadedZoneSchema)` to create a new message.
  */
 export const ReloadedZoneSchema: GenMessage<ReloadedZone> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 11);
+  messageDesc(file_whither_v1_control, 14);
 
 /**
  * @generated from message whither.v1.ShowConfigRequest
@@ -427,7 +568,7 @@ export type ShowConfigRequest = Message<"whither.v1.ShowConfigRequest"> & {
  * Use `create(ShowConfigRequestSchema)` to create a new message.
  */
 export const ShowConfigRequestSchema: GenMessage<ShowConfigRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 12);
+  messageDesc(file_whither_v1_control, 15);
 
 /**
  * @generated from message whither.v1.ShowConfigResponse
@@ -453,7 +594,7 @@ export type ShowConfigResponse = Message<"whither.v1.ShowConfigResponse"> & {
  * Use `create(ShowConfigResponseSchema)` to create a new message.
  */
 export const ShowConfigResponseSchema: GenMessage<ShowConfigResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 13);
+  messageDesc(file_whither_v1_control, 16);
 
 /**
  * @generated from message whither.v1.LogLevelRequest
@@ -472,7 +613,7 @@ export type LogLevelRequest = Message<"whither.v1.LogLevelRequest"> & {
  * Use `create(LogLevelRequestSchema)` to create a new message.
  */
 export const LogLevelRequestSchema: GenMessage<LogLevelRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 14);
+  messageDesc(file_whither_v1_control, 17);
 
 /**
  * @generated from message whither.v1.LogLevelResponse
@@ -489,7 +630,7 @@ export type LogLevelResponse = Message<"whither.v1.LogLevelResponse"> & {
  * Use `create(LogLevelResponseSchema)` to create a new message.
  */
 export const LogLevelResponseSchema: GenMessage<LogLevelResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 15);
+  messageDesc(file_whither_v1_control, 18);
 
 /**
  * @generated from message whither.v1.QueryLogRequest
@@ -506,7 +647,7 @@ export type QueryLogRequest = Message<"whither.v1.QueryLogRequest"> & {
  * Use `create(QueryLogRequestSchema)` to create a new message.
  */
 export const QueryLogRequestSchema: GenMessage<QueryLogRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 16);
+  messageDesc(file_whither_v1_control, 19);
 
 /**
  * @generated from message whither.v1.QueryLogResponse
@@ -537,7 +678,7 @@ export type QueryLogResponse = Message<"whither.v1.QueryLogResponse"> & {
  * Use `create(QueryLogResponseSchema)` to create a new message.
  */
 export const QueryLogResponseSchema: GenMessage<QueryLogResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 17);
+  messageDesc(file_whither_v1_control, 20);
 
 /**
  * @generated from message whither.v1.DrainRequest
@@ -550,7 +691,7 @@ export type DrainRequest = Message<"whither.v1.DrainRequest"> & {
  * Use `create(DrainRequestSchema)` to create a new message.
  */
 export const DrainRequestSchema: GenMessage<DrainRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 18);
+  messageDesc(file_whither_v1_control, 21);
 
 /**
  * @generated from message whither.v1.DrainResponse
@@ -563,7 +704,7 @@ export type DrainResponse = Message<"whither.v1.DrainResponse"> & {
  * Use `create(DrainResponseSchema)` to create a new message.
  */
 export const DrainResponseSchema: GenMessage<DrainResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 19);
+  messageDesc(file_whither_v1_control, 22);
 
 /**
  * @generated from message whither.v1.StopRequest
@@ -576,7 +717,7 @@ export type StopRequest = Message<"whither.v1.StopRequest"> & {
  * Use `create(StopRequestSchema)` to create a new message.
  */
 export const StopRequestSchema: GenMessage<StopRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 20);
+  messageDesc(file_whither_v1_control, 23);
 
 /**
  * @generated from message whither.v1.StopResponse
@@ -589,7 +730,7 @@ export type StopResponse = Message<"whither.v1.StopResponse"> & {
  * Use `create(StopResponseSchema)` to create a new message.
  */
 export const StopResponseSchema: GenMessage<StopResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 21);
+  messageDesc(file_whither_v1_control, 24);
 
 /**
  * @generated from message whither.v1.ZoneStatusRequest
@@ -608,7 +749,7 @@ export type ZoneStatusRequest = Message<"whither.v1.ZoneStatusRequest"> & {
  * Use `create(ZoneStatusRequestSchema)` to create a new message.
  */
 export const ZoneStatusRequestSchema: GenMessage<ZoneStatusRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 22);
+  messageDesc(file_whither_v1_control, 25);
 
 /**
  * @generated from message whither.v1.ZoneStatusResponse
@@ -625,7 +766,7 @@ export type ZoneStatusResponse = Message<"whither.v1.ZoneStatusResponse"> & {
  * Use `create(ZoneStatusResponseSchema)` to create a new message.
  */
 export const ZoneStatusResponseSchema: GenMessage<ZoneStatusResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 23);
+  messageDesc(file_whither_v1_control, 26);
 
 /**
  * @generated from message whither.v1.ReloadZoneRequest
@@ -635,6 +776,13 @@ export type ReloadZoneRequest = Message<"whither.v1.ReloadZoneRequest"> & {
    * @generated from field: string zone = 1;
    */
   zone: string;
+
+  /**
+   * The manifest configured is used as soon as the zone can go on under it, whether or not readers can know it.
+   *
+   * @generated from field: bool switch_now = 2;
+   */
+  switchNow: boolean;
 };
 
 /**
@@ -642,7 +790,7 @@ export type ReloadZoneRequest = Message<"whither.v1.ReloadZoneRequest"> & {
  * Use `create(ReloadZoneRequestSchema)` to create a new message.
  */
 export const ReloadZoneRequestSchema: GenMessage<ReloadZoneRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 24);
+  messageDesc(file_whither_v1_control, 27);
 
 /**
  * @generated from message whither.v1.ReloadZoneResponse
@@ -659,7 +807,7 @@ export type ReloadZoneResponse = Message<"whither.v1.ReloadZoneResponse"> & {
  * Use `create(ReloadZoneResponseSchema)` to create a new message.
  */
 export const ReloadZoneResponseSchema: GenMessage<ReloadZoneResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 25);
+  messageDesc(file_whither_v1_control, 28);
 
 /**
  * @generated from message whither.v1.ControlTransferRequest
@@ -676,7 +824,7 @@ export type ControlTransferRequest = Message<"whither.v1.ControlTransferRequest"
  * Use `create(ControlTransferRequestSchema)` to create a new message.
  */
 export const ControlTransferRequestSchema: GenMessage<ControlTransferRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 26);
+  messageDesc(file_whither_v1_control, 29);
 
 /**
  * @generated from message whither.v1.ControlTransferResponse
@@ -698,7 +846,7 @@ export type ControlTransferResponse = Message<"whither.v1.ControlTransferRespons
  * Use `create(ControlTransferResponseSchema)` to create a new message.
  */
 export const ControlTransferResponseSchema: GenMessage<ControlTransferResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 27);
+  messageDesc(file_whither_v1_control, 30);
 
 /**
  * @generated from message whither.v1.ControlNotifyRequest
@@ -715,7 +863,7 @@ export type ControlNotifyRequest = Message<"whither.v1.ControlNotifyRequest"> & 
  * Use `create(ControlNotifyRequestSchema)` to create a new message.
  */
 export const ControlNotifyRequestSchema: GenMessage<ControlNotifyRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 28);
+  messageDesc(file_whither_v1_control, 31);
 
 /**
  * @generated from message whither.v1.ControlNotifyResponse
@@ -739,7 +887,7 @@ export type ControlNotifyResponse = Message<"whither.v1.ControlNotifyResponse"> 
  * Use `create(ControlNotifyResponseSchema)` to create a new message.
  */
 export const ControlNotifyResponseSchema: GenMessage<ControlNotifyResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 29);
+  messageDesc(file_whither_v1_control, 32);
 
 /**
  * @generated from message whither.v1.BackupRequest
@@ -756,7 +904,7 @@ export type BackupRequest = Message<"whither.v1.BackupRequest"> & {
  * Use `create(BackupRequestSchema)` to create a new message.
  */
 export const BackupRequestSchema: GenMessage<BackupRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 30);
+  messageDesc(file_whither_v1_control, 33);
 
 /**
  * @generated from message whither.v1.BackupResponse
@@ -775,7 +923,7 @@ export type BackupResponse = Message<"whither.v1.BackupResponse"> & {
  * Use `create(BackupResponseSchema)` to create a new message.
  */
 export const BackupResponseSchema: GenMessage<BackupResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 31);
+  messageDesc(file_whither_v1_control, 34);
 
 /**
  * @generated from message whither.v1.DumpCacheRequest
@@ -794,7 +942,7 @@ export type DumpCacheRequest = Message<"whither.v1.DumpCacheRequest"> & {
  * Use `create(DumpCacheRequestSchema)` to create a new message.
  */
 export const DumpCacheRequestSchema: GenMessage<DumpCacheRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 32);
+  messageDesc(file_whither_v1_control, 35);
 
 /**
  * @generated from message whither.v1.DumpCacheResponse
@@ -840,7 +988,7 @@ export type DumpCacheResponse = Message<"whither.v1.DumpCacheResponse"> & {
  * Use `create(DumpCacheResponseSchema)` to create a new message.
  */
 export const DumpCacheResponseSchema: GenMessage<DumpCacheResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 33);
+  messageDesc(file_whither_v1_control, 36);
 
 /**
  * @generated from message whither.v1.FlushCacheRequest
@@ -889,7 +1037,7 @@ export type FlushCacheRequest = Message<"whither.v1.FlushCacheRequest"> & {
  * Use `create(FlushCacheRequestSchema)` to create a new message.
  */
 export const FlushCacheRequestSchema: GenMessage<FlushCacheRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 34);
+  messageDesc(file_whither_v1_control, 37);
 
 /**
  * @generated from message whither.v1.FlushCacheResponse
@@ -908,7 +1056,7 @@ export type FlushCacheResponse = Message<"whither.v1.FlushCacheResponse"> & {
  * Use `create(FlushCacheResponseSchema)` to create a new message.
  */
 export const FlushCacheResponseSchema: GenMessage<FlushCacheResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 35);
+  messageDesc(file_whither_v1_control, 38);
 
 /**
  * @generated from message whither.v1.DumpInfraRequest
@@ -921,7 +1069,7 @@ export type DumpInfraRequest = Message<"whither.v1.DumpInfraRequest"> & {
  * Use `create(DumpInfraRequestSchema)` to create a new message.
  */
 export const DumpInfraRequestSchema: GenMessage<DumpInfraRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 36);
+  messageDesc(file_whither_v1_control, 39);
 
 /**
  * @generated from message whither.v1.DumpInfraResponse
@@ -979,7 +1127,7 @@ export type DumpInfraResponse = Message<"whither.v1.DumpInfraResponse"> & {
  * Use `create(DumpInfraResponseSchema)` to create a new message.
  */
 export const DumpInfraResponseSchema: GenMessage<DumpInfraResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 37);
+  messageDesc(file_whither_v1_control, 40);
 
 /**
  * @generated from message whither.v1.ListRegistrationsRequest
@@ -1003,7 +1151,7 @@ export type ListRegistrationsRequest = Message<"whither.v1.ListRegistrationsRequ
  * Use `create(ListRegistrationsRequestSchema)` to create a new message.
  */
 export const ListRegistrationsRequestSchema: GenMessage<ListRegistrationsRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 38);
+  messageDesc(file_whither_v1_control, 41);
 
 /**
  * @generated from message whither.v1.ListRegistrationsResponse
@@ -1036,7 +1184,7 @@ export type ListRegistrationsResponse = Message<"whither.v1.ListRegistrationsRes
  * Use `create(ListRegistrationsResponseSchema)` to create a new message.
  */
 export const ListRegistrationsResponseSchema: GenMessage<ListRegistrationsResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 39);
+  messageDesc(file_whither_v1_control, 42);
 
 /**
  * @generated from message whither.v1.ShowRegistrationRequest
@@ -1060,7 +1208,7 @@ export type ShowRegistrationRequest = Message<"whither.v1.ShowRegistrationReques
  * Use `create(ShowRegistrationRequestSchema)` to create a new message.
  */
 export const ShowRegistrationRequestSchema: GenMessage<ShowRegistrationRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 40);
+  messageDesc(file_whither_v1_control, 43);
 
 /**
  * @generated from message whither.v1.ShowRegistrationResponse
@@ -1111,7 +1259,7 @@ export type ShowRegistrationResponse = Message<"whither.v1.ShowRegistrationRespo
  * Use `create(ShowRegistrationResponseSchema)` to create a new message.
  */
 export const ShowRegistrationResponseSchema: GenMessage<ShowRegistrationResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 41);
+  messageDesc(file_whither_v1_control, 44);
 
 /**
  * @generated from message whither.v1.RegisteredMapping
@@ -1158,7 +1306,7 @@ export type RegisteredMapping = Message<"whither.v1.RegisteredMapping"> & {
  * Use `create(RegisteredMappingSchema)` to create a new message.
  */
 export const RegisteredMappingSchema: GenMessage<RegisteredMapping> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 42);
+  messageDesc(file_whither_v1_control, 45);
 
 /**
  * @generated from message whither.v1.InvalidateRegistrationRequest
@@ -1180,7 +1328,7 @@ export type InvalidateRegistrationRequest = Message<"whither.v1.InvalidateRegist
  * Use `create(InvalidateRegistrationRequestSchema)` to create a new message.
  */
 export const InvalidateRegistrationRequestSchema: GenMessage<InvalidateRegistrationRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 43);
+  messageDesc(file_whither_v1_control, 46);
 
 /**
  * @generated from message whither.v1.InvalidateRegistrationResponse
@@ -1206,7 +1354,7 @@ export type InvalidateRegistrationResponse = Message<"whither.v1.InvalidateRegis
  * Use `create(InvalidateRegistrationResponseSchema)` to create a new message.
  */
 export const InvalidateRegistrationResponseSchema: GenMessage<InvalidateRegistrationResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 44);
+  messageDesc(file_whither_v1_control, 47);
 
 /**
  * @generated from message whither.v1.ExportRegistrationRequest
@@ -1228,7 +1376,7 @@ export type ExportRegistrationRequest = Message<"whither.v1.ExportRegistrationRe
  * Use `create(ExportRegistrationRequestSchema)` to create a new message.
  */
 export const ExportRegistrationRequestSchema: GenMessage<ExportRegistrationRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 45);
+  messageDesc(file_whither_v1_control, 48);
 
 /**
  * @generated from message whither.v1.ExportRegistrationResponse
@@ -1247,7 +1395,7 @@ export type ExportRegistrationResponse = Message<"whither.v1.ExportRegistrationR
  * Use `create(ExportRegistrationResponseSchema)` to create a new message.
  */
 export const ExportRegistrationResponseSchema: GenMessage<ExportRegistrationResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 46);
+  messageDesc(file_whither_v1_control, 49);
 
 /**
  * @generated from message whither.v1.EraseRegistrationRequest
@@ -1269,7 +1417,7 @@ export type EraseRegistrationRequest = Message<"whither.v1.EraseRegistrationRequ
  * Use `create(EraseRegistrationRequestSchema)` to create a new message.
  */
 export const EraseRegistrationRequestSchema: GenMessage<EraseRegistrationRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 47);
+  messageDesc(file_whither_v1_control, 50);
 
 /**
  * @generated from message whither.v1.EraseRegistrationResponse
@@ -1291,7 +1439,7 @@ export type EraseRegistrationResponse = Message<"whither.v1.EraseRegistrationRes
  * Use `create(EraseRegistrationResponseSchema)` to create a new message.
  */
 export const EraseRegistrationResponseSchema: GenMessage<EraseRegistrationResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 48);
+  messageDesc(file_whither_v1_control, 51);
 
 /**
  * @generated from message whither.v1.ListConflictsRequest
@@ -1308,7 +1456,7 @@ export type ListConflictsRequest = Message<"whither.v1.ListConflictsRequest"> & 
  * Use `create(ListConflictsRequestSchema)` to create a new message.
  */
 export const ListConflictsRequestSchema: GenMessage<ListConflictsRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 49);
+  messageDesc(file_whither_v1_control, 52);
 
 /**
  * @generated from message whither.v1.ListConflictsResponse
@@ -1335,7 +1483,7 @@ export type ListConflictsResponse = Message<"whither.v1.ListConflictsResponse"> 
  * Use `create(ListConflictsResponseSchema)` to create a new message.
  */
 export const ListConflictsResponseSchema: GenMessage<ListConflictsResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 50);
+  messageDesc(file_whither_v1_control, 53);
 
 /**
  * @generated from message whither.v1.ShowConflictRequest
@@ -1352,7 +1500,7 @@ export type ShowConflictRequest = Message<"whither.v1.ShowConflictRequest"> & {
  * Use `create(ShowConflictRequestSchema)` to create a new message.
  */
 export const ShowConflictRequestSchema: GenMessage<ShowConflictRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 51);
+  messageDesc(file_whither_v1_control, 54);
 
 /**
  * @generated from message whither.v1.ShowConflictResponse
@@ -1369,7 +1517,7 @@ export type ShowConflictResponse = Message<"whither.v1.ShowConflictResponse"> & 
  * Use `create(ShowConflictResponseSchema)` to create a new message.
  */
 export const ShowConflictResponseSchema: GenMessage<ShowConflictResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 52);
+  messageDesc(file_whither_v1_control, 55);
 
 /**
  * @generated from message whither.v1.DecideConflictRequest
@@ -1415,7 +1563,7 @@ export type DecideConflictRequest = Message<"whither.v1.DecideConflictRequest"> 
  * Use `create(DecideConflictRequestSchema)` to create a new message.
  */
 export const DecideConflictRequestSchema: GenMessage<DecideConflictRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 53);
+  messageDesc(file_whither_v1_control, 56);
 
 /**
  * @generated from message whither.v1.DecideConflictResponse
@@ -1432,7 +1580,7 @@ export type DecideConflictResponse = Message<"whither.v1.DecideConflictResponse"
  * Use `create(DecideConflictResponseSchema)` to create a new message.
  */
 export const DecideConflictResponseSchema: GenMessage<DecideConflictResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 54);
+  messageDesc(file_whither_v1_control, 57);
 
 /**
  * @generated from message whither.v1.ZoneHealthRequest
@@ -1451,7 +1599,7 @@ export type ZoneHealthRequest = Message<"whither.v1.ZoneHealthRequest"> & {
  * Use `create(ZoneHealthRequestSchema)` to create a new message.
  */
 export const ZoneHealthRequestSchema: GenMessage<ZoneHealthRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 55);
+  messageDesc(file_whither_v1_control, 58);
 
 /**
  * One server of one zone, as the daemon found it when it last asked as a stranger would.
@@ -1517,7 +1665,7 @@ export type ZoneHealthResponse = Message<"whither.v1.ZoneHealthResponse"> & {
  * Use `create(ZoneHealthResponseSchema)` to create a new message.
  */
 export const ZoneHealthResponseSchema: GenMessage<ZoneHealthResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 56);
+  messageDesc(file_whither_v1_control, 59);
 
 /**
  * @generated from message whither.v1.ShowLimitsRequest
@@ -1530,7 +1678,7 @@ export type ShowLimitsRequest = Message<"whither.v1.ShowLimitsRequest"> & {
  * Use `create(ShowLimitsRequestSchema)` to create a new message.
  */
 export const ShowLimitsRequestSchema: GenMessage<ShowLimitsRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 57);
+  messageDesc(file_whither_v1_control, 60);
 
 /**
  * @generated from message whither.v1.ShowLimitsResponse
@@ -1552,7 +1700,7 @@ export type ShowLimitsResponse = Message<"whither.v1.ShowLimitsResponse"> & {
  * Use `create(ShowLimitsResponseSchema)` to create a new message.
  */
 export const ShowLimitsResponseSchema: GenMessage<ShowLimitsResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 58);
+  messageDesc(file_whither_v1_control, 61);
 
 /**
  * @generated from message whither.v1.Limit
@@ -1600,7 +1748,7 @@ export type Limit = Message<"whither.v1.Limit"> & {
  * Use `create(LimitSchema)` to create a new message.
  */
 export const LimitSchema: GenMessage<Limit> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 59);
+  messageDesc(file_whither_v1_control, 62);
 
 /**
  * @generated from message whither.v1.DryRunLimitsRequest
@@ -1617,7 +1765,7 @@ export type DryRunLimitsRequest = Message<"whither.v1.DryRunLimitsRequest"> & {
  * Use `create(DryRunLimitsRequestSchema)` to create a new message.
  */
 export const DryRunLimitsRequestSchema: GenMessage<DryRunLimitsRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 60);
+  messageDesc(file_whither_v1_control, 63);
 
 /**
  * @generated from message whither.v1.DryRunLimitsResponse
@@ -1634,7 +1782,7 @@ export type DryRunLimitsResponse = Message<"whither.v1.DryRunLimitsResponse"> & 
  * Use `create(DryRunLimitsResponseSchema)` to create a new message.
  */
 export const DryRunLimitsResponseSchema: GenMessage<DryRunLimitsResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_control, 61);
+  messageDesc(file_whither_v1_control, 64);
 
 /**
  * @generated from enum whither.v1.Switch

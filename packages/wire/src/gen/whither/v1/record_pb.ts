@@ -719,7 +719,7 @@ export type Manifest = Message<"whither.v1.Manifest"> & {
   zoneKeys: KeyPeriod[];
 
   /**
-   * 1..2; the first is current.
+   * 1..2; the first is current. None: the zone serves a part of the directory.
    *
    * @generated from field: repeated whither.v1.VoprfKey voprf_keys = 6;
    */

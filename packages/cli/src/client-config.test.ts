@@ -24,7 +24,10 @@ describe("configuration of whither", () => {
   it("takes the documented file with every commented line switched on", async () => {
     const text = await readFile(new URL("../../../configs/whither.yaml", import.meta.url), "utf8");
     const all = parse(
-      text.replace(/^# ((?:region|own_msp|msps|replicas|name_servers):| {2}- )/gm, "$1"),
+      text.replace(
+        /^# ((?:region|own_msp|msps|replicas|name_servers|domain_suggestions):| {2}- )/gm,
+        "$1",
+      ),
     );
     expect(all.replicas).to.deep.equal([
       {
@@ -39,6 +42,7 @@ describe("configuration of whither", () => {
       { host: "192.0.2.53", port: 53 },
       { host: "2001:db8::53", port: 5353 },
     ]);
+    expect(all.domain_suggestions).to.equal(true);
     expect([all.region, all.own_msp, all.msps[0]?.accounts]).to.deep.equal([
       "DE",
       "wire.example",

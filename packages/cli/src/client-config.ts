@@ -27,6 +27,7 @@ export function clientSchema(directory: string) {
       (text) => directoryAddress(text, directory),
     ),
     name_servers: nameServersField(),
+    domain_suggestions: z.boolean().default(false),
     identity: z.strictObject({ cert: path, key: secretPathField(directory) }).optional(),
     state_dir: path.optional(),
     mirror: z.boolean().default(true),

@@ -116,6 +116,12 @@ export const errorRegistry = {
   ),
   ROLLBACK: entry(49186, "DATA_LOSS", false, "older than what this client has already seen"),
   FORKED: entry(49187, "DATA_LOSS", false, "two different signed heads with one serial"),
+  DNS_MISMATCH: entry(
+    49189,
+    "FAILED_PRECONDITION",
+    false,
+    "the DNS names servers that the signed directory does not",
+  ),
   MANIFEST_WAITS: entry(
     49188,
     "FAILED_PRECONDITION",

@@ -9,6 +9,7 @@ import { Bodies } from "./bodies.js";
 import { Buckets } from "./buckets.js";
 import { divideCache } from "./cache-shares.js";
 import type { ChoiceMemory } from "./choice-memory.js";
+import type { DomainSuggestions } from "./dns/domain-suggestions.js";
 import { Evaluations } from "./evaluations.js";
 import type { EvidenceFile } from "./evidence.js";
 import { FailureCache } from "./failure-cache.js";
@@ -46,6 +47,7 @@ export interface AssembleOptions extends Engines {
   readonly cacheBytes: number;
   readonly ownMsp: string | undefined;
   readonly replicas?: readonly Replica[];
+  readonly suggestions?: DomainSuggestions | undefined;
   /** Filled beforehand by a benchmark; a new one unless given. */
   readonly cache?: AnswerCache;
 }
@@ -74,8 +76,9 @@ export function assembleResolver(options: AssembleOptions): Resolver {
   const buckets = new Buckets({ ...upstream, views, memory, cacheBytes: shares.buckets });
   const bodies = new Bodies({ ...upstream, secret, cacheBytes: shares.bodies });
   const caches = { cache, failures, evaluations, buckets, bodies, views, verdicts };
-  const { ownMsp, replicas = [] } = options;
-  const resolution = { ...caches, follower, memory, evidence, choices, clock, ownMsp, replicas };
+  const { ownMsp, replicas = [], suggestions } = options;
+  const steps = { ...caches, follower, memory, evidence, choices, clock };
+  const resolution = { ...steps, ownMsp, replicas, suggestions };
   const renewals = new Renewals(resolution);
   const close = async (): Promise<void> => {
     const renewed = renewals.close();

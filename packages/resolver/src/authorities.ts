@@ -4,12 +4,13 @@
 
 import { DiscoveryError, limits } from "@whither/protocol";
 import type { Csi, Prefix } from "@whither/protocol";
-import type { DirectoryFollower } from "@whither/directory";
+import type { DirectoryFollower, Hop } from "@whither/directory";
 import { abortError, deadlineSignal, type Clock, type Scheduled } from "@whither/runtime";
 import type { Delegation, Registry } from "@whither/zone";
-import type { AnswerForm } from "./answer.js";
+import { answerError, type AnswerForm } from "./answer.js";
 import type { Asked } from "./answering.js";
 import { WorkBudget, type WorkKind } from "./budget.js";
+import type { DomainSuggestions } from "./dns/domain-suggestions.js";
 import { failedOutcome, mergeOutcomes, unassigned, type Merge, type Outcome } from "./merge.js";
 import { batchTimeoutMs, bytesPerZone, type LookupOptions } from "./options.js";
 import { followPorts } from "./ports.js";
@@ -21,6 +22,8 @@ export interface AuthoritiesParts extends ZoneLookupParts {
   readonly follower: DirectoryFollower;
   /** Named by the user, beside those of the directory. */
   readonly replicas: readonly Replica[];
+  /** Whether a domain's own words in the DNS are heard beside the directory, and which. */
+  readonly suggestions?: DomainSuggestions | undefined;
 }
 
 export interface Attempt<F extends AnswerForm> {
@@ -95,17 +98,19 @@ async function askContact<F extends AnswerForm>(
     budget.directory(kind, n);
     trace.directory(kind, n);
   };
-  const delegation = await parts.follower.delegation(csi, {
-    signal,
-    spend,
-    onHop: (hop) => trace.hop(hop),
-  });
-  onDelegation?.(csi, delegation);
+  const onHop = (hop: Hop): void => trace.hop(hop);
+  const signed = await parts.follower.delegation(csi, { signal, spend, onHop });
+  onDelegation?.(csi, signed);
   const registry = await parts.follower.registry({ signal });
+  const { delegation, mismatch } = (await parts.suggestions?.weigh(csi, signed, {
+    signal,
+    onHop,
+  })) ?? { delegation: signed, mismatch: undefined };
+  const noting = (result: Merge<F>): Merge<F> => withError(result, mismatch);
   const { zone, prefix, authorities, ttlSeconds, serial } = delegation;
   if (delegation.disposition === "unassigned") {
     const denied = { zone, serial, ttlSeconds, registryVersion: registry.version };
-    return { prefix, registry, result: unassigned(form, denied) };
+    return { prefix, registry, result: noting(unassigned(form, denied)) };
   }
   const { checkingDisabled = false, refresh = false, jurisdiction } = options;
   const jurisdictions = jurisdiction === undefined ? undefined : new Set(jurisdiction);
@@ -142,7 +147,17 @@ async function askContact<F extends AnswerForm>(
     }),
   );
   if (options.signal?.aborted === true) throw abortError(options.signal);
-  return { prefix, registry, result: mergeOutcomes(form, outcomes, registry) };
+  return { prefix, registry, result: noting(mergeOutcomes(form, outcomes, registry)) };
+}
+
+/** The same result, with a further error reported beside it. */
+function withError<F extends AnswerForm>(
+  result: Merge<F>,
+  error: DiscoveryError | undefined,
+): Merge<F> {
+  if (error === undefined) return result;
+  const { merged } = result;
+  return { ...result, merged: { ...merged, errors: [...merged.errors, answerError(error, "")] } };
 }
 
 /** How long the other DPs may still take once one has shown mappings: as long as a caller waits before RFC 8767. */

@@ -31,7 +31,8 @@ import {
 import { nodeVerifier, parseAnchors, type Anchors, type SignatureVerifier } from "@whither/zone";
 import { assembleResolver, type Engines } from "./assemble.js";
 import { ChoiceMemory } from "./choice-memory.js";
-import { parseDirectorySource } from "./directory-source.js";
+import { createDnsClient, parseDirectorySource } from "./directory-source.js";
+import { DomainSuggestions } from "./dns/domain-suggestions.js";
 import type { DnsExchange } from "./dns/exchange.js";
 import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
@@ -48,6 +49,11 @@ export interface ResolverOptions {
    * that SVCB or SRV records at _whither._tcp.example.org name, with certificates for example.org.
    */
   readonly directory: string;
+  /**
+   * Asks the DNS, too, which servers the domain of an address prefers. Only those that the signed directory names
+   * are used; others are reported as DNS_MISMATCH. Tells the name servers that domain. Default: false.
+   */
+  readonly domainSuggestions?: boolean;
   /** Name servers for that, by IP address; those of this machine unless told. */
   readonly nameServers?: readonly { readonly host: string; readonly port: number }[];
   /** Client certificate and key: PEM text, or paths (the key's with mode 0600). Needed to evaluate. */
@@ -130,7 +136,15 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
     cacheBytes,
     ownMsp: options.ownMsp,
     replicas: checkedReplicas(options.replicas),
+    suggestions: suggestionsOf({ ...options, clock, random }),
   });
+}
+
+function suggestionsOf(
+  options: ResolverOptions & { readonly clock: Clock; readonly random: Random },
+): DomainSuggestions | undefined {
+  if (options.domainSuggestions !== true) return undefined;
+  return new DomainSuggestions({ ...options, client: createDnsClient(options) });
 }
 
 const replicasMax = 64;

@@ -82,12 +82,23 @@ export function serversOf(authority: Authority): {
         port: port(endpoint),
         pins: endpoint.spkiSha256,
         operator: endpoint.operator,
-        rank: endpoint.operator === "" ? ranks.own : ranks.other,
+        rank:
+          2 * (endpoint.operator === "" ? ranks.own : ranks.other) +
+          (isSuggested(endpoint) ? 0 : 1),
       }));
   return {
     identified: at(({ port }) => port, { own: 0, other: 1 }),
     anonymous: at(({ publicPort }) => publicPort, { own: 1, other: 0 }),
   };
+}
+
+/** An endpoint that something else than the directory speaks for as well: asked before its equals, and no more. */
+export interface SuggestedEndpoint extends Endpoint {
+  readonly suggested: true;
+}
+
+function isSuggested(endpoint: Endpoint | undefined): endpoint is SuggestedEndpoint {
+  return endpoint !== undefined && "suggested" in endpoint;
 }
 
 interface Ranks {
@@ -162,6 +173,7 @@ function isSameEndpoint(a: Endpoint, b: Endpoint | undefined): boolean {
     a.publicPort === b.publicPort &&
     a.jurisdiction === b.jurisdiction &&
     a.operator === b.operator &&
+    isSuggested(a) === isSuggested(b) &&
     a.spkiSha256.length === b.spkiSha256.length &&
     a.spkiSha256.every((pin, i) => compareBytes(pin, b.spkiSha256[i] ?? empty) === 0)
   );

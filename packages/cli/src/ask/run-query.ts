@@ -88,6 +88,7 @@ async function openConfigured(options: {
     anchors: config.anchors,
     directory: config.directory,
     nameServers: config.name_servers,
+    domainSuggestions: config.domain_suggestions,
     mirror,
     replicas: config.replicas,
     ...(config.identity === undefined ? {} : { identity: config.identity }),

@@ -59,17 +59,44 @@ describe("LevelDB store", () => {
     expect(error).to.be.instanceOf(DiscoveryError);
   });
 
-  const damages: readonly (readonly [string, (name: string) => boolean, "rubbish" | "cut"])[] = [
+  it("says STORE_CORRUPT of a table that has lost its end or is gone, however it is read", async () => {
+    for (const damage of [(table: string) => truncate(table, 20), rm]) {
+      await makeStore();
+      await (await openLevelStore({ path })).close(); // LevelDB makes a table of its log
+      const name = (await readdir(path)).find((one) => one.endsWith(".ldb"));
+      await damage(join(path, name ?? expect.fail("no table")));
+      const opening = await openLevelStore({ path }).catch((error: unknown) => error);
+      if (opening instanceof Error) {
+        expect(opening).to.have.property("code", "STORE_CORRUPT");
+      } else {
+        await using store = opening as Awaited<ReturnType<typeof openLevelStore>>; // no error
+        const reads = [
+          async () => Promise.resolve(store.get(key("a"))),
+          () => store.getMany([key("a")]),
+          () => store.iterate()[Symbol.asyncIterator]().next(),
+        ];
+        for (const read of reads) {
+          const error: unknown = await read().catch((reason: unknown) => reason);
+          expect(error).to.have.property("code", "STORE_CORRUPT");
+        }
+      }
+      await rm(path, { recursive: true });
+    }
+  });
+
+  const damages: readonly (readonly [string, (name: string) => boolean, string])[] = [
     ["its manifest is rubbish", (name) => name.startsWith("MANIFEST"), "rubbish"],
     ["its manifest is empty", (name) => name.startsWith("MANIFEST"), "cut"],
     ["its pointer to the manifest is rubbish", (name) => name === "CURRENT", "rubbish"],
+    ["its pointer names another manifest", (name) => name === "CURRENT", "MANIFEST-999999\n"],
   ];
   for (const [title, matches, damage] of damages) {
     it(`says STORE_CORRUPT when ${title}`, async () => {
       await makeStore();
       const name = (await readdir(path)).find(matches) ?? expect.fail("no such file");
       if (damage === "cut") await truncate(join(path, name));
-      else await writeFile(join(path, name), "rubbish, and no line end");
+      else if (damage === "rubbish") await writeFile(join(path, name), "rubbish, and no line end");
+      else await writeFile(join(path, name), damage);
       expect((await openError()).code).to.equal("STORE_CORRUPT");
     });
   }

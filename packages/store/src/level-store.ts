@@ -227,8 +227,14 @@ async function openError(error: unknown, path: string): Promise<unknown> {
   return storeError(cause, "the store cannot be opened");
 }
 
+/** LevelDB calls these failures of the disk: a table that is shorter than its index says, a file that is gone. */
+const missingBytes = /^IO error: .*: (Invalid argument|No such file or directory)$/;
+
 function storeError(cause: unknown, text: string): DiscoveryError {
-  if (errnoOf(cause) === "LEVEL_CORRUPTION") {
+  // Its iterators throw without a code.
+  const says = cause instanceof Error ? cause.message : "";
+  const isCorrupt = errnoOf(cause) === "LEVEL_CORRUPTION" || says.startsWith("Corruption: ");
+  if (isCorrupt || missingBytes.test(says)) {
     return new DiscoveryError("STORE_CORRUPT", "the store's files are damaged", { cause });
   }
   return new DiscoveryError("STORE", `${text} (${errnoOf(cause) ?? "unknown"})`, { cause });

@@ -5,7 +5,7 @@ import { hmacSha256, lp, toHex, utf8 } from "@whither/crypto/node";
 import { parseMspId, type Csi, type MspId } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { LRUCache } from "lru-cache";
-import { integer, parseState, record, text } from "./state-fields.js";
+import { integer, parseState, record, text, withinFile } from "./state-fields.js";
 import { readStateFile, StateFile } from "./state-file.js";
 
 export interface Remembered {
@@ -49,7 +49,8 @@ export class ChoiceMemory {
   /** Throws STORE_CORRUPT for a damaged file, CONFIG for an unreadable one. */
   static async open(options: ChoiceMemoryOptions): Promise<ChoiceMemory> {
     const { path } = options;
-    return new ChoiceMemory(options, path === undefined ? undefined : await readStateFile(path));
+    const onDisk = path === undefined ? undefined : await readStateFile(path);
+    return withinFile(path, () => new ChoiceMemory(options, onDisk));
   }
 
   /** Key of a contact for one account of this machine. */

@@ -4,7 +4,7 @@
 import { toBase64Url } from "@whither/crypto";
 import type { ErrorCode } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
-import { bytes, integer, list, parseState, record, text } from "./state-fields.js";
+import { bytes, integer, list, parseState, record, text, withinFile } from "./state-fields.js";
 import { readStateFile, StateFile } from "./state-file.js";
 
 export interface Evidence {
@@ -40,7 +40,8 @@ export class EvidenceFile {
     readonly clock: Clock;
   }): Promise<EvidenceFile> {
     const onDisk = path === undefined ? undefined : await readStateFile(path);
-    return new EvidenceFile(onDisk === undefined ? [] : [...parseAll(onDisk)], path, clock);
+    const records = withinFile(path, () => (onDisk === undefined ? [] : [...parseAll(onDisk)]));
+    return new EvidenceFile(records, path, clock);
   }
 
   get records(): readonly Evidence[] {

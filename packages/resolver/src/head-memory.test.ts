@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -75,5 +75,25 @@ describe("the memory of heads", () => {
     expect(accept(memory, headOf(newKid, 2))).to.equal("ROLLBACK");
     expect(accept(memory, headOf(newKid, 5))).to.equal("ok");
     await memory.close();
+  });
+
+  it("refuses a file of which any octet that counts has changed, and names it", async () => {
+    const memory = await open();
+    accept(memory, headOf(oldKid, 900));
+    await memory.close();
+    const path = join(directory, "heads.json");
+    const whole = await readFile(path, "utf8");
+    const at = (text: string): number => whole.indexOf(text) + text.length;
+    const places = ['"epoch": ', '"serial": ', '"time": ', '"sha256": "', '"object": "'].map(at);
+    const middle = at('"object": "') + 60; // within the head
+    for (const place of [...places, middle]) {
+      const other = whole[place] === "1" ? "2" : "1";
+      await writeFile(path, whole.slice(0, place) + other + whole.slice(place + 1));
+      const error: unknown = await open().catch((reason: unknown) => reason);
+      expect(error, whole.slice(place - 9, place)).to.have.property("code", "STORE_CORRUPT");
+      expect(error).to.have.nested.property("cause.message").that.includes(path);
+    }
+    await writeFile(path, whole.slice(0, -3));
+    expect(await open().catch((reason: unknown) => reason)).to.have.property("code");
   });
 });

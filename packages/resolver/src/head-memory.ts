@@ -1,7 +1,7 @@
 // The newest head seen of every tree (zone and kid), kept over restarts: an older one, or another one with the same
 // serial, is refused and both are kept as evidence (protocol.md section 4). Heads get here verified.
 
-import { toBase64Url, toHex } from "@whither/crypto";
+import { equalBytes, toBase64Url, toHex } from "@whither/crypto";
 import {
   DiscoveryError,
   isDiscoveryError,
@@ -13,7 +13,7 @@ import type { Clock } from "@whither/runtime";
 import { decodeHead, decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import { headMarkOf, verifyHeadSequence, type HeadMark } from "@whither/zone";
 import type { EvidenceFile } from "./evidence.js";
-import { bytes, integer, parseState, record } from "./state-fields.js";
+import { bytes, integer, parseState, record, stateCorrupt, withinFile } from "./state-fields.js";
 import { readStateFile, StateFile } from "./state-file.js";
 
 interface Seen {
@@ -57,7 +57,10 @@ export class HeadMemory {
   /** Throws STORE_CORRUPT for a damaged file, CONFIG for an unreadable one. */
   static async open(options: HeadMemoryOptions): Promise<HeadMemory> {
     const onDisk = options.path === undefined ? undefined : await readStateFile(options.path);
-    return new HeadMemory(options, new Map(onDisk === undefined ? [] : parseHeads(onDisk)));
+    const seen = withinFile(options.path, () =>
+      onDisk === undefined ? new Map<string, Seen>() : parseHeads(onDisk),
+    );
+    return new HeadMemory(options, seen);
   }
 
   /**
@@ -158,6 +161,15 @@ function isOlder(a: HeadMark, b: HeadMark): boolean {
   return a.epoch === b.epoch ? a.serial <= b.serial : a.epoch < b.epoch;
 }
 
+function isSameMark(a: HeadMark, b: HeadMark): boolean {
+  return (
+    a.epoch === b.epoch &&
+    a.serial === b.serial &&
+    a.time === b.time &&
+    equalBytes(a.sha256, b.sha256)
+  );
+}
+
 function parseHeads(content: string): Map<string, Seen> {
   const heads = record(parseState(content)["heads"]);
   return new Map(
@@ -170,7 +182,10 @@ function parseHeads(content: string): Map<string, Seen> {
         sha256: bytes(one["sha256"]),
       };
       const object = decodeSignedObject(bytes(one["object"]));
-      return [treeKey(decodeHead(object.payload)), { mark, object, learntMs: -Infinity }];
+      const head = decodeHead(object.payload);
+      // A mark that says another serial than its head would make a server's honest head a roll-back.
+      if (!isSameMark(mark, headMarkOf(object, head))) throw stateCorrupt();
+      return [treeKey(head), { mark, object, learntMs: -Infinity }];
     }),
   );
 }

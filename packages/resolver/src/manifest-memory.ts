@@ -14,7 +14,7 @@ import {
   type SignatureVerifier,
   type Succession,
 } from "@whither/zone";
-import { bytes, integer, list, parseState, record } from "./state-fields.js";
+import { bytes, integer, list, parseState, record, withinFile } from "./state-fields.js";
 import { readStateFile, StateFile } from "./state-file.js";
 
 export interface ManifestMemoryOptions {
@@ -42,7 +42,11 @@ export class ManifestMemory {
   /** Throws STORE_CORRUPT for a damaged file, CONFIG for an unreadable one. */
   static async open(options: ManifestMemoryOptions): Promise<ManifestMemory> {
     const onDisk = options.path === undefined ? undefined : await readStateFile(options.path);
-    return new ManifestMemory(options, new Map(onDisk === undefined ? [] : parseHistories(onDisk)));
+    const histories = withinFile(
+      options.path,
+      () => new Map(onDisk === undefined ? [] : parseHistories(onDisk)),
+    );
+    return new ManifestMemory(options, histories);
   }
 
   /** What of an authority's manifests is in effect now; remembered. Throws BUDGET with the verifier. */

@@ -6,8 +6,18 @@ import { DiscoveryError } from "@whither/protocol";
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
 
-function stateCorrupt(cause?: unknown): DiscoveryError {
+export function stateCorrupt(cause?: unknown): DiscoveryError {
   return new DiscoveryError("STORE_CORRUPT", "a resolver state file is damaged", { cause });
+}
+
+/** Reads a whole file's text; whatever is wrong with it is that the file is damaged. Throws STORE_CORRUPT naming it. */
+export function withinFile<T>(path: string | undefined, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw stateCorrupt(new Error(`in ${path ?? "no file"}: ${reason}`));
+  }
 }
 
 /** The object of a state file, checked to be of version 1. Throws STORE_CORRUPT. */

@@ -3,6 +3,7 @@ export { openMappingZone } from "./mapping/open-mapping-zone.js";
 export type {
   MappingZone,
   MappingZoneOptions,
+  PublishedMark,
   RegistrationStatus,
   SlotLookup,
   SlotSubmission,

@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { loadSodiumVoprf } from "@whither/crypto/node";
-import { DiscoveryError, type ErrorCode } from "@whither/protocol";
+import { DiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import { createInlineVoprf, createScope, silentLogger } from "@whither/runtime";
 import {
   createSeededRandom,
@@ -22,7 +22,10 @@ describe("a zone of a dpd", () => {
   beforeEach(async () => void (stateDirectory = await mkdtemp(join(tmpdir(), "whither-zones-"))));
   afterEach(() => rm(stateDirectory, { recursive: true }));
 
-  const open = async (vaultKey: Uint8Array | undefined): Promise<ErrorCode | "ok"> => {
+  const open = async (
+    vaultKey: Uint8Array | undefined,
+    { epoch = 1 }: { readonly epoch?: number } = {},
+  ): Promise<ErrorCode | "ok"> => {
     const scope = createScope();
     try {
       const options = {
@@ -40,7 +43,7 @@ describe("a zone of a dpd", () => {
           voprfKeyFile: "",
           nextVoprfKeyFile: undefined,
           vaultKeyFile: undefined,
-          epoch: 1,
+          epoch,
           probe: undefined,
           storeCacheBytes: 1024 * 1024,
           bucketCacheBytes: 0,
@@ -67,5 +70,33 @@ describe("a zone of a dpd", () => {
     expect(await open(undefined)).to.equal("CONFIG");
     expect(await open(random.bytes(32))).to.equal("CONFIG");
     expect(await open(key)).to.equal("ok");
+  });
+
+  it("does not open with a store that has lost a head which people have seen", async () => {
+    const folder = join(stateDirectory, "zones", parties.zone);
+    const note = join(folder, "published");
+    expect(await open(undefined)).to.equal("ok");
+    const first = await readFile(note, "utf8");
+    expect(first).to.match(/^[0-9a-f]{8} 1 1\n$/);
+    await cp(join(folder, "store"), join(stateDirectory, "older"), { recursive: true });
+    await clock.advance(limits.heartbeatSeconds * 1_000);
+    expect(await open(undefined)).to.equal("ok"); // publishes at its start
+    expect(await readFile(note, "utf8")).to.equal(first.replace(/1\n$/, "2\n"));
+    await rm(join(folder, "store"), { recursive: true });
+    expect(await open(undefined), "no store at all").to.equal("STORE_CORRUPT");
+    await rm(join(folder, "store"), { recursive: true });
+    await cp(join(stateDirectory, "older"), join(folder, "store"), { recursive: true });
+    expect(await open(undefined)).to.equal("STORE_CORRUPT");
+    expect(await open(undefined, { epoch: 2 }), "a new history").to.equal("ok");
+    expect(await readFile(note, "utf8")).to.match(/ 2 2\n$/);
+  });
+
+  it("does not open where the note of the last head is damaged", async () => {
+    expect(await open(undefined)).to.equal("ok");
+    const note = join(stateDirectory, "zones", parties.zone, "published");
+    for (const text of ["", "rubbish", "0a0b0c0d 1 0\n", "0a0b0c0d 1 1", "0".repeat(60)]) {
+      await writeFile(note, text);
+      expect(await open(undefined), text).to.equal("STORE_CORRUPT");
+    }
   });
 });

@@ -20,6 +20,7 @@ import {
 } from "@whither/runtime";
 import { openLevelStore, type Store } from "@whither/store";
 import type { ZoneCredentials } from "./credentials.js";
+import { PublishedHead } from "./published-head.js";
 
 const vaultCacheBytes = 1024 * 1024;
 
@@ -47,6 +48,12 @@ export async function openZone(
   const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
   const path = join(options.stateDirectory, "zones", name, "store");
   const store = scope.use(await openLevelStore({ path, cacheBytes }));
+  const note = new PublishedHead({
+    path: join(options.stateDirectory, "zones", name, "published"),
+    logger,
+  });
+  const published = await note.read();
+  scope.use(note); // closes after the zone, whose last head it notes
   const kept = await openZoneVault(scope, options, { zone: name, key: vaultKey });
   const startMs = clock.monotonicMs();
   const zone = scope.use(
@@ -61,11 +68,13 @@ export async function openZone(
       random,
       logger,
       epoch,
+      published,
       bucketCacheBytes,
       // Without a probe the directory is not asked about the zone.
       followsDirectory: probe !== undefined,
     }),
   );
+  note.follow(zone);
   const { serial, mapSize, b } = zone.head();
   const ms = Math.round(clock.monotonicMs() - startMs);
   logger.info("zone opened", { zone: name, serial, slots: mapSize, b, duration_ms: ms });

@@ -4,6 +4,7 @@
 import {
   openMappingZone,
   type MappingZone,
+  type PublishedMark,
   type Vault,
   type ZoneSecrets,
 } from "@whither/authority";
@@ -28,6 +29,7 @@ export interface TestZoneOptions {
   /** Other keys than the parties'. */
   readonly keys?: ZoneSecrets;
   readonly followsDirectory?: boolean;
+  readonly published?: PublishedMark;
 }
 
 /** Opens the parties' zone; evaluations run on the caller's thread. */
@@ -48,6 +50,7 @@ export async function openTestZone(options: TestZoneOptions): Promise<MappingZon
     vault: options.vault,
     ...(logger === undefined ? {} : { logger }),
     ...(epoch === undefined ? {} : { epoch }),
+    published: options.published,
     ...(followsDirectory === undefined ? {} : { followsDirectory }),
   });
 }

@@ -30,6 +30,7 @@ import {
   BodiesResponseSchema,
   BucketResponseSchema,
   encodeManifest,
+  encodeSignedObject,
   GetHeadResponseSchema,
   signedObjectFromWire,
 } from "@whither/wire";
@@ -46,7 +47,7 @@ import {
   verifyHeadSequence,
   type HeadMark,
 } from "@whither/zone";
-import type { MappingZone } from "./mapping-zone.js";
+import type { MappingZone, PublishedMark } from "./mapping-zone.js";
 import { bucketTablePrefix, signedHeadKey } from "./zone-table.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);
@@ -62,6 +63,7 @@ interface Bench {
     epoch?: number;
     logger?: Logger;
     manifest?: SignedObject;
+    published?: PublishedMark;
   }): Promise<MappingZone>;
 }
 
@@ -544,6 +546,35 @@ describe("mapping zone after a crash", () => {
     await served.close();
     await bench.store.commit({ puts: [], deletes: [signedHeadKey(kid)] }, { sync: true });
     expect(await codeOf(() => bench.open())).to.equal("STORE_CORRUPT");
+  });
+
+  it("refuses a store that ends before a head that was published, until a new epoch begins", async () => {
+    const bench = makeBench();
+    const served = await bench.open();
+    await register(bench, served, { csi: csiOf(1), text: "first" });
+    await served.runEpoch();
+    await served.close();
+    const { epoch, serial } = served.head();
+    for (const published of [
+      { kid, epoch, serial: serial + 1 },
+      { kid, epoch: epoch + 1, serial: 1 },
+      { kid: kid.map((byte) => byte ^ 1), epoch, serial: 1 },
+    ]) {
+      expect(await codeOf(() => bench.open({ published }))).to.equal("STORE_CORRUPT");
+      const { head } = decodeMessage(GetHeadResponseSchema, served.headResponse());
+      expect(bench.store.get(signedHeadKey(kid)), "nothing was signed").to.deep.equal(
+        encodeSignedObject(signedObjectFromWire(head)),
+      );
+    }
+    await (await bench.open({ published: { kid, epoch, serial } })).close();
+    const published = { kid, epoch, serial: serial + 1 };
+    await using again = await bench.open({ published, epoch: epoch + 1 });
+    expect(again.head().epoch).to.equal(epoch + 1);
+  });
+
+  it("refuses an empty store where a head was published", async () => {
+    const published = { kid, epoch: 1, serial: 1 };
+    expect(await codeOf(() => makeBench().open({ published }))).to.equal("STORE_CORRUPT");
   });
 
   it("publishes at once when the manifest is another one than the head's", async () => {

@@ -27,6 +27,8 @@ export interface MappingZoneOptions {
   readonly logger?: Logger;
   /** Number of the zone's history, 1 unless told; raised by hand after its store was lost or restored. */
   readonly epoch?: number;
+  /** The newest head that the zone is known to have published: a store that ends before it is refused. */
+  readonly published?: PublishedMark | undefined;
   /** Memory for encoded bucket answers in bytes, 8 MiB unless told; 0: none. */
   readonly bucketCacheBytes?: number;
   /**
@@ -38,6 +40,14 @@ export interface MappingZoneOptions {
 
 /** Manifest and keys as an operator configures them. */
 export type ConfiguredKeys = Pick<MappingZoneOptions, "keys" | "manifest">;
+
+/** A head that readers have seen, by its place; noted outside the store, which cannot know that it lost its end. */
+export interface PublishedMark {
+  /** 4 bytes. */
+  readonly kid: Uint8Array;
+  readonly epoch: number;
+  readonly serial: number;
+}
 
 /** Where a CSI's public slot lies in one tree. */
 export interface TreePlace {

@@ -23,7 +23,7 @@ import {
   type TreeKey,
   type ZoneKeys,
 } from "./zone-keys.js";
-import { leastEpoch, readStoredTree, storedKids } from "./zone-start.js";
+import { leastEpoch, readStoredTree, refuseLostEnd, storedKids } from "./zone-start.js";
 import {
   buildKey,
   buildPrefix,
@@ -49,6 +49,7 @@ export async function openMappingZone(options: MappingZoneOptions): Promise<Mapp
     secrets: options.keys,
     nowSeconds: clock.nowSeconds(),
   });
+  refuseLostEnd(options);
   await endDrops(store);
   const kids = await storedKids(store);
   const inForce = keysInForce(options, { configured, kids });

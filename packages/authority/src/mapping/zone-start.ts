@@ -18,6 +18,7 @@ import {
   verifySigned,
   BucketTree,
 } from "@whither/zone";
+import type { PublishedMark } from "./mapping-zone.js";
 import { decodePending, PendingChanges } from "./pending-changes.js";
 import { inSlices, nextTurn } from "./slices.js";
 import {
@@ -70,6 +71,26 @@ export function leastEpoch(store: Store): number {
   if (row === undefined) return 1;
   if (row.length !== 8) throw corrupt("the zone's epoch has a wrong size");
   return Number(readU64(row, 0));
+}
+
+/**
+ * Throws STORE_CORRUPT for a store that ends before a head that was published, unless the zone has begun a new history
+ * since: whoever came last would be absent, and serials would mean two things.
+ */
+export function refuseLostEnd(options: {
+  readonly store: Store;
+  readonly zone: string;
+  readonly epoch?: number;
+  readonly published?: PublishedMark | undefined;
+}): void {
+  const { store, zone, published } = options;
+  if (published === undefined) return;
+  const { kid, epoch, serial } = published;
+  if (Math.max(options.epoch ?? 1, leastEpoch(store)) > epoch) return;
+  const last = readHead(store, { zone, kid })?.head;
+  const isThere =
+    last !== undefined && (last.epoch > epoch || (last.epoch === epoch && last.serial >= serial));
+  if (!isThere) throw corrupt("the store ends before a head that was published");
 }
 
 /** Reads and proves a stored tree. Throws STORE_CORRUPT where it does not fit its head. */

@@ -31,10 +31,7 @@ describe(`daemons that are killed or stopped (seed ${seed})`, function () {
     const [port = 0] = await freePorts(1);
     dnsPort = port;
     const shown = { listen: `127.0.0.1:${port}`, uri: "sip:{number}@{msp}" };
-    await writeFile(
-      ground.files.path("dnsd.yaml"),
-      `${dnsdYaml(ground.files, shown)}state_directory: dnsd-state\n`,
-    );
+    await writeFile(ground.files.path("dnsd.yaml"), dnsdYaml(ground.files, shown));
     await startDnsd();
     await ground.recovered();
   });

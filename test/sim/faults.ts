@@ -10,10 +10,11 @@ export const faultKinds = [
   "loss",
   "duplicate",
   "crash",
+  "resolver restart",
   "root crash",
   "disk full",
   "slow disk",
-  "clock jump of a DP",
+  "clock jump of a server",
   "clock jump of a resolver",
   "corrupt block",
 ] as const;
@@ -35,8 +36,10 @@ export interface Ground {
   readonly random: SeededRandom;
   readonly links: Links;
   readonly resolverClocks: readonly NodeClock[];
+  /** One that remembers nothing takes its place. */
+  restartResolver(place: number): void;
   /** Ends the process; its supervisor starts it again, not before `downMs`. */
-  crash(dp: FederationDp, downMs: number): void;
+  crash(host: FederationDp, downMs: number): void;
 }
 
 /** All links of a federation, with the faults that lie on each at the same time. */
@@ -62,8 +65,8 @@ export class Links {
   }
 
   #apply(): void {
-    const { dps, network, directoryAddress } = this.#federation;
-    const servers = dps.flatMap(({ identity }) => [
+    const { dps, replicas, network, directoryAddress } = this.#federation;
+    const servers = [...dps, ...replicas].flatMap(({ identity }) => [
       { node: identity.record.id, to: identity.clientAddress },
       { node: identity.record.id, to: identity.publicAddress },
     ]);
@@ -98,19 +101,20 @@ function onLinks({ links }: Ground, node: string, faults: LinkFaults): Made {
   };
 }
 
-function anyNode({ federation, random }: Ground): string {
-  const dps = federation.dps.map(({ record }) => record.id as string);
-  return random.pick(["root", "resolver-1", "resolver-2", "app", ...dps]);
+function anyNode(ground: Ground): string {
+  return ground.random.pick(["root", "resolver-1", "resolver-2", "app", anyHost(ground).record.id]);
 }
 
-function anyDp({ federation, random }: Ground): FederationDp {
-  const dp = federation.dps[random.below(federation.dps.length)];
-  if (dp === undefined) throw new TypeError("a federation without DPs");
-  return dp;
+/** The process of a DP or, as often, of a replica. */
+function anyHost({ federation: { dps, replicas }, random }: Ground): FederationDp {
+  const hosts = random.below(2) === 0 ? dps : replicas;
+  const host = hosts[random.below(hosts.length)];
+  if (host === undefined) throw new TypeError("a federation without DPs or replicas");
+  return host;
 }
 
 function onDisks(ground: Ground, faults: { readonly full?: boolean; readonly syncMs?: number }) {
-  const dp = anyDp(ground);
+  const dp = anyHost(ground);
   const set = (now: typeof faults | undefined): void => {
     for (const disk of dp.disks.values()) disk.setFaults(now);
   };
@@ -138,11 +142,19 @@ const makers: Readonly<Record<FaultKind, (ground: Ground) => Made>> = {
     onLinks(ground, anyNode(ground), { dropRate: 0.05 + ground.random.below(50) / 100 }),
   duplicate: (ground) => onLinks(ground, "*", { duplicateRate: 0.5 }),
   crash: (ground) => {
-    const dp = anyDp(ground);
+    const dp = anyHost(ground);
     const downMs = ground.random.pick([0, 5_000, 10 * minuteMs]);
     return {
       text: `${dp.record.id} down ${downMs} ms`,
       begin: () => ground.crash(dp, downMs),
+      end: () => undefined,
+    };
+  },
+  "resolver restart": (ground) => {
+    const place = ground.random.below(ground.resolverClocks.length);
+    return {
+      text: `resolver-${place + 1}`,
+      begin: () => ground.restartResolver(place),
       end: () => undefined,
     };
   },
@@ -153,8 +165,8 @@ const makers: Readonly<Record<FaultKind, (ground: Ground) => Made>> = {
   }),
   "disk full": (ground) => onDisks(ground, { full: true }),
   "slow disk": (ground) => onDisks(ground, { syncMs: 100 + ground.random.below(20_000) }),
-  "clock jump of a DP": (ground) => {
-    const dp = anyDp(ground);
+  "clock jump of a server": (ground) => {
+    const dp = anyHost(ground);
     const ms = jumpMs(ground.random);
     return {
       text: `${dp.record.id} ${ms} ms`,
@@ -175,7 +187,7 @@ const makers: Readonly<Record<FaultKind, (ground: Ground) => Made>> = {
   },
   "corrupt block": (ground) => {
     const { random } = ground;
-    const dp = anyDp(ground);
+    const dp = anyHost(ground);
     const damageOne = (): void => {
       const [disk] = dp.disks.values();
       const all = disk?.rows() ?? [];
@@ -203,8 +215,9 @@ const makers: Readonly<Record<FaultKind, (ground: Ground) => Made>> = {
         // Half of the times it is found by a start, else by whoever reads.
         if (random.below(2) === 0) ground.crash(dp, 0);
       },
-      // A hand replaces the disk: the one thing that nothing can do by itself.
+      // A hand replaces the disk of a DP: what waits there lies nowhere else. A replica mends itself.
       end: () => {
+        if (dp.identity.zones.length === 0) return;
         for (const disk of dp.disks.values()) disk.mend();
       },
     };

@@ -35,13 +35,21 @@ export class HeadWatch {
     this.#seen.set(place, hash);
   }
 
-  /** What a DP serves now. */
-  see(zone: string, { epoch, serial }: Head): void {
-    const before = this.#newest.get(zone);
+  /** What a server serves now. */
+  see(server: string, { zone, epoch, serial }: Head): void {
+    const key = `${server} ${zone}`;
+    const before = this.#newest.get(key);
     const isOlder =
       before !== undefined &&
       (epoch < before.epoch || (epoch === before.epoch && serial < before.serial));
-    if (isOlder) this.#report(`${zone} went back from ${before.serial} to ${serial}`);
-    this.#newest.set(zone, { epoch, serial });
+    if (isOlder) this.#report(`${key} went back from ${before.serial} to ${serial}`);
+    this.#newest.set(key, { epoch, serial });
+  }
+
+  /** A server that has lost its disk remembers nothing. */
+  forget(server: string): void {
+    for (const key of this.#newest.keys()) {
+      if (key.startsWith(`${server} `)) this.#newest.delete(key);
+    }
   }
 }

@@ -9,6 +9,7 @@ import {
   createFederation,
   createNodeClock,
   createSeededRandom,
+  type DpSpec,
   type Federation,
   type FederationDp,
   type NodeClock,
@@ -19,11 +20,12 @@ import { HeadWatch } from "./head-watch.js";
 import { mspText, SlotReference, type Version } from "./reference.js";
 import type { SimulationReport } from "./report.js";
 
-const dps = [
-  { id: "dp-a.example", zones: ["de"] },
-  { id: "dp-b.example", zones: ["gb"] },
-  { id: "dp-c.example", zones: ["fr"] },
-  { id: "dp-d.example", zones: ["fr"] },
+/** Of every DP a full replica of its own operator's and two bucket replicas of others. */
+const dps: readonly DpSpec[] = [
+  dpOf("a", { zone: "de", probe: "tel:+49301234560" }),
+  dpOf("b", { zone: "gb", probe: "tel:+442079454560" }),
+  dpOf("c", { zone: "fr", probe: "tel:+331402054560" }),
+  dpOf("d", { zone: "fr", probe: "tel:+331402054560" }),
 ];
 const prefixes = [
   `"tel:+49": { zones: [de@dp-a.example] }`,
@@ -34,16 +36,38 @@ const numbers = ["+4930123", "+4420794", "+3314020"];
 const peoplePerPrefix = 3;
 const msps = ["wire.example", "video.example", "chat.example"] as const;
 
-/** Protocol.md section 8, in seconds, with one for the steps of clocks. */
-const bounds = { mapping: 3_600 + 1, absence: 60 + 1, stale: 24 * 3_600 + 1, promise: 60 + 1 };
+/**
+ * Protocol.md section 8, in seconds, with one for the steps of clocks. A replica that failures keep from its primary
+ * is read until its head counts as stale, by a clock that may be wrong as far as is tolerated.
+ */
+const bounds = {
+  mapping: 3_600 + 1,
+  absence: 60 + 1,
+  stale: 24 * 3_600 + 1,
+  promise: 60 + 1,
+  lag: 15 * 60 + 2 * 300,
+};
 /** Longest time to be well again: failure caches, retries of a directory, and a connection given up. */
 const recoverySecondsMax = 600;
 const daySeconds = 86_400;
 
 interface Asker {
   readonly name: string;
+  readonly mirror: boolean;
   readonly clock: NodeClock;
-  readonly resolver: Resolver;
+  /** Another one after a restart. */
+  resolver: Resolver;
+}
+
+function dpOf(letter: string, { zone, probe }: { readonly zone: string; readonly probe: string }) {
+  const operator = `Operator ${letter}`;
+  const replica = (n: number) => ({ id: `replica-${letter}${n}.example`, probe });
+  return {
+    id: `dp-${letter}.example`,
+    operator,
+    zones: [zone],
+    replicas: [{ ...replica(1), operator, full: true }, replica(2), replica(3)],
+  };
 }
 
 /** Breaks off a run: what must hold does not. */
@@ -74,6 +98,8 @@ class World {
   readonly #trace = createHash("sha256");
   readonly #tail: string[] = [];
   #faultsOn = 0;
+  /** From the first failure of a burst until everybody is well again. */
+  #isUnsettled = false;
   #violation: Violation | undefined;
   #signedAt: number;
   #counts = { lookups: 0, accepted: 0, inDoubt: 0, crashes: 0, refusedStarts: 0 };
@@ -86,7 +112,7 @@ class World {
     this.#federation = federation;
     // Apart from the federation's own, so that the faults stay the same where the product draws differently.
     this.#random = createSeededRandom(seed ^ 0x5eed);
-    const names = dps.map(({ id }) => id);
+    const names = federation.hosts.map(({ record }) => record.id as string);
     this.#links = new Links(federation, ["resolver-1", "resolver-2", "app", ...names]);
     this.#heads = new HeadWatch((text) => this.#report(text));
     federation.tap((record) => this.#heads.hear(record));
@@ -110,6 +136,7 @@ class World {
       const clock = createNodeClock(federation.clock);
       askers.push({
         name,
+        mirror,
         clock,
         resolver: await federation.resolver({ client: name, mirror, clock }),
       });
@@ -169,6 +196,7 @@ class World {
   /** One to four faults, overlapping, with people who register and ask meanwhile. */
   async #burst(): Promise<void> {
     const { clock } = this.#federation;
+    this.#isUnsettled = true;
     const faults = Array.from({ length: 1 + this.#random.below(4) }, () =>
       drawFault(this.#ground()),
     );
@@ -208,8 +236,19 @@ class World {
       random: this.#random,
       links: this.#links,
       resolverClocks: this.#askers.map(({ clock }) => clock),
-      crash: (dp: FederationDp, downMs: number) => this.#crash(dp, downMs),
+      restartResolver: (place: number) => {
+        void this.#restart(place).catch((error: unknown) => this.#report(String(error)));
+      },
+      crash: (host: FederationDp, downMs: number) => this.#crash(host, downMs),
     };
+  }
+
+  async #restart(place: number): Promise<void> {
+    const asker = this.#askers[place];
+    if (asker === undefined) return;
+    const { name: client, mirror, clock, resolver: before } = asker;
+    asker.resolver = await this.#federation.resolver({ client, mirror, clock, wait: false });
+    await before.close();
   }
 
   #crash(dp: FederationDp, downMs: number): void {
@@ -229,6 +268,9 @@ class World {
     for (;;) {
       const leftMs = (this.#downUntilMs.get(id) ?? 0) - clock.monotonicMs();
       await clock.sleep(Math.max(5_000, leftMs));
+      // A replica begins anew on what it cannot read; then it knows of no head that it has served.
+      const isForgetful = [...dp.disks.values()].some((disk) => disk.damaged() > 0);
+      if (isForgetful) this.#heads.forget(id);
       try {
         await dp.start({ wait: false });
         this.#note(`${id} started`);
@@ -239,8 +281,8 @@ class World {
         if (!isDiscoveryError(error)) throw error;
         this.#note(`${id} does not start: ${error.code}`);
         const isDamaged = [...dp.disks.values()].some((disk) => disk.damaged() > 0);
-        // Whatever a damaged store is called: it is not served.
-        if (isDamaged) this.#counts.refusedStarts += 1;
+        // Whatever a damaged store of a DP is called: it is not served. A replica sets it aside.
+        if (isDamaged && dp.identity.zones.length > 0) this.#counts.refusedStarts += 1;
         else if (error.code !== "STORE") throw error;
       }
     }
@@ -380,10 +422,16 @@ class World {
     const fresh = answer.status === "found" ? bounds.mapping : bounds.absence;
     // The step from one second to the next, and what a lookup itself takes, lie between begin and end.
     const ageSeconds = isStale ? bounds.stale : refresh ? 1 : fresh;
+    // What was asked before all was well again may come from the cache.
+    const lagSeconds = this.#isUnsettled || !refresh ? bounds.lag : 1;
     const ended = this.#federation.clock.nowSeconds();
     const parts = answer.dps.filter(({ outcome }) => outcome === "present" || outcome === "absent");
     const possible = parts.map(({ zone, outcome }) => {
-      const all = this.#slot(csi, zone).possible({ begun, ended, ageSeconds });
+      const all = this.#slot(csi, zone).possible({
+        begun,
+        ended,
+        ageSeconds: ageSeconds + lagSeconds,
+      });
       const fits = [...all].filter((msps) => (msps === "") === (outcome === "absent"));
       if (fits.length > 0) return fits;
       return this.#violate(
@@ -419,18 +467,33 @@ class World {
       );
       left = left.filter((_, place) => outcomes[place] !== true);
       const tookSeconds = clock.nowSeconds() - from;
-      if (left.length === 0) {
+      const behind = this.#behind();
+      if (left.length === 0 && behind.length === 0) {
         this.#recoveries.push(tookSeconds);
+        this.#isUnsettled = false;
         this.#note(`recovered after ${tookSeconds} s`);
         this.#check();
         return;
       }
       if (tookSeconds > recoverySecondsMax) {
-        const who = left.map(({ asker, csi }) => `${asker.name} ${csi}`).join(", ");
-        this.#violate(`not recovered after ${tookSeconds} s: ${who}`);
+        const who = left.map(({ asker, csi }) => `${asker.name} ${csi}`);
+        this.#violate(`not recovered after ${tookSeconds} s: ${[...who, ...behind].join(", ")}`);
       }
       await clock.sleep(Math.max(1_000, tookSeconds * 100));
     }
+  }
+
+  /** Replicas that do not serve what their primary does; one epoch may be on its way. */
+  #behind(): readonly string[] {
+    return this.#federation.replicas.flatMap((host) => {
+      if (!host.isRunning) return [`${host.record.id} is down`];
+      return host.replicas.flatMap((replica) => {
+        const { state, head } = replica.status();
+        const { serial } = this.#federation.zone(replica.zone).mapping.head();
+        if (state === "serving" && head !== undefined && head.serial >= serial - 1) return [];
+        return [`${host.record.id} ${state} at ${head?.serial ?? 0} of ${serial}`];
+      });
+    });
   }
 
   /** With nothing wrong, what is registered is found in time, and what is asked twice is answered alike. */
@@ -448,9 +511,13 @@ class World {
   }
 
   #watchHeads(): void {
-    for (const dp of this.#federation.dps) {
-      if (!dp.isRunning) continue;
-      for (const { zone, mapping } of dp.zones) this.#heads.see(zone, mapping.head());
+    for (const host of this.#federation.hosts) {
+      if (!host.isRunning) continue;
+      const heads = [
+        ...host.zones.map(({ mapping }) => mapping.head()),
+        ...host.replicas.flatMap((replica) => replica.status().head ?? []),
+      ];
+      for (const head of heads) this.#heads.see(host.record.id, head);
     }
   }
 

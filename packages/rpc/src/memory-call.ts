@@ -82,8 +82,10 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     cross: crossToServer,
     onMessage: (message) => {
       const bytes = arrive(given, "request", message);
-      if (bytes === undefined) requests.cut();
-      else incoming.listener?.onMessage(bytes);
+      if (bytes === undefined) {
+        requests.cut();
+        silence.stick();
+      } else incoming.listener?.onMessage(bytes);
     },
     onDrain: () => {
       if (!over) listener.onDrain();
@@ -93,8 +95,10 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     cross: crossing(given, silence),
     onMessage: (message) => {
       const bytes = arrive(given, "response", message);
-      if (bytes === undefined) responses.cut();
-      else listener.onMessage(bytes);
+      if (bytes === undefined) {
+        responses.cut();
+        silence.stick();
+      } else listener.onMessage(bytes);
     },
     onDrain: () => incoming.listener?.onDrain(),
   });
@@ -201,6 +205,8 @@ function refused(upstream: string): DiscoveryError {
 /** What a silent link holds back until it heals, as a sender's retransmissions do. */
 interface Silence {
   begin(): void;
+  /** Something is lost for good: nothing that follows it arrives, a keep-alive no more than a message. */
+  stick(): void;
   /** Delivers what was held, in the order of arrival. */
   end(): void;
   hold(deliver: () => void): void;
@@ -211,9 +217,13 @@ interface Silence {
 function silenceOf({ link, faults, clock }: MemoryCallOptions, onLost: () => void): Silence {
   let held: (() => void)[] = [];
   let timer: Scheduled | undefined;
+  let stuck: Scheduled | undefined;
   const silence: Silence = {
     begin() {
       timer ??= clock.schedule(silenceMsMax, onLost);
+    },
+    stick() {
+      stuck ??= clock.schedule(silenceMsMax, onLost);
     },
     end() {
       timer?.cancel();
@@ -225,6 +235,7 @@ function silenceOf({ link, faults, clock }: MemoryCallOptions, onLost: () => voi
     hold: (deliver) => void held.push(deliver),
     drop() {
       timer?.cancel();
+      stuck?.cancel();
       held = [];
     },
   };

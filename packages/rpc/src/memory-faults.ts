@@ -15,7 +15,10 @@ export interface LinkFaults {
    * stream; calls overtake one another.
    */
   readonly delayMs?: number | { readonly min: number; readonly max: number };
-  /** Share of messages that vanish, 0..1; as on a byte stream nothing follows, and the call waits for its deadline. */
+  /**
+   * Share of messages that vanish, 0..1; as on a byte stream nothing follows: the call waits for its deadline, or for
+   * 80 s until its connection counts as lost.
+   */
   readonly dropRate?: number;
   /** Share of unary calls that arrive twice, 0..1, as through a proxy that tries again. */
   readonly duplicateRate?: number;

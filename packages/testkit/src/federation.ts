@@ -122,7 +122,7 @@ export interface FederationResolverOptions extends Pick<
 export async function createFederation(options: FederationOptions = {}): Promise<Federation> {
   const voprf = await loadSodiumVoprf();
   const federation = new Federation(options, voprf);
-  for (const host of [...federation.dps, ...federation.replicas]) await host.start();
+  for (const host of federation.hosts) await host.start();
   return federation;
 }
 
@@ -200,11 +200,15 @@ export class Federation implements AsyncDisposable {
     return this.#service.directory;
   }
 
+  /** All processes. */
+  get hosts(): readonly FederationDp[] {
+    return [...this.dps, ...this.replicas];
+  }
+
   /** The process of a DP or of a replica. */
   host(id: string): FederationDp {
-    const hosts = [...this.dps, ...this.replicas];
     return found(
-      hosts.find(({ record }) => record.id === parseDpId(id)),
+      this.hosts.find(({ record }) => record.id === parseDpId(id)),
       id,
     );
   }

@@ -93,15 +93,15 @@ export function createSigner(secretKey: Uint8Array): Signer {
 }
 
 /**
- * Whether a signature is valid: key as `importPublicKey` demands, S below the group order, and
- * `R = [S]B - [k]A` byte for byte. This is noble's `{ zip215: false }` less its multiplication by
+ * Whether a signature is valid: key as `importPublicKey` demands, S below the group order, R not of
+ * small order, and `R = [S]B - [k]A` byte for byte. This is noble's `{ zip215: false }` less its multiplication by
  * the cofactor, so that this backend and OpenSSL agree on every input, mixed-order ones included.
  */
 export function verifyEd25519({ publicKey, message, signature }: SignatureCheck): boolean {
   if (publicKey.length !== publicKeyBytes || signature.length !== signatureBytes) return false;
   const encodedR = signature.subarray(0, 32);
   const encodedS = signature.subarray(32);
-  if (!isCanonicalScalar(encodedS)) return false;
+  if (!isCanonicalScalar(encodedS) || isSmallOrderEncoding(encodedR)) return false;
   const key = decodeKey(publicKey);
   if (key === undefined) return false;
   const challenge = littleEndian(hash(concatBytes(encodedR, publicKey, message)));

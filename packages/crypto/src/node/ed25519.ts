@@ -49,6 +49,8 @@ function keyObjectOf(publicKey: Uint8Array): KeyObject | undefined {
 export function verifyEd25519({ publicKey, message, signature }: SignatureCheck): boolean {
   if (publicKey.length !== publicKeyBytes || signature.length !== signatureBytes) return false;
   if (!isCanonicalScalar(signature.subarray(32))) return false;
+  // OpenSSL accepts R = identity up to 3.0 and refuses it from 3.5 on: two resolvers must not differ.
+  if (isSmallOrderEncoding(signature.subarray(0, 32))) return false;
   const key = keyObjectOf(publicKey);
   return key !== undefined && verify(null, message, key, signature);
 }

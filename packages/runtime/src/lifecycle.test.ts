@@ -50,6 +50,21 @@ describe("runDaemon", () => {
     });
   }
 
+  it("tells a supervisor that it is ready, and serves also where that cannot be told", async () => {
+    const { self, signals, events, run } = makeProcess();
+    const env = { NOTIFY_SOCKET: "/run/systemd/notify", PATH: "/nonexistent" };
+    Object.assign(self, { env, pid: 4711 });
+    const running = run(async (scope) => {
+      await Promise.resolve();
+      scope.listening({});
+    });
+    while (!events.includes("readiness not told")) await settle();
+    expect(events).to.deep.equal(["listening", "readiness not told"]);
+    signals.emit("SIGTERM");
+    await running;
+    expect(self.exitCode).to.equal(0);
+  });
+
   it("prints every configuration mistake and a hint, closes what was open and exits 1", async () => {
     const { self, printed, events, run } = makeProcess();
     let closed = false;

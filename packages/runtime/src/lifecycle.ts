@@ -4,6 +4,7 @@
 import { systemClock, type Clock } from "./clock.js";
 import { formatConfigError } from "./config-issues.js";
 import { createLogger, type LogFields, type Logger } from "./logger.js";
+import { noticeReady } from "./ready-notice.js";
 import { createScope, type Scope } from "./scope.js";
 import { isDiscoveryError } from "@whither/protocol";
 
@@ -16,7 +17,7 @@ export interface DaemonScope extends Scope {
    * function that reloads as SIGHUP does and resolves, or rejects, with the outcome (`whitherctl reload`).
    */
   onReload<T>(fn: () => Promise<T>): () => Promise<T>;
-  /** Prints `{"event":"listening",…}`; call it once, when every port accepts. */
+  /** Prints `{"event":"listening",…}` and tells systemd; call it once, when every port accepts. */
   listening(fields: LogFields): void;
   /** Starts the drain as SIGTERM would (`whitherctl stop`). */
   stop(): void;
@@ -27,6 +28,8 @@ export interface DaemonProcess {
   on(signal: "SIGTERM" | "SIGINT" | "SIGHUP", listener: () => void): unknown;
   off(signal: "SIGTERM" | "SIGINT" | "SIGHUP", listener: () => void): unknown;
   readonly stderr: { write(text: string): unknown };
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly pid?: number;
   exitCode?: number | string | null | undefined;
 }
 
@@ -74,7 +77,10 @@ export async function runDaemon(
       logger,
       signal: draining.signal,
       onReload: (fn) => reload.set(fn),
-      listening: (fields) => logger.info("listening", fields),
+      listening: (fields) => {
+        logger.info("listening", fields);
+        noticeReady({ env: self.env ?? {}, pid: self.pid ?? 0, logger });
+      },
       stop: onStop,
     });
     await drained;

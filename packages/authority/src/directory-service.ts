@@ -3,7 +3,13 @@
 // nothing.
 
 import { DiscoveryError, parsePrefix, type Prefix, type ZoneName } from "@whither/protocol";
-import { implementService, type CallContext, type ServiceRegistration } from "@whither/rpc";
+import {
+  implementService,
+  type CallContext,
+  type ServerInterceptor,
+  type ServiceImpl,
+  type ServiceRegistration,
+} from "@whither/rpc";
 import {
   Directory as DirectoryDescriptor,
   encodeRecordsAnswer,
@@ -101,25 +107,28 @@ export function createDirectoryService<T extends NodeTrust = DirectoryTrust>(
 /** One service for several directories: each request says which zone it is about. */
 export function joinDirectories(
   served: (zone: string) => Pick<DirectoryService<NodeTrust>, "handlers"> | undefined,
+  options: { readonly interceptors?: readonly ServerInterceptor[] } = {},
 ): ServiceRegistration {
-  return directoryRegistration((zone) => served(zone)?.handlers);
+  return directoryRegistration((zone) => served(zone)?.handlers, options);
 }
 
 /** Throws NOT_AUTHORITATIVE for a zone that is not served; the registry is the root's. */
 function directoryRegistration(
   of: (zone: string) => DirectoryHandlers | undefined,
+  options: { readonly interceptors?: readonly ServerInterceptor[] } = {},
 ): ServiceRegistration {
   const found = (zone: string): DirectoryHandlers => {
     const handlers = of(zone);
     if (handlers !== undefined) return handlers;
     throw new DiscoveryError("NOT_AUTHORITATIVE", "no directory of that zone here");
   };
-  return implementService(DirectoryDescriptor, {
+  const methods = {
     refer: (request) => found(request.zone).refer(request),
     transfer: (request) => found(request.zone).transfer(request),
     watch: (request, context) => found(request.zone).watch(context),
     getRecords: (request) => found("").getRecords(request),
-  });
+  } satisfies ServiceImpl<typeof DirectoryDescriptor>;
+  return implementService(DirectoryDescriptor, methods, options);
 }
 
 /** The root is asked for without a name. */

@@ -45,5 +45,11 @@ export type { ServedZones, ZoneServiceOptions } from "./zone-service.js";
 export { createRegistrarService } from "./registrar-service.js";
 export type { RegistrarOptions, RegistrarZone } from "./registrar-service.js";
 
+export { inFile, loadArtefact, partReader, rootReader } from "./directory-artefacts.js";
+export type { ArtefactReader } from "./directory-artefacts.js";
+export { createRateLimit } from "./request-limit.js";
+export type { RateLimit, RequestLimit } from "./request-limit.js";
+export { createServedFiles } from "./served-state.js";
+export type { ServedFiles } from "./served-state.js";
 export { createDirectoryService, joinDirectories } from "./directory-service.js";
 export type { DirectoryService, DirectoryServiceOptions } from "./directory-service.js";

@@ -1,6 +1,6 @@
 // The one listener: public, server-authenticated, without client certificates (Req 14).
 
-import type { DirectoryService } from "@whither/authority";
+import type { DirectoryService, RateLimit } from "@whither/authority";
 import {
   certificateNotAfter,
   createRpcServer,
@@ -13,7 +13,6 @@ import {
   type TlsIdentity,
 } from "@whither/rpc";
 import type { Clock, Logger } from "@whither/runtime";
-import type { RateLimit } from "./rate-limit.js";
 
 /** Time that calls under way get to end when the daemon stops. */
 const drainMs = 5_000;

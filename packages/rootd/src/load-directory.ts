@@ -1,14 +1,11 @@
 // From the two files that rootd serves from to a verified directory: the anchors say whom to believe, the
 // artefact is believed only then. rootd holds no key of the directory.
 
-import { DiscoveryError, limits } from "@whither/protocol";
-import { runSliced } from "@whither/directory";
+import { inFile, loadArtefact, rootReader } from "@whither/authority";
 import { tlsIdentityFromFiles, type TlsIdentity } from "@whither/rpc";
 import { readFileBounded, type Clock } from "@whither/runtime";
 import {
-  nodeVerifier,
   parseAnchors,
-  verifyArtefact,
   type Anchors,
   type DirectoryMark,
   type VerifiedArtefact,
@@ -28,16 +25,9 @@ export async function loadDirectory(options: {
   /** What is served now: an older directory is refused. */
   readonly previous?: DirectoryMark | undefined;
 }): Promise<VerifiedArtefact> {
-  const { clock, previous } = options;
-  const anchors = await readAnchors(options.anchorsFile);
-  const bytes = await readFileBounded(options.artefactFile, { bytesMax: limits.directoryBytesMax });
-  const nowSeconds = clock.nowSeconds();
-  const work = verifyArtefact({ bytes, anchors, nowSeconds, verifier: nodeVerifier, previous });
-  try {
-    return await runSliced(work);
-  } catch (error) {
-    throw named(options.artefactFile, error);
-  }
+  const { artefactFile: path, clock, previous } = options;
+  const reader = rootReader(await readAnchors(options.anchorsFile));
+  return await loadArtefact({ path, reader, clock, previous });
 }
 
 /** Whom to believe. Throws CONFIG. */
@@ -55,14 +45,6 @@ function within<T>(path: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw named(path, error);
+    throw inFile(path, error);
   }
-}
-
-/** The same failure with the path in its cause, for the operator alone. */
-function named(path: string, error: unknown): Error {
-  if (!(error instanceof DiscoveryError)) {
-    return error instanceof Error ? error : new TypeError("not an error", { cause: error });
-  }
-  return new DiscoveryError(error.code, error.text, { cause: new Error(`in ${path}`) });
 }

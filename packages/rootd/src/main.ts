@@ -2,7 +2,12 @@
 // whither-rootd: serves the signed root directory to everybody. Holds no key of it: the artefact is
 // verified from the anchors before a byte of it is served.
 
-import { createDirectoryService } from "@whither/authority";
+import {
+  createDirectoryService,
+  createRateLimit,
+  createServedFiles,
+  rootReader,
+} from "@whither/authority";
 import { createQueryLog, serveControl } from "@whither/control";
 import { createDelegationHealth } from "@whither/directory";
 import {
@@ -23,9 +28,7 @@ import { createExpiryWatch } from "./expiry-watch.js";
 import { createListener } from "./listener.js";
 import { loadDirectory, readAnchors, readIdentity } from "./load-directory.js";
 import { createMeasurements } from "./measurements.js";
-import { createRateLimit } from "./rate-limit.js";
 import { reload } from "./reload.js";
-import { createServedFiles } from "./served-state.js";
 
 async function serve(scope: DaemonScope, configPath: string, logger: RootLogger): Promise<void> {
   let config = await loadRootdConfig(configPath);
@@ -33,10 +36,10 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   const identity = await readIdentity(config);
   const { stateDirectory } = config;
   if (stateDirectory !== undefined) await makeStateDirectory(stateDirectory);
-  const files = createServedFiles({ stateDirectory, logger });
   const given = await loadDirectory({ ...config, clock });
   const anchors = await readAnchors(config.anchorsFile);
-  const { artefact, history } = await files.open(given, anchors);
+  const files = createServedFiles({ stateDirectory, reader: rootReader(anchors), logger });
+  const { artefact, history } = await files.open(given);
 
   const service = createDirectoryService(artefact, { history });
   const rateLimit = createRateLimit(config.limits, clock);

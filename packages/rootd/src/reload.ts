@@ -1,15 +1,13 @@
 // SIGHUP: the directory, certificate, limits and log level anew, all or nothing. What does not verify, or
 // is older than what is served, changes nothing, and the log says so.
 
-import type { DirectoryService } from "@whither/authority";
+import type { DirectoryService, RateLimit, ServedFiles } from "@whither/authority";
 import type { ReloadReport } from "@whither/control";
 import type { Clock, RootLogger } from "@whither/runtime";
 import { compareMarks, markOf } from "@whither/zone";
 import { loadRootdConfig, type RootdConfig } from "./config.js";
 import type { Listener } from "./listener.js";
 import { loadDirectory, readIdentity } from "./load-directory.js";
-import type { RateLimit } from "./rate-limit.js";
-import type { ServedFiles } from "./served-state.js";
 
 const fixedKeys = [
   "listen",

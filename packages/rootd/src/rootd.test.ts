@@ -3,7 +3,13 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { createDirectoryService, type DirectoryService } from "@whither/authority";
+import {
+  createDirectoryService,
+  createRateLimit,
+  createServedFiles,
+  rootReader,
+  type DirectoryService,
+} from "@whither/authority";
 import { DiscoveryError } from "@whither/protocol";
 import type { CallContext, TlsIdentity } from "@whither/rpc";
 import { createLogger, formatConfigError, parseYaml } from "@whither/runtime";
@@ -20,9 +26,7 @@ import { encodeArtefact, formatAnchors, nodeVerifier, verifyDirectory } from "@w
 import { loadRootdConfig, rootdSchema, type RootdConfig } from "./config.js";
 import { createExpiryWatch } from "./expiry-watch.js";
 import { loadDirectory, readIdentity } from "./load-directory.js";
-import { createRateLimit } from "./rate-limit.js";
 import { reload } from "./reload.js";
-import { createServedFiles } from "./served-state.js";
 
 const day = 86_400;
 const root = makeRootFixture();
@@ -33,6 +37,7 @@ const first = verifyDirectory({
   nowSeconds: now,
   verifier: nodeVerifier,
 });
+const reader = rootReader(root.anchors);
 const secondObjects = makeDirectoryObjects({ root, previous: first, nowSeconds: now });
 const second = verifyDirectory({
   objects: secondObjects,
@@ -191,7 +196,7 @@ describe("rootd with files", () => {
       reload(file("rootd.yaml"), {
         config,
         service,
-        files: createServedFiles({ stateDirectory: undefined, logger }),
+        files: createServedFiles({ stateDirectory: undefined, reader, logger }),
         listener,
         rateLimit,
         clock,
@@ -204,12 +209,9 @@ describe("rootd with files", () => {
 
   it("keeps what it served and what led to it over restarts, and goes on from the newer one", async () => {
     const log = new EventLog();
-    const files = createServedFiles({ stateDirectory: folder, logger: log });
+    const files = createServedFiles({ stateDirectory: folder, reader, logger: log });
     const open = async () =>
-      files.open(
-        await loadDirectory({ ...(await loadRootdConfig(file("rootd.yaml"))), clock }),
-        root.anchors,
-      );
+      files.open(await loadDirectory({ ...(await loadRootdConfig(file("rootd.yaml"))), clock }));
     const since = ({ history }: Awaited<ReturnType<typeof open>>) =>
       history.touchedSince(first.head)?.prefixes;
     expect(since(await open())).to.equal(undefined);

@@ -1,4 +1,4 @@
-// Requests of one address, bounded (protocol.md section 7): the root is asked by everybody, anonymously.
+// Requests of one address, bounded (protocol.md section 7): a directory is asked by everybody, anonymously.
 
 import { DiscoveryError } from "@whither/protocol";
 import { addressPrefix, type ServerInterceptor } from "@whither/rpc";

@@ -1,4 +1,4 @@
-// whitherctl manifest: keys and policy of a mapping zone as one record. Its hash goes into the directory,
+// whitherctl manifest: keys and policy of a mapping zone, or of a part of the directory, as one record. Its hash goes into the directory,
 // and that is what makes it count; a successor is also signed by its predecessor's zone key.
 
 import { dirname } from "node:path";
@@ -52,13 +52,14 @@ const orUndefined =
 
 /** configs/manifest.yaml describes every key. */
 export function manifestSchema(directory: string) {
-  return z.strictObject({
+  const source = z.strictObject({
+    kind: z.enum(["mappings", "directory"]).default("mappings"),
     zone: textField("a zone name, name@dp_id", orUndefined(parseZoneName)),
     operator: z.string().min(1).max(255),
     version: integerField({ min: 1, max: 2 ** 32 }).default(1),
     zone_key_file: secretPathField(directory),
     zone_key_lifetime: secondsField({ min: 86_400, max: 3650 * 86_400 }).default(365 * 86_400),
-    voprf_key_file: secretPathField(directory),
+    voprf_key_file: secretPathField(directory).optional(),
     voprf_key_lifetime: secondsField({ min: 86_400, max: 366 * 86_400 }).default(90 * 86_400),
     previous_voprf_key_file: secretPathField(directory).optional(),
     previous_voprf_key_lifetime: secondsField({
@@ -88,6 +89,16 @@ export function manifestSchema(directory: string) {
         .default("The holder's order is served as signed; this provider adds no order of its own."),
       public_queries: z.boolean().default(false),
     }),
+  });
+  // A zone evaluates or is a directory: its manifest says which by having a VOPRF key or none.
+  return source.superRefine((value, context) => {
+    const { kind, voprf_key_file: file, previous_voprf_key_file: previous } = value;
+    const has = file !== undefined || previous !== undefined;
+    if (kind === "mappings" ? file !== undefined : !has) return;
+    const expected = kind === "mappings" ? "a path" : "none for kind: directory";
+    const params = { expected };
+    const message = `expected ${expected}`;
+    context.addIssue({ code: "custom", path: ["voprf_key_file"], params, message });
   });
 }
 type ManifestSource = z.output<ReturnType<typeof manifestSchema>>;
@@ -133,7 +144,10 @@ async function createManifest(path: string): Promise<SignedObject> {
   });
   const now = systemClock.nowSeconds();
   const zoneKey = await readSigner(source.zone_key_file);
-  const voprfKeys = [await voprfKeyOf(source.voprf_key_file, now + source.voprf_key_lifetime)];
+  const voprfKeys: VoprfKey[] = [];
+  if (source.voprf_key_file !== undefined) {
+    voprfKeys.push(await voprfKeyOf(source.voprf_key_file, now + source.voprf_key_lifetime));
+  }
   if (source.previous_voprf_key_file !== undefined) {
     const notAfter = now + source.previous_voprf_key_lifetime;
     voprfKeys.push(await voprfKeyOf(source.previous_voprf_key_file, notAfter));

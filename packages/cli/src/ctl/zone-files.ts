@@ -34,6 +34,7 @@ import {
   type Directory,
   type DirectoryObjects,
   type Finding,
+  type NodeTrust,
   type RegistrySource,
   type RootSource,
 } from "@whither/zone";
@@ -42,7 +43,7 @@ import { readSigner } from "../key-files.js";
 const sourceBytesMax = 64 * 1024 * 1024;
 const objectBytesMax = 256 * 1024;
 /** A million nodes of one authority each. */
-const artefactBytesMax = 1024 * 1024 * 1024;
+export const artefactBytesMax = 1024 * 1024 * 1024;
 
 export interface SourceFiles {
   readonly root: string;
@@ -54,13 +55,13 @@ export interface SourceFiles {
   readonly rootKeys?: string | undefined;
 }
 
-interface Sources {
+export interface Sources {
   readonly root: RootSource;
   readonly registry: RegistrySource;
   readonly manifestPayloads: ReadonlyMap<string, Uint8Array>;
   readonly manifests: ReadonlyMap<ZoneName, Manifest>;
   readonly rootKeys: SignedObject | undefined;
-  readonly previous: Directory | undefined;
+  readonly previous: Directory<NodeTrust> | undefined;
 }
 
 /** What `zone check` finds. Mistakes that prevent compiling are thrown: CONFIG with file, line and key. */
@@ -69,7 +70,7 @@ export async function checkSources(files: SourceFiles): Promise<readonly Finding
   return findingsOf(sources, { nowSeconds: systemClock.nowSeconds() }).findings;
 }
 
-function findingsOf(sources: Sources, { nowSeconds }: { readonly nowSeconds: number }) {
+export function findingsOf(sources: Sources, { nowSeconds }: { readonly nowSeconds: number }) {
   const { root, registry, manifests, manifestPayloads, previous } = sources;
   const compiled = compileDirectory({ root, registry, manifests: manifestPayloads });
   const rootKeys: RootKeys | undefined =
@@ -78,13 +79,18 @@ function findingsOf(sources: Sources, { nowSeconds }: { readonly nowSeconds: num
   return { compiled, findings: checkDirectory(check) };
 }
 
-async function readSources(files: SourceFiles): Promise<Sources> {
+export async function readSources(
+  files: SourceFiles,
+): Promise<Sources & { readonly previous: Directory | undefined }> {
   const root = parseRootSource({ text: await readText(files.root), file: files.root });
   const registry = parseRegistrySource({
     text: await readText(files.registry),
     file: files.registry,
   });
   const rootKeys = files.rootKeys === undefined ? undefined : await readObject(files.rootKeys);
+  if (files.previous !== undefined && root.zone !== ".") {
+    throw fileError(`${files.root}: --previous compares artefacts of the root`);
+  }
   return {
     root,
     registry,
@@ -139,6 +145,9 @@ export interface SignedSources {
 export async function signSources(files: SignFiles): Promise<SignedSources> {
   const nowSeconds = systemClock.nowSeconds();
   const sources = await readSources({ ...files, previous: await previousOf(files) });
+  if (sources.root.zone !== ".") {
+    throw fileError(`${files.root}: a part is signed with --manifest and --zone-key`);
+  }
   const rootKeys = sources.rootKeys ?? (await readObject(files.rootKeys));
   const { compiled, findings } = findingsOf(sources, { nowSeconds });
   if (findings.some(({ severity }) => severity === "error")) return { findings, signed: undefined };
@@ -154,7 +163,9 @@ export async function signSources(files: SignFiles): Promise<SignedSources> {
 }
 
 /** The named artefact, or the one that is about to be replaced. */
-async function previousOf(files: SignFiles): Promise<string | undefined> {
+export async function previousOf(
+  files: Pick<SignFiles, "out" | "previous">,
+): Promise<string | undefined> {
   if (files.previous !== undefined) return files.previous;
   return (await pathExists(files.out)) ? files.out : undefined;
 }
@@ -221,13 +232,13 @@ async function readText(file: string): Promise<string> {
   return new TextDecoder().decode(bytes);
 }
 
-async function readObject(file: string): Promise<SignedObject> {
+export async function readObject(file: string): Promise<SignedObject> {
   const bytes = await readFileBounded(file, { bytesMax: objectBytesMax });
   return withPath(file, () => decodeSignedObject(bytes));
 }
 
 /** A file that cannot be decoded is named. */
-function withPath<T>(file: string, decode: () => T): T {
+export function withPath<T>(file: string, decode: () => T): T {
   try {
     return decode();
   } catch (cause) {
@@ -236,7 +247,7 @@ function withPath<T>(file: string, decode: () => T): T {
   }
 }
 
-function fileError(problem: string, cause?: unknown): DiscoveryError {
+export function fileError(problem: string, cause?: unknown): DiscoveryError {
   return new DiscoveryError("CONFIG", "a file is not what it should be", {
     cause: new Error(problem, cause === undefined ? {} : { cause }),
   });

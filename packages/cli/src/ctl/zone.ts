@@ -4,10 +4,11 @@ import { Command } from "commander";
 import { parsePrefix } from "@whither/protocol";
 import type { Finding } from "@whither/zone";
 import { print, type Terminal } from "../terminal.js";
-import { ExitStatus } from "../usage.js";
+import { ExitStatus, UsageError } from "../usage.js";
 import { jsonOption, parseInteger } from "../options.js";
 import { healthCommand } from "./zone-health.js";
-import { checkSources, readArtefact, signSources } from "./zone-files.js";
+import { signPartSources } from "./part-files.js";
+import { checkSources, readArtefact, signSources, type SignedSources } from "./zone-files.js";
 import { describeArtefact, diffArtefacts, formatArtefact, formatDiff } from "./zone-text.js";
 
 export function zoneCommand(terminal: Terminal): Command {
@@ -64,8 +65,9 @@ function printFindings(
 }
 
 interface SignOptions extends SourceOptions {
-  readonly rootKeys: string;
-  readonly zsk: string;
+  readonly zsk?: string;
+  readonly manifest?: string;
+  readonly zoneKey?: string;
   readonly epoch?: number;
   readonly out: string;
 }
@@ -73,10 +75,12 @@ interface SignOptions extends SourceOptions {
 function signCommand(terminal: Terminal): Command {
   return new Command("sign")
     .description("compile and sign the directory; errors of `zone check` prevent it")
-    .argument("<file>", "root.zone.yaml")
+    .argument("<file>", "root.zone.yaml, or the source of a part")
     .requiredOption("--registry <file>", "registry.yaml; manifests are read from beside it")
-    .requiredOption("--root-keys <file>", "root key set, of whitherctl key sign-root-set")
-    .requiredOption("--zsk <file>", "private key of a ZSK in that set")
+    .option("--root-keys <file>", "root key set, of whitherctl key sign-root-set")
+    .option("--zsk <file>", "private key of a ZSK in that set")
+    .option("--manifest <file>", "of a part instead: the manifest of its zone")
+    .option("--zone-key <file>", "private key of a zone key in that manifest")
     .option(
       "--previous <file>",
       "artefact whose serial is continued; unless given, the file that --out replaces",
@@ -95,10 +99,12 @@ function signCommand(terminal: Terminal): Command {
     .addHelpText(
       "after",
       "\nExample:\n  whitherctl zone sign root.zone.yaml --registry registry.yaml \\\n" +
-        "    --root-keys root-keys --zsk zsk.pem --out root.signed",
+        "    --root-keys root-keys --zsk zsk.pem --out root.signed\n" +
+        "  whitherctl zone sign part.zone.yaml --registry registry.yaml \\\n" +
+        "    --manifest part.manifest --zone-key part.zone.pem --out part.signed",
     )
     .action(async (file: string, options: SignOptions) => {
-      const { findings, signed } = await signSources({ ...options, root: file });
+      const { findings, signed } = await sign(file, options);
       if (signed === undefined) {
         printFindings(terminal, { findings, json: options.json === true });
         throw new ExitStatus(1);
@@ -118,6 +124,23 @@ function signCommand(terminal: Terminal): Command {
       const text = `${options.out}: epoch ${head.epoch}, serial ${head.serial}, ${head.nodeCount} nodes, ${head.recordCount} records, ${findings.length} warnings`;
       print(terminal, { json: options.json === true, value, text });
     });
+}
+
+/** The root with its ZSK, or a part with its zone key. */
+async function sign(root: string, options: SignOptions): Promise<SignedSources> {
+  const { rootKeys, zsk, manifest, zoneKey } = options;
+  const isRoot = rootKeys !== undefined && zsk !== undefined;
+  const isPart = manifest !== undefined && zoneKey !== undefined;
+  if (isRoot && manifest === undefined && zoneKey === undefined) {
+    return await signSources({ ...options, root, rootKeys, zsk });
+  }
+  if (isPart && rootKeys === undefined && zsk === undefined) {
+    return await signPartSources({ ...options, root, manifest, zoneKey });
+  }
+  throw new UsageError(
+    "keys: expected --root-keys and --zsk, or --manifest and --zone-key",
+    "the root is signed with a ZSK of its key set, a part with a zone key of its manifest",
+  );
 }
 
 interface ShowOptions {

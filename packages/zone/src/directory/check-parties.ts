@@ -35,9 +35,13 @@ function expiries(check: ZoneCheck): readonly Finding[] {
       const manifest = manifests.get(name);
       if (manifest === undefined) return [];
       const place = { file: registry.file, line, subject: name };
+      const { zoneKeys, voprfKeys } = manifest;
       return [
-        ...ends(place, { thing: "the zone key", endSeconds: latest(manifest.zoneKeys) }),
-        ...ends(place, { thing: "the VOPRF key", endSeconds: latest(manifest.voprfKeys) }),
+        ...ends(place, { thing: "the zone key", endSeconds: latest(zoneKeys) }),
+        // A directory's manifest has none.
+        ...(voprfKeys.length === 0
+          ? []
+          : ends(place, { thing: "the VOPRF key", endSeconds: latest(voprfKeys) })),
       ];
     }),
   );

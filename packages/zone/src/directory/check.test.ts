@@ -190,7 +190,17 @@ describe("zone check", () => {
           `"tel:+5": { directory: [sub@dp-a.example] }`,
         ],
       },
-      [/:10: error cycle tel:\+5: sub@dp-a\.example is the directory of tel:\+4 too/],
+      [
+        /:10: error cycle tel:\+5: sub@dp-a\.example is the directory of tel:\+4 too/,
+        // Its manifest has a VOPRF key.
+        /:9: error manifest tel:\+4: the manifest of sub@dp-a\.example is one for mappings/,
+        /:10: error manifest tel:\+5/,
+      ],
+    ],
+    [
+      "mappings in a zone that is a directory",
+      { prefixes: [`"tel:+49": { zones: [de@dp-a.example] }`], manifest: { voprfKeys: [] } },
+      [/:9: error manifest tel:\+49: the manifest of de@dp-a\.example is one for directory/],
     ],
     [
       "a DP without zones",

@@ -29,6 +29,7 @@ export function checkDirectory(check: ZoneCheck): readonly Finding[] {
     ...idle(check.root),
     ...orphans(check),
     ...cycles(check.root),
+    ...kinds(check),
     ...publicSuffixes(check.root),
     ...undisclosed(check.root),
     ...smallZones(check.root),
@@ -105,6 +106,20 @@ function cycles(root: RootSource): readonly Finding[] {
       return [at({ root, entry, rule: "cycle", severity: "error" }, text)];
     });
   });
+}
+
+/** By its manifest a zone holds mappings or is a directory; clients refuse one for the other. */
+function kinds({ root, manifests }: ZoneCheck): readonly Finding[] {
+  return root.entries.flatMap((entry) =>
+    zonesOf(entry).flatMap((zone): readonly Finding[] => {
+      const manifest = manifests.get(zone);
+      if (manifest === undefined) return [];
+      const kind = manifest.voprfKeys.length === 0 ? "directory" : "mappings";
+      if (kind === entry.content.kind) return [];
+      const text = `the manifest of ${zone} is one for ${kind}`;
+      return [at({ root, entry, rule: "manifest", severity: "error" }, text)];
+    }),
+  );
 }
 
 /** A name under which strangers register names is nobody's to serve. */

@@ -6,6 +6,7 @@ import type { CompiledDirectory } from "./compile.js";
 import type { Directory } from "./directory.js";
 import type { RegistrySource } from "./registry-source.js";
 import type { RootSource } from "./root-source.js";
+import type { NodeTrust } from "./trust.js";
 
 export interface Finding {
   /** An error refuses the zone; a warning wants a second look. */
@@ -39,6 +40,6 @@ export interface ZoneCheck {
   /** The root key set to sign under, if it is at hand. */
   readonly rootKeys?: RootKeys | undefined;
   /** The last artefact, verified, if there is one. */
-  readonly previous?: Directory | undefined;
+  readonly previous?: Directory<NodeTrust> | undefined;
   readonly nowSeconds: number;
 }

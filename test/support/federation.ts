@@ -13,6 +13,16 @@ export interface DpPlan {
   readonly zones: readonly string[];
   /** How long its mappings may be repeated, such as "5s"; an hour unless told. */
   readonly mappingTtl?: string;
+  /** Parts of the directory that it serves. None unless told. */
+  readonly parts?: readonly PartPlan[];
+}
+
+/** A part of the directory that the root delegates to a DP. */
+export interface PartPlan {
+  readonly zone: string;
+  readonly apex: string;
+  /** Lines under `prefixes:`. */
+  readonly prefixes: readonly string[];
 }
 
 /** Somebody's dpd that follows a zone of another operator and serves its public bytes, without a secret. */
@@ -143,6 +153,7 @@ export async function makeFederation(options: {
     ...["--threshold", "2", "--tls-ca", path("pki", "ca.pem"), "--out", files.anchors],
   );
   await signDirectory(files);
+  for (const part of plan.dps.flatMap(({ parts = [] }) => parts)) await signPart(files, part);
   await writeConfigs(files);
   return files;
 }
@@ -153,6 +164,27 @@ export async function signDirectory(files: FederationFiles): Promise<void> {
     ...["zone", "sign", files.path("root.zone.yaml"), "--registry", files.path("registry.yaml")],
     ...["--root-keys", files.path("root-keys"), "--zsk", files.path("zsk.pem")],
     ...["--out", files.artefact],
+  );
+}
+
+/** Signs a part anew; the serial rises by one. */
+export async function signPart(files: FederationFiles, part: PartPlan): Promise<void> {
+  const name = baseName(part.zone);
+  await writeFile(
+    files.path(`${name}.zone.yaml`),
+    [
+      `zone: ${part.zone}`,
+      `apex: "${part.apex}"`,
+      ...["ttl_s: 3600", "lifetime_s: 604800", "refresh_s: 900", "retry_s: 300"],
+      ...["expire_s: 604800", "federation_default: local", "prefixes:"],
+      ...part.prefixes.map((line) => `  ${line}`),
+      "",
+    ].join("\n"),
+  );
+  await ctl(
+    ...["zone", "sign", files.path(`${name}.zone.yaml`)],
+    ...["--registry", files.path("registry.yaml"), "--manifest", files.path(`${name}.manifest`)],
+    ...["--zone-key", files.path(`${name}.zone.pem`), "--out", files.path(`${name}.signed`)],
   );
 }
 
@@ -186,6 +218,9 @@ async function makeKeys(path: Path, plan: FederationPlan): Promise<PublicKeys> {
       generate("voprf", `${name}.voprf`),
       generate("vault", `${name}.vault`),
     ]);
+  }
+  for (const { zone } of plan.dps.flatMap(({ parts = [] }) => parts)) {
+    await generate("zone", `${baseName(zone)}.zone.pem`);
   }
   await ctl(
     ...["key", "sign-root-set", "--ksk", path("ksk-1.pem"), "--ksk", path("ksk-2.pem")],
@@ -240,6 +275,13 @@ async function makeManifests(
       const source = path(`${name}.manifest.yaml`);
       hashes.set(zone, await ctl("manifest", "create", source, "--out", path(`${name}.manifest`)));
     }
+    for (const { zone } of dp.parts ?? []) {
+      const name = baseName(zone);
+      const source = path(`${name}.manifest.yaml`);
+      const text = `kind: directory\nzone: ${zone}\noperator: ${dp.operator}\nzone_key_file: ${name}.zone.pem\npolicy: {}\n`;
+      await writeFile(source, text);
+      hashes.set(zone, await ctl("manifest", "create", source, "--out", path(`${name}.manifest`)));
+    }
   }
   return hashes;
 }
@@ -270,6 +312,9 @@ function registryYaml(parts: {
       const named = replicas.length === 0 ? "" : `, replicas: [${replicas.join(", ")}]`;
       return `      - { name: ${zone}, manifest: ${baseName(zone)}.manifest${named} }`;
     }),
+    ...(plan.parts ?? []).map(
+      ({ zone }) => `      - { name: ${zone}, manifest: ${baseName(zone)}.manifest }`,
+    ),
   ]);
   const msps = files.plan.msps.flatMap(({ id, operator, bit }) => [
     `  - id: ${id}`,
@@ -353,7 +398,7 @@ export function dpdYaml(parts: {
     "directory:",
     "  anchors_file: anchors.json",
     `  server: 127.0.0.1:${files.rootFrontPort}`,
-    "zones:",
+    ...(dp.plan.zones.length === 0 ? [] : ["zones:"]),
     ...dp.plan.zones.flatMap((zone) => [
       `  - name: ${zone}`,
       `    manifest_file: ${baseName(zone)}.manifest`,
@@ -361,6 +406,11 @@ export function dpdYaml(parts: {
       `    voprf_key_file: ${baseName(zone)}.voprf`,
       `    vault_key_file: ${baseName(zone)}.vault`,
     ]),
+    ...(dp.plan.parts === undefined ? [] : ["directories:"]),
+    ...(dp.plan.parts ?? []).map(({ zone, apex }) => {
+      const name = baseName(zone);
+      return `  - { name: ${zone}, apex: "${apex}", manifest_file: ${name}.manifest, artefact_file: ${name}.signed }`;
+    }),
     files.plan.dpdConfig ?? "",
     "",
   ].join("\n");

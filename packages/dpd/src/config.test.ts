@@ -47,6 +47,26 @@ describe("dpd configuration", () => {
     expect(mistakes(zone(next))).to.include("vault_key_file beside it");
   });
 
+  it("may hold nothing but parts of the directory, each zone once and its own", () => {
+    const only = (entries: string): string =>
+      minimal.replace(/zones:[^]*/, `directories: [${entries}]\n`);
+    const entry = "{ name: sub@dp-a.example, apex: 'tel:+49', manifest_file: m, artefact_file: a }";
+    expect(parse(only(entry)).directories).to.deep.equal([
+      {
+        name: "sub@dp-a.example",
+        apex: "tel:+49",
+        manifestFile: "/etc/whither/m",
+        artefactFile: "/etc/whither/a",
+      },
+    ]);
+    expect(mistakes(only(`${entry}, ${entry}`))).to.include("each zone once");
+    expect(mistakes(only(entry.replace("dp-a", "dp-x")))).to.include("a zone of dp-a.example");
+    expect(mistakes(only(entry.replace("tel:+49", "+49")))).to.include("a canonical prefix");
+    expect(mistakes(`${minimal}directories: [${entry.replace("sub@", "de@")}]\n`)).to.include(
+      "each zone once",
+    );
+  });
+
   it("fills every default and starts relative paths from the file's directory", () => {
     const config = parse(minimal);
     expect(config.listen).to.deep.equal({

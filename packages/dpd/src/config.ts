@@ -11,10 +11,12 @@ import {
   isCanonicalCsi,
   limits,
   parseDpId,
+  parsePrefix,
   parseZoneName,
   zoneDp,
   type Csi,
   type DpId,
+  type Prefix,
   type ZoneName,
 } from "@whither/protocol";
 import {
@@ -61,6 +63,15 @@ export interface ReplicaConfig {
   readonly bucketCacheBytes: number;
 }
 
+/** A part of the directory that the root, or another part, delegates to this DP. */
+export interface PartConfig {
+  readonly name: ZoneName;
+  /** Where the part begins. */
+  readonly apex: Prefix;
+  readonly manifestFile: string;
+  readonly artefactFile: string;
+}
+
 export interface DpdConfig {
   readonly dp: DpId;
   readonly stateDirectory: string;
@@ -80,6 +91,7 @@ export interface DpdConfig {
   };
   readonly zones: readonly ZoneConfig[];
   readonly replicas: readonly ReplicaConfig[];
+  readonly directories: readonly PartConfig[];
   readonly voprfThreads: number;
   readonly limits: AdmissionLimits;
 }
@@ -159,13 +171,17 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       directory: directorySource,
       zones: z.array(zone).max(zonesMax).default([]),
       replicas: z.array(replicaSchema(secret)).max(zonesMax).default([]),
+      directories: z.array(partSchema(path)).max(zonesMax).default([]),
       voprf_threads: integerField({ min: 1, max: 256, unit: "threads" }).default(1),
       limits: limitsSchema().prefault({}),
     })
-    .refine(({ zones, replicas }) => zones.length + replicas.length > 0, {
-      message: "expected zones or replicas",
-      params: { expected: "at least one zone or replica" },
-    })
+    .refine(
+      ({ zones, replicas, directories }) => zones.length + replicas.length + directories.length > 0,
+      {
+        message: "expected zones, replicas or directories",
+        params: { expected: "at least one zone or replica, or a part of the directory" },
+      },
+    )
     .superRefine((value, context) => {
       const names = [...value.zones, ...value.replicas].map(({ name }) => name);
       value.replicas.forEach(({ name }, index) => {
@@ -175,6 +191,17 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
           path: ["replicas", index, "name"],
           params,
           message: "expected each zone once",
+        };
+        context.addIssue({ code: "custom", ...at });
+      });
+      value.directories.forEach(({ name }, index) => {
+        const others = [...names, ...value.directories.slice(0, index).map((one) => one.name)];
+        if (zoneDp(name) === value.dp && !others.includes(name)) return;
+        const expected = `each zone once, and a zone of ${value.dp}`;
+        const at = {
+          path: ["directories", index, "name"],
+          params: { expected },
+          message: `expected ${expected}`,
         };
         context.addIssue({ code: "custom", ...at });
       });
@@ -202,8 +229,25 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       directory: value.directory,
       zones: value.zones,
       replicas: value.replicas,
+      directories: value.directories,
       voprfThreads: value.voprf_threads,
       limits: value.limits,
+    }));
+}
+
+function partSchema(path: ReturnType<typeof pathField>) {
+  return z
+    .strictObject({
+      name: textField("a zone name, name@dp_id", orUndefined(parseZoneName)),
+      apex: textField("a canonical prefix such as tel:+49", orUndefined(parsePrefix)),
+      manifest_file: path,
+      artefact_file: path,
+    })
+    .transform((value): PartConfig => ({
+      name: value.name,
+      apex: value.apex,
+      manifestFile: value.manifest_file,
+      artefactFile: value.artefact_file,
     }));
 }
 

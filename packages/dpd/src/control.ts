@@ -22,6 +22,7 @@ import type { ServiceRegistration } from "@whither/rpc";
 import { packageVersion } from "@whither/runtime";
 import { Switch } from "@whither/wire";
 import type { DpdConfig } from "./config.js";
+import type { DirectorySet, PartCondition } from "./directory-set.js";
 import type { Expiry } from "./expiries.js";
 import type { Listeners } from "./listeners.js";
 import { successionFact } from "./succession-fact.js";
@@ -34,6 +35,7 @@ export interface DpdControlParts extends Omit<
   /** In force. */
   readonly config: () => DpdConfig;
   readonly zones: ZoneSet;
+  readonly directories: Pick<DirectorySet, "conditions" | "reload">;
   readonly expiries: () => readonly Expiry[];
   readonly replicas: readonly ReplicaZone[];
   readonly provider: Pick<DiscoveryProvider, "notify">;
@@ -42,20 +44,25 @@ export interface DpdControlParts extends Omit<
 }
 
 export function createDpdControl(parts: DpdControlParts): ServiceRegistration {
-  const { zones, replicas, listeners } = parts;
+  const { zones, directories, replicas, listeners } = parts;
   const name = "whither-dpd";
   const common = commonControl({
     ...parts,
     name,
     version: packageVersion(import.meta.url),
-    zones: () => [...zoneFacts(zones), ...replicas.map(replicaFact)],
+    zones: () => [
+      ...zoneFacts(zones),
+      ...replicas.map(replicaFact),
+      ...[...directories.conditions()].map(partFact),
+    ],
     expiries: () => expiryFacts(parts),
     drain: () => listeners.close(),
   });
   const own: ControlHandlers = {
-    reloadZone: async ({ zone, switchNow }) => ({
-      zone: reloadedZone(await zones.reload(zone, { switchNow })),
-    }),
+    reloadZone: async ({ zone, switchNow }) => {
+      const part = await directories.reload(zone);
+      return { zone: reloadedZone(part ?? (await zones.reload(zone, { switchNow }))) };
+    },
     ...replicationHandlers(parts),
     backup: ({ zone }) => backup(parts, zone),
     ...limitHandlers(parts),
@@ -127,6 +134,24 @@ function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {
       withoutVault: stores.vault === undefined,
     };
   });
+}
+
+function partFact([zone, condition]: readonly [string, PartCondition]): ZoneFact {
+  const kind = "directory";
+  if (condition.kind === "failed") return { zone, kind, serving: false, error: condition.error };
+  const { head, trust } = condition.service.directory;
+  return {
+    zone,
+    kind,
+    serving: true,
+    epoch: head.epoch,
+    serial: head.serial,
+    size: head.nodeCount,
+    depth: 0,
+    signedAt: head.notBefore,
+    notAfter: head.notAfter,
+    manifestSha256: toHex(trust.manifestSha256),
+  };
 }
 
 function replicaFact(replica: ReplicaZone): ZoneFact {

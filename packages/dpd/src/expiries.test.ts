@@ -17,6 +17,7 @@ describe("expiries of a dpd", () => {
       zones: [{ zone, manifest: { ...manifest, zoneKeys: [zoneKey!, later] } }],
       certPem,
       directory: { head, source: "mirror" },
+      directories: new Map(),
     });
     expect(of.map(({ what, zone: name }) => `${what} ${name}`.trim())).to.deep.equal([
       `zone key ${zone}`,
@@ -34,7 +35,12 @@ describe("expiries of a dpd", () => {
   it("leaves out a directory that was never verified", async () => {
     await using federation = await createFederation();
     const { certPem } = federation.identity;
-    const of = expiries({ zones: [], certPem, directory: undefined });
+    const of = expiries({
+      zones: [],
+      certPem,
+      directory: undefined,
+      directories: new Map(),
+    });
     expect(of.map(({ what }) => what)).to.deep.equal(["tls certificate"]);
   });
 });

@@ -4,6 +4,7 @@
 import { X509Certificate } from "node:crypto";
 import type { MappingZone } from "@whither/authority";
 import type { DirectoryStatus } from "@whither/directory";
+import type { DirectorySet } from "./directory-set.js";
 
 /** Bounded, for use as a label. */
 export const expiringThings = ["zone key", "voprf key", "tls certificate", "directory"] as const;
@@ -22,10 +23,17 @@ export interface ExpirySources {
   readonly certPem: string;
   /** Undefined before a directory has been verified. */
   readonly directory: DirectoryStatus | undefined;
+  /** Parts that are served here. */
+  readonly directories: ReturnType<DirectorySet["conditions"]>;
 }
 
 /** Of keys that succeed one another the one that lasts longest counts; of VOPRF keys the current one. */
-export function expiries({ zones, certPem, directory }: ExpirySources): readonly Expiry[] {
+export function expiries({
+  zones,
+  certPem,
+  directory,
+  directories,
+}: ExpirySources): readonly Expiry[] {
   const found: Expiry[] = zones.flatMap(({ zone, manifest }) => {
     const [current] = manifest.voprfKeys;
     const zoneKeyEnd = Math.max(...manifest.zoneKeys.map(({ notAfter }) => notAfter));
@@ -41,6 +49,11 @@ export function expiries({ zones, certPem, directory }: ExpirySources): readonly
   found.push({ what: "tls certificate", zone: "", notAfter: Math.floor(certificateEndMs / 1000) });
   if (directory !== undefined) {
     found.push({ what: "directory", zone: "", notAfter: directory.head.notAfter });
+  }
+  for (const [zone, condition] of directories) {
+    if (condition.kind !== "serving") continue;
+    const { head } = condition.service.directory;
+    found.push({ what: "directory", zone, notAfter: head.notAfter });
   }
   return found;
 }

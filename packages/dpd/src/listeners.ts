@@ -11,6 +11,7 @@ import {
   type CallSample,
   type RpcServer,
   type ServerInterceptor,
+  type ServiceRegistration,
   type ServingStatus,
   type TlsIdentity,
 } from "@whither/rpc";
@@ -21,6 +22,8 @@ const drainMs = 5_000;
 
 export interface ListenersOptions {
   readonly provider: DiscoveryProvider;
+  /** Directory, over the parts that are served. */
+  readonly directories: ServiceRegistration;
   readonly identity: TlsIdentity;
   readonly clientCaPem: string;
   readonly clock: Clock;
@@ -33,7 +36,7 @@ export interface ListenersOptions {
 export interface Listeners extends AsyncDisposable {
   /** Discovery, Registrar, health. */
   readonly clients: RpcServer;
-  /** Zone, health. */
+  /** Zone, Directory, health. */
   readonly public: RpcServer;
   /** The certificate that new connections get. */
   readonly identity: TlsIdentity;
@@ -46,7 +49,7 @@ export interface Listeners extends AsyncDisposable {
 }
 
 export function createListeners(options: ListenersOptions): Listeners {
-  const { provider, identity, clientCaPem, clock, logger, onCall, queryLog } = options;
+  const { provider, directories, identity, clientCaPem, clock, logger, onCall, queryLog } = options;
   const observed = [
     metricsInterceptor({ clock, onCall }),
     logInterceptor({ clock, logger }),
@@ -63,7 +66,7 @@ export function createListeners(options: ListenersOptions): Listeners {
   const publicServer = createRpcServer({
     ...common,
     clients: { kind: "none" },
-    services: provider.publicServices,
+    services: [...provider.publicServices, directories],
     interceptors: observed,
   });
   let shown = identity;

@@ -24,6 +24,7 @@ import { loadDpdConfig } from "./config.js";
 import { createDpdControl } from "./control.js";
 import { readCredentials, readZone } from "./credentials.js";
 import { expiries } from "./expiries.js";
+import { DirectorySet } from "./directory-set.js";
 import { createListeners } from "./listeners.js";
 import { createMeasurements } from "./measurements.js";
 import { reload } from "./reload.js";
@@ -71,9 +72,13 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   const measurements = createMeasurements();
   const { metrics, onCall } = measurements;
   const queryLog = createQueryLog({ clock, random, logger: createLogger() });
+  const directories = scope.use(
+    new DirectorySet({ stateDirectory, clock, logger, limit: limits, onChange: () => onChange() }),
+  );
   const listeners = scope.use(
     createListeners({
       provider,
+      directories: directories.service,
       identity,
       clientCaPem,
       clock,
@@ -94,15 +99,21 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
         provider.removeZone(name);
         listeners.setStatus(name, "UNKNOWN");
       },
-      onChange: () => showHealth({ zones, replicas, listeners }),
+      onChange: () => onChange(),
     }),
   );
-  requireOne(await zones.apply(config.zones), replicas);
+  const onChange = (): void => showHealth({ zones, directories, replicas, listeners });
+  const outcomes = [
+    ...(await zones.apply(config.zones)),
+    ...(await directories.apply(config.directories)),
+  ];
+  requireOne(outcomes, replicas);
   const ends = (): ReturnType<typeof expiries> =>
     expiries({
       zones: zones.serving().map(({ zone }) => zone),
       certPem: listeners.identity.certPem,
       directory: follower.current(),
+      directories: directories.conditions(),
     });
   measurements.watch({ zones, admission, expiries: ends });
 
@@ -114,7 +125,14 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       ? undefined
       : scope.use(await serveMetrics({ ...config.metrics, metrics }));
   const again = scope.onReload(async () => {
-    const next = await reload(configPath, { config, admission, listeners, zones, logger });
+    const next = await reload(configPath, {
+      config,
+      admission,
+      listeners,
+      zones,
+      directories,
+      logger,
+    });
     config = next.config;
     return next.report;
   });
@@ -122,6 +140,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     configPath,
     config: () => config,
     zones,
+    directories,
     replicas,
     provider,
     expiries: ends,

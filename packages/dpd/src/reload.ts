@@ -7,6 +7,7 @@ import type { ReloadReport } from "@whither/control";
 import type { RootLogger } from "@whither/runtime";
 import { loadDpdConfig, type DpdConfig } from "./config.js";
 import { readIdentity } from "./credentials.js";
+import type { DirectorySet } from "./directory-set.js";
 import type { Listeners } from "./listeners.js";
 import type { ZoneSet } from "./zone-set.js";
 
@@ -35,10 +36,11 @@ export async function reload(
     readonly admission: Admission;
     readonly listeners: Pick<Listeners, "replaceIdentity">;
     readonly zones: Pick<ZoneSet, "apply">;
+    readonly directories: Pick<DirectorySet, "apply" | "setLimit">;
     readonly logger: RootLogger;
   },
 ): Promise<Reloaded> {
-  const { admission, listeners, zones, logger } = running;
+  const { admission, listeners, zones, directories, logger } = running;
   const next = await loadDpdConfig(path);
   const identity = await readIdentity(next);
   const restartNeeded = fixedKeys.filter(
@@ -47,8 +49,13 @@ export async function reload(
   if (restartNeeded.length > 0) logger.warn("restart needed", { keys: restartNeeded });
   listeners.replaceIdentity(identity);
   admission.setLimits(next.limits);
+  directories.setLimit(next.limits);
   logger.setLevel(next.logLevel);
-  const report = { restartNeeded, zones: await zones.apply(next.zones) };
+  const settled = [
+    ...(await zones.apply(next.zones)),
+    ...(await directories.apply(next.directories)),
+  ];
+  const report = { restartNeeded, zones: settled };
   const fixed = Object.fromEntries(fixedKeys.map((key) => [key, running.config[key]]));
   return { config: { ...next, ...fixed }, report };
 }

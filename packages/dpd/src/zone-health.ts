@@ -2,16 +2,18 @@
 // which serves as long as one of them does.
 
 import type { ReloadedZoneFact } from "@whither/control";
+import type { DirectorySet } from "./directory-set.js";
 import type { Listeners } from "./listeners.js";
 import type { ZoneSet } from "./zone-set.js";
 
 export function showHealth(parts: {
   readonly zones: Pick<ZoneSet, "conditions">;
+  readonly directories: Pick<DirectorySet, "conditions">;
   readonly replicas: readonly unknown[];
   readonly listeners: Pick<Listeners, "setStatus">;
 }): void {
-  const { zones, replicas, listeners } = parts;
-  const conditions = [...zones.conditions()];
+  const { zones, directories, replicas, listeners } = parts;
+  const conditions = [...zones.conditions(), ...directories.conditions()];
   for (const [name, { kind }] of conditions) {
     listeners.setStatus(name, kind === "serving" ? "SERVING" : "NOT_SERVING");
   }

@@ -1,6 +1,7 @@
 // Mapping zones
 export { openMappingZone } from "./mapping/open-mapping-zone.js";
 export type {
+  ConfiguredKeys,
   MappingZone,
   MappingZoneOptions,
   PublishedMark,

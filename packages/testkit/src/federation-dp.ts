@@ -8,7 +8,10 @@ import {
   openReplicaZone,
   type DiscoveryProvider,
   type MappingZone,
+  openVault,
+  type ConfiguredKeys,
   type ReplicaZone,
+  type Vault,
 } from "@whither/authority";
 import type { Voprf } from "@whither/crypto/node";
 import {
@@ -16,7 +19,7 @@ import {
   type DirectoryFollower,
   type OpenChannel,
 } from "@whither/directory";
-import { DiscoveryError, type Authority, type DpRecord } from "@whither/protocol";
+import { DiscoveryError, type Authority, type DpRecord, type ZoneName } from "@whither/protocol";
 import type { Channel, MemoryNetwork, MemoryServer } from "@whither/rpc";
 import { createInlineVoprf, type Random, type VoprfEngine } from "@whither/runtime";
 import { createMemoryDisk, type MemoryDisk, type Store } from "@whither/store";
@@ -24,6 +27,7 @@ import type { Anchors } from "@whither/zone";
 import { createNodeClock, type NodeClock, type SimulatedClock } from "./clock.js";
 import { EventLog } from "./event-log.js";
 import type { DpIdentity, FollowedZone, ZoneIdentity } from "./federation-parties.js";
+import { fixedBytes } from "./registration-fixtures.js";
 import { fillerBodyBytes, generateFillers } from "./generator.js";
 
 /** CPU time a DP is charged for an element, whatever this machine takes: limits are reached alike everywhere. */
@@ -43,6 +47,7 @@ export interface FederationDpParts {
 /** A zone as its operator sees it: identity and keys, disk, and the running zone. */
 export interface FederationZone extends ZoneIdentity {
   readonly store: Store;
+  readonly vaultStore: Store | undefined;
   /** The zone in service. Whoever submits to it directly is a DP that breaks its own rules. */
   readonly mapping: MappingZone;
 }
@@ -74,6 +79,7 @@ export class FederationDp {
   readonly #parts: FederationDpParts;
   /** By zone; they outlast every process. */
   readonly disks: ReadonlyMap<string, MemoryDisk>;
+  readonly #configured = new Map<string, ConfiguredKeys>();
   #offsetMs = 0;
   #running: Running | undefined;
 
@@ -82,10 +88,12 @@ export class FederationDp {
     this.#parts = parts;
     const { zones, follows } = parts.identity;
     this.disks = new Map(
-      [...zones, ...follows.map(({ of }) => of)].map(({ zone }) => [
-        zone,
-        createMemoryDisk({ clock: parts.clock }),
-      ]),
+      [
+        ...zones.flatMap(({ zone, probe }) =>
+          probe === undefined ? [zone] : [zone, vaultOf(zone)],
+        ),
+        ...follows.map(({ of }) => of.zone),
+      ].map((name) => [name, createMemoryDisk({ clock: parts.clock })]),
     );
   }
 
@@ -109,6 +117,13 @@ export class FederationDp {
 
   get provider(): DiscoveryProvider {
     return this.#need().provider;
+  }
+
+  /** Configures another manifest and keys of a zone: for the running process, and for every later one. */
+  async configure(zone: string, configured: ConfiguredKeys): Promise<void> {
+    const running = this.zones.find((one) => one.zone === zone);
+    await running?.mapping.useKeys(configured);
+    this.#configured.set(zone, configured);
   }
 
   /** The machine's wall clock from now on: ahead of the true time, or behind it. */
@@ -143,7 +158,13 @@ export class FederationDp {
     });
     const provider = createDiscoveryProvider({
       dpId: this.record.id,
-      zones: zones.map(({ mapping, signer }) => ({ zone: mapping, signer })),
+      zones: zones.map(({ mapping, probe }) => ({
+        zone: mapping,
+        get signer() {
+          return mapping.signer;
+        },
+        probe,
+      })),
       replicas,
       follower,
       limits: { ...defaultAdmissionLimits, ...identity.limits },
@@ -181,7 +202,8 @@ export class FederationDp {
     await running.provider.close();
     await running.follower.close();
     await running.engine.close();
-    await Promise.all(running.zones.map(({ store }) => store.close()));
+    const stores = running.zones.flatMap(({ store, vaultStore }) => [store, vaultStore]);
+    await Promise.all(stores.map((store) => store?.close()));
   }
 
   /**
@@ -219,14 +241,17 @@ export class FederationDp {
   }
 
   async #openZone(identity: ZoneIdentity, { engine, clock }: Machine): Promise<FederationZone> {
-    const { zone, manifestObject, signer, voprfKeys, fillers } = identity;
+    const { zone, manifestObject: manifest, signer, voprfKeys, fillers, probe } = identity;
     const { random } = this.#parts;
     const store = await this.#disk(zone).open();
+    const kept = probe === undefined ? undefined : await this.#openVault(zone);
+    const first = { manifest, keys: { signer, voprfSecretKey: voprfKeys.secretKey } };
     const mapping = await openMappingZone({
       store,
       zone,
-      manifest: manifestObject,
-      keys: { signer, voprfSecretKey: voprfKeys.secretKey },
+      ...(this.#configured.get(zone) ?? first),
+      vault: kept?.vault,
+      followsDirectory: probe !== undefined,
       voprf: engine,
       clock,
       random,
@@ -238,7 +263,7 @@ export class FederationDp {
         generateFillers({ count: fillers, seed, bodyBytes: fillerBodyBytes }),
       );
     }
-    return { ...identity, store, mapping };
+    return { ...identity, store, vaultStore: kept?.vaultStore, mapping };
   }
 
   async #openReplica(
@@ -266,6 +291,13 @@ export class FederationDp {
     });
   }
 
+  async #openVault(zone: ZoneName): Promise<{ readonly vault: Vault; readonly vaultStore: Store }> {
+    const vaultStore = await this.#disk(vaultOf(zone)).open();
+    const { random } = this.#parts;
+    const key = fixedBytes(`vault ${zone}`);
+    return { vault: await openVault({ store: vaultStore, zone, key, random }), vaultStore };
+  }
+
   #disk(zone: string): MemoryDisk {
     const disk = this.disks.get(zone);
     if (disk === undefined) throw new TypeError(`${this.record.id} has no ${zone}`);
@@ -287,4 +319,9 @@ export class FederationDp {
     if (this.#running === undefined) throw new TypeError(`${this.record.id} is stopped`);
     return this.#running;
   }
+}
+
+/** Name of the disk of a zone's vault. */
+function vaultOf(zone: string): string {
+  return `vault of ${zone}`;
 }

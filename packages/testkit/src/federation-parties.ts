@@ -32,6 +32,8 @@ export interface ZoneSpec {
   readonly manifest?: Partial<Manifest>;
   /** Slots that nobody opens, with bodies: 600 make a tree of 4 buckets. None unless told. */
   readonly fillers?: number;
+  /** An identifier that lies in it: the zone has a vault then, and goes on to a manifest when the directory names it. */
+  readonly probe?: Csi;
 }
 
 export interface DpSpec {
@@ -95,6 +97,7 @@ export interface ZoneIdentity {
   readonly signer: Signer;
   readonly voprfKeys: VoprfKeyPair;
   readonly fillers: number;
+  readonly probe: Csi | undefined;
 }
 
 /** A zone that is followed. */
@@ -215,6 +218,7 @@ function makeZoneIdentity(
     signer,
     voprfKeys,
     fillers: spec.fillers ?? 0,
+    probe: spec.probe,
   };
 }
 
@@ -287,6 +291,8 @@ export function registrySourceOf(parties: {
   readonly replicas: readonly DpIdentity[];
   readonly msps: readonly MspRecord[];
   readonly provers: readonly ProverRecord[];
+  /** Hashes of the manifests of zones that have others than their first, newest first. */
+  readonly manifests: ReadonlyMap<string, readonly Uint8Array[]>;
 }): RegistrySource {
   const replicasOf = (zone: ZoneName, dpOperator: string): readonly Endpoint[] =>
     parties.replicas.flatMap(({ record: { endpoints, operator }, follows }) =>
@@ -307,7 +313,7 @@ export function registrySourceOf(parties: {
       zones: zones.map(({ zone, manifestSha256 }) => ({
         name: zone,
         line: 1,
-        manifests: { kind: "hashes", sha256: [manifestSha256] },
+        manifests: { kind: "hashes", sha256: parties.manifests.get(zone) ?? [manifestSha256] },
         replicas: replicasOf(zone, record.operator),
       })),
     })),

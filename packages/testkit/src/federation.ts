@@ -150,6 +150,7 @@ export class Federation implements AsyncDisposable {
     readonly provers: readonly ProverRecord[];
   };
   readonly #resolvers = new Set<Resolver>();
+  readonly #manifests = new Map<string, readonly Uint8Array[]>();
   #rootZone: string;
   #server: MemoryServer | undefined;
 
@@ -360,6 +361,11 @@ export class Federation implements AsyncDisposable {
     });
   }
 
+  /** Names these manifests of a zone, newest first, from the next signature of the directory on. */
+  nameManifests(zone: string, manifestSha256: readonly Uint8Array[]): void {
+    this.#manifests.set(zone, manifestSha256);
+  }
+
   /** The directory as the root would sign it now, the next serial after the one served. */
   signDirectory(change: { readonly prefixes?: readonly string[] } = {}): DirectoryObjects {
     return this.#sign(this.directory, change.prefixes);
@@ -388,6 +394,7 @@ export class Federation implements AsyncDisposable {
         dps: this.dps.map(({ identity }) => identity),
         replicas: this.replicas.map(({ identity }) => identity),
         ...this.#registered,
+        manifests: this.#manifests,
       }),
       rootZone: prefixes === undefined ? this.#rootZone : rootSourceText(prefixes),
       previous,

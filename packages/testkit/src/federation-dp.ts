@@ -202,8 +202,10 @@ export class FederationDp {
     await running.provider.close();
     await running.follower.close();
     await running.engine.close();
-    const stores = running.zones.flatMap(({ store, vaultStore }) => [store, vaultStore]);
-    await Promise.all(stores.map((store) => store?.close()));
+    const stores = running.zones.flatMap(({ store, vaultStore }) =>
+      [store, vaultStore ?? []].flat(),
+    );
+    await Promise.all(stores.map((store) => store.close()));
   }
 
   /**

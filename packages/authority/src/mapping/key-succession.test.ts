@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import fc from "fast-check";
 import { portableVoprf, sha256, uint32Bytes, uint64Bytes, utf8 } from "@whither/crypto/node";
 import {
   DiscoveryError,
@@ -10,7 +11,7 @@ import {
   type SignedObject,
 } from "@whither/protocol";
 import { decodeMessage } from "@whither/rpc";
-import { createMemoryStore, type Store } from "@whither/store";
+import { createMemoryDisk, type Row } from "@whither/store";
 import {
   createSeededRandom,
   createSimulatedClock,
@@ -79,21 +80,28 @@ interface Opening {
 class Bench {
   readonly clock: SimulatedClock = createSimulatedClock({ startMs });
   readonly random = createSeededRandom(23);
-  #store = createMemoryStore();
-  readonly #vaultStore = createMemoryStore();
+  readonly #disks = [1, 2].map(() => createMemoryDisk({ clock: this.clock }));
   #nonces = 0;
 
-  get store(): Store {
-    return this.#store;
+  /** As they lie on the disk of the zone. */
+  rows(): readonly Row[] {
+    return this.#disks[0]!.rows();
+  }
+
+  /** The process ends; of what was not synced a part of each disk's is found again. */
+  crash(kept: (unsynced: number) => number): void {
+    for (const disk of this.#disks) disk.cut(kept(disk.unsynced()));
   }
 
   async open(options: Opening = {}): Promise<MappingZone> {
     const { manifest = first, keys = oldOnly, followsDirectory = false } = options;
     const key = fixedBytes("vault");
-    const { random, clock, store } = this;
-    const vault = await openVault({ store: this.#vaultStore, zone, key, random });
+    const { random, clock } = this;
+    this.crash((unsynced) => unsynced);
+    const [store, vaultStore] = await Promise.all(this.#disks.map((disk) => disk.open()));
+    const vault = await openVault({ store: vaultStore!, zone, key, random });
     const manifestObject = objectOf(manifest);
-    const common = { parties, clock, random, store, vault, keys, followsDirectory };
+    const common = { parties, clock, random, store: store!, vault, keys, followsDirectory };
     return openTestZone({ ...common, manifest: manifestObject });
   }
 
@@ -251,7 +259,7 @@ describe("a change of the voprf key", () => {
       expect(await bench.read(again, csiOf(70), under)).to.equal("new");
       expect(await bench.read(again, csiOf(7), under)).to.equal("person 7");
     }
-    for await (const [key] of bench.store.iterate()) {
+    for (const [key] of bench.rows()) {
       expect(Buffer.from(key.subarray(1, 5)).equals(oldKid), `row of table ${key[0]}`).to.equal(
         false,
       );
@@ -445,5 +453,135 @@ describe("a change of the manifest", () => {
     await using one = await openTestZone({ parties, clock, random });
     const use = one.useKeys({ manifest: objectOf(second), keys: both });
     expect(await codeOf(() => use)).to.equal("CONFIG");
+  });
+});
+
+/** What may happen while a key is replaced, in any order. */
+type Step =
+  | { readonly kind: "register" | "remove"; readonly n: number }
+  | { readonly kind: "epoch" | "next" }
+  /** The tree is made so many turns of the event loop further. */
+  | { readonly kind: "turns"; readonly count: number }
+  | { readonly kind: "crash"; readonly keptShare: number };
+
+const configurations: readonly Opening[] = [
+  { manifest: first, keys: oldOnly },
+  { manifest: first, keys: both },
+  { manifest: second, keys: both },
+];
+
+/** A zone under one configuration after the other, and what must be in it. */
+class Model {
+  readonly #bench = new Bench();
+  readonly #held = new Map<Csi, string>();
+  #served: MappingZone | undefined;
+  #making: Promise<unknown> = Promise.resolve();
+  #configuration = 0;
+  #texts = 0;
+
+  async run(steps: readonly Step[]): Promise<void> {
+    this.#served = await this.#bench.open(configurations[0]);
+    for (const step of steps) await this.#step(step);
+    while (this.#configuration < configurations.length - 1) await this.#step({ kind: "next" });
+    await this.#compare();
+  }
+
+  get #zone(): MappingZone {
+    return this.#served!;
+  }
+
+  async #step(step: Step): Promise<void> {
+    switch (step.kind) {
+      case "register":
+      case "remove": {
+        const csi = csiOf(step.n);
+        const text = step.kind === "remove" ? undefined : `text ${(this.#texts += 1)}`;
+        if (text === undefined && !this.#held.has(csi)) return;
+        await this.#register(csi, text);
+        if (text === undefined) this.#held.delete(csi);
+        else this.#held.set(csi, text);
+        return;
+      }
+      case "epoch":
+        await this.#zone.runEpoch();
+        return;
+      case "next": {
+        this.#configuration = Math.min(this.#configuration + 1, configurations.length - 1);
+        const { manifest = first, keys = oldOnly } = configurations[this.#configuration]!;
+        await this.#zone.useKeys({ manifest: objectOf(manifest), keys });
+        this.#make();
+        return;
+      }
+      case "turns":
+        for (let turn = 0; turn < step.count; turn += 1) {
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        return;
+      case "crash":
+        this.#bench.crash((unsynced) => Math.floor(unsynced * step.keptShare));
+        this.#served = await this.#bench.open(configurations[this.#configuration]);
+        this.#make();
+    }
+  }
+
+  /** What the registrar does: a change of trees in between is no failure. */
+  async #register(csi: Csi, text: string | undefined): Promise<void> {
+    for (;;) {
+      const code = await codeOf(() => this.#bench.register(this.#zone, csi, text));
+      if (code === "ok") return;
+      expect(code).to.equal("CONFLICT_WRITE");
+    }
+  }
+
+  /** In the background of the steps that follow; a crash ends it. */
+  #make(): void {
+    this.#making = this.#zone.advanceKeys().catch(() => undefined);
+  }
+
+  async #compare(): Promise<void> {
+    await this.#making;
+    await this.#zone.advanceKeys();
+    await this.#zone.runEpoch();
+    expect(this.#zone.manifest.version).to.equal(2);
+    for (const kid of [nextKid, oldKid]) {
+      expect(this.#zone.head(kid).mapSize).to.equal(this.#held.size);
+      for (let n = 0; n < modelPeople; n += 1) {
+        const text = await this.#bench.read(this.#zone, csiOf(n), { kid, manifest: second });
+        expect(text, csiOf(n)).to.equal(this.#held.get(csiOf(n)));
+      }
+    }
+    await this.#zone.close();
+  }
+}
+
+const modelPeople = 24;
+
+describe("a change of the voprf key, whatever comes between", () => {
+  const n = fc.nat({ max: modelPeople - 1 });
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    { weight: 8, arbitrary: fc.record({ kind: fc.constant("register" as const), n }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("remove" as const), n }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("epoch" as const) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("next" as const) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({ kind: fc.constant("turns" as const), count: fc.nat({ max: 30 }) }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant("crash" as const),
+        keptShare: fc.constantFrom(0, 0.5, 1),
+      }),
+    },
+  );
+
+  it("leaves both trees with just what was accepted", async function () {
+    this.timeout(60_000);
+    const steps = fc.array(step, { minLength: 20, maxLength: 60 });
+    await fc.assert(
+      fc.asyncProperty(steps, (all) => new Model().run(all)),
+      { numRuns: 12 },
+    );
   });
 });

@@ -67,6 +67,8 @@ export interface DnsdConfig {
   };
   readonly lookupTimeoutMs: number;
   readonly cacheBytes: number;
+  /** Whether zones in use tell of their new heads. */
+  readonly watch: boolean;
   readonly limits: DnsLimits;
 }
 
@@ -129,6 +131,7 @@ export function dnsdSchema(directory: string): z.ZodType<DnsdConfig> {
         })
         .prefault({}),
       lookup_timeout: durationField({ min: 100, max: 30_000 }).default(4_000),
+      watch: z.boolean().default(true),
       cache: sizeField({ min: mib, max: 1024 * mib }).default(32 * mib),
       limits: limitsSchema().prefault({}),
     })
@@ -157,6 +160,7 @@ export function dnsdSchema(directory: string): z.ZodType<DnsdConfig> {
       },
       lookupTimeoutMs: value.lookup_timeout,
       cacheBytes: value.cache,
+      watch: value.watch,
       limits: value.limits,
     }));
 }

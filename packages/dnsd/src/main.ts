@@ -46,6 +46,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       identity: { cert: config.identity.certificateFile, key: config.identity.keyFile },
       ...(stateDirectory === undefined ? {} : { statePath: stateDirectory }),
       ...(config.ownMsp === undefined ? {} : { ownMsp: config.ownMsp }),
+      watch: config.watch,
       logger,
     }),
   );

@@ -15,6 +15,7 @@ const fixedKeys = [
   "identity",
   "ownMsp",
   "cacheBytes",
+  "watch",
 ] as const satisfies readonly (keyof DnsdConfig)[];
 
 export interface Reloaded {

@@ -117,6 +117,9 @@ export const limits = {
   /** Pause between two messages of Watch at most: as heads come anyway. Lost connections are the transport's. */
   watchKeepAliveSeconds: 10 * 60,
 
+  /** Zones that a resolver listens to, those used latest. */
+  watchedZonesMax: 64,
+
   /** Cache (section 8). */
   cacheBytes: 64 * 1024 * 1024,
   mappingTtlSecondsMin: 5,

@@ -15,8 +15,8 @@ export interface CachedAnswer<F extends AnswerForm = AnswerForm> {
   /** For filters that the answer was not made with; its mappings are decoded when asked for. */
   readonly merged: Merged<F>;
   readonly hops: readonly HopRecord[];
-  /** Monotonic milliseconds. */
-  readonly expiresMs: number;
+  /** Monotonic milliseconds. Written in place by `expire`. */
+  expiresMs: number;
   /** Until when it may be served stale, monotonic milliseconds; before its mappings end. */
   readonly staleUntilMs: number;
   readonly bytes: number;
@@ -89,6 +89,14 @@ export class AnswerCache {
     if (status === "none" && proof.kind === "absence") {
       this.#answers[form === "verbose" ? "compact" : "verbose"].delete(csi);
     }
+  }
+
+  /** Its zone has news of where it lies: asked anew when it is next wanted, and shown marked where that fails. */
+  expire({ csi, form, cached }: AnswerRow): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (cached.expiresMs <= nowMs) return;
+    if (cached.staleUntilMs > cached.expiresMs) cached.expiresMs = nowMs;
+    else this.#answers[form].delete(csi); // what is never served stale
   }
 
   /** The user acted, or the answer is to be asked anew. Says how many it held. */

@@ -2,6 +2,7 @@
 // connection; create-resolver.ts does.
 
 import type { DirectoryFollower } from "@whither/directory";
+import type { ZoneName } from "@whither/protocol";
 import type { Clock, Random, VoprfEngine } from "@whither/runtime";
 import type { SignatureVerifier } from "@whither/zone";
 import { AnswerCache } from "./answer-cache.js";
@@ -23,6 +24,7 @@ import { ServerChoice } from "./server-choice.js";
 import { Verdicts } from "./verdicts.js";
 import type { Replica } from "./zone-view.js";
 import { ZoneViews } from "./zone-views.js";
+import { ZoneWatches } from "./zone-watches.js";
 
 export interface Engines {
   /** For batches. */
@@ -46,6 +48,8 @@ export interface AssembleOptions extends Engines {
   readonly choices: ChoiceMemory;
   readonly cacheBytes: number;
   readonly ownMsp: string | undefined;
+  /** Whether zones in use are listened to. */
+  readonly watch?: boolean;
   readonly replicas?: readonly Replica[];
   readonly suggestions?: DomainSuggestions | undefined;
   /** Filled beforehand by a benchmark; a new one unless given. */
@@ -77,14 +81,21 @@ export function assembleResolver(options: AssembleOptions): Resolver {
   const bodies = new Bodies({ ...upstream, secret, cacheBytes: shares.bodies });
   const caches = { cache, failures, evaluations, buckets, bodies, views, verdicts };
   const { ownMsp, replicas = [], suggestions } = options;
-  const steps = { ...caches, follower, memory, evidence, choices, clock };
+  const watches =
+    options.watch === true
+      ? new ZoneWatches({ ...upstream, random, views, buckets, evaluations, cache })
+      : undefined;
+  const use = (zone: ZoneName): void => watches?.use(zone);
+  const steps = { ...caches, follower, memory, evidence, choices, clock, watches: { use } };
   const resolution = { ...steps, ownMsp, replicas, suggestions };
   const renewals = new Renewals(resolution);
   const close = async (): Promise<void> => {
     const renewed = renewals.close();
+    const unwatched = watches?.close();
     peers.close();
     const ended = await Promise.allSettled([
       renewed,
+      unwatched,
       follower.close(),
       options.closeEngines(),
       memory.close(),

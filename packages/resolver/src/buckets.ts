@@ -42,6 +42,13 @@ export interface Looked {
   readonly stale: boolean;
 }
 
+/** Buckets of a tree of depth `b` that a head before `serial` may show as they are no more; undefined: all. */
+export interface Changed {
+  readonly b: number;
+  readonly serial: number;
+  readonly buckets: ReadonlySet<number> | undefined;
+}
+
 interface Fetched {
   readonly held: HeldBucket;
   readonly server: Server;
@@ -128,6 +135,19 @@ export class Buckets {
       if (held !== undefined && held.fetchedMs >= (newest?.fetchedMs ?? -Infinity)) newest = held;
     }
     return newest;
+  }
+
+  /** Drops what a head before the changed one shows of buckets that changed with it. */
+  expire(view: ZoneView, { b, serial, buckets }: Changed): void {
+    const tree = `${view.zone} ${view.kidHex} `;
+    const named = buckets === undefined ? undefined : [...buckets];
+    const keys =
+      named?.map((index) => bucketKey(view, b, index)) ??
+      this.#held.keys().filter((key) => key.startsWith(tree));
+    for (const key of keys) {
+      const held = this.#held.peek(key);
+      if (held !== undefined && held.head.head.serial < serial) this.#held.delete(key);
+    }
   }
 
   /** Drops a bucket whose body is not served any more: a newer one names another. */

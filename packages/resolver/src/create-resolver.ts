@@ -64,6 +64,11 @@ export interface ResolverOptions {
   readonly statePath?: string;
   /** Whether to hold the whole directory, and so tell its servers nothing. Default: true. */
   readonly mirror?: boolean;
+  /**
+   * Whether the zones in use tell of new heads (`Zone.Watch`), so that a change shows before what is cached of it
+   * ends: for processes that live long. Default: false.
+   */
+  readonly watch?: boolean;
   /** Further servers of zones' public bytes, asked before the DPs' own. Anybody may run one: what it says is verified. */
   readonly replicas?: readonly Replica[];
   /** All caches together, 1 MiB..16 GiB; 64 MiB unless told. */
@@ -135,6 +140,7 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
     choices,
     cacheBytes,
     ownMsp: options.ownMsp,
+    watch: options.watch ?? false,
     replicas: checkedReplicas(options.replicas),
     suggestions: suggestionsOf({ ...options, clock, random }),
   });

@@ -6,6 +6,7 @@ import { toHex } from "@whither/crypto";
 import type { OpenChannel } from "@whither/directory";
 import { DiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import {
+  createClient,
   decodeMessage,
   encodeMessage,
   fromErrorDetail,
@@ -24,6 +25,7 @@ import {
   type ErrorDetail,
   type EvaluateResponse,
   type FetchResponse,
+  type ZoneWatchResponse,
 } from "@whither/wire";
 import { LRUCache } from "lru-cache";
 import { CorrelatedStream, type Received } from "./correlated-stream.js";
@@ -128,14 +130,17 @@ export class Peers {
     options: { readonly signal: AbortSignal },
   ): Promise<Received<FetchAnswer>> {
     if (this.#closed) return Promise.reject(closed(server));
-    const key = connectionKey(server);
-    let peer = this.#anonymous.get(key);
-    if (peer === undefined) {
-      const onSilent = (): void => void this.#anonymous.delete(key);
-      peer = this.#openAnonymous(server, onSilent);
-      this.#anonymous.set(key, peer);
-    }
-    return peer.stream.request(request, options);
+    return this.#anonymousPeer(server).stream.request(request, options);
+  }
+
+  /** New heads of a zone as the server tells of them, without saying who listens. */
+  watch(
+    server: Server,
+    zone: string,
+    { signal }: { readonly signal: AbortSignal },
+  ): AsyncIterable<ZoneWatchResponse> {
+    if (this.#closed) throw closed(server);
+    return createClient(Zone, this.#anonymousPeer(server).channel).watch({ zone }, { signal });
   }
 
   /** Open requests fail with CANCELLED, later ones too. */
@@ -143,6 +148,16 @@ export class Peers {
     this.#closed = true;
     this.#identified.clear();
     this.#anonymous.clear();
+  }
+
+  #anonymousPeer(server: Server): Peer<FetchAsk, FetchAnswer> {
+    const key = connectionKey(server);
+    const held = this.#anonymous.get(key);
+    if (held !== undefined) return held;
+    const onSilent = (): void => void this.#anonymous.delete(key);
+    const peer = this.#openAnonymous(server, onSilent);
+    this.#anonymous.set(key, peer);
+    return peer;
   }
 
   #openIdentified(of: {

@@ -65,7 +65,11 @@ import {
   type SignatureVerifier,
 } from "@whither/zone";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ExchangeResponseSchema, FetchResponseSchema } from "@whither/wire";
+import type {
+  ExchangeResponseSchema,
+  FetchResponseSchema,
+  ZoneWatchResponseSchema,
+} from "@whither/wire";
 import { assembleResolver } from "./assemble.js";
 import { ChoiceMemory } from "./choice-memory.js";
 import { EvidenceFile } from "./evidence.js";
@@ -92,6 +96,8 @@ export interface Lies {
   manifest?: (payload: Uint8Array) => Uint8Array;
   /** Instead of an answer. */
   fail?: (kind: FetchRequest["request"]["case"] | "evaluate") => DiscoveryError | undefined;
+  /** Streams of Watch; there is no Watch unless given. */
+  watch?: (signal: AbortSignal) => AsyncIterable<MessageInitShape<typeof ZoneWatchResponseSchema>>;
   /** Never answers. */
   silent?: (kind: FetchRequest["request"]["case"] | "evaluate") => boolean;
 }
@@ -245,7 +251,11 @@ export class ScriptedZone {
       services: [
         implementService(Zone, {
           transfer: notAvailable,
-          watch: notAvailable,
+          watch: (_request, { signal }) => {
+            const { watch } = this.lies;
+            if (watch === undefined) throw new DiscoveryError("NOT_AVAILABLE", "no Watch here");
+            return watch(signal);
+          },
           fetch: {
             callback: (_context, stream) => {
               stream.onMessage((request) => this.#fetch(request, stream));
@@ -465,6 +475,7 @@ export interface ScriptedWorldOptions {
   readonly replicas?: readonly Replica[];
   readonly seed?: number;
   readonly verifier?: SignatureVerifier;
+  readonly watch?: boolean;
   /** What finding a delegation costs each time, as walking does; 0 unless told. */
   readonly referrals?: number;
   /** 4 MiB unless told. */
@@ -558,6 +569,7 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
       choices: await ChoiceMemory.open({ path: file("choices.json"), clock, secret }),
       cacheBytes: options.cacheBytes ?? 4 * 1024 * 1024,
       ownMsp: options.ownMsp,
+      watch: options.watch ?? false,
       replicas: options.replicas ?? [],
     });
   };

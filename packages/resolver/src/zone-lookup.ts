@@ -7,6 +7,7 @@ import {
   limits,
   type Authority,
   type ErrorCode,
+  type ZoneName,
 } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import type { DroppedMapping, Entry, Registry } from "@whither/zone";
@@ -62,6 +63,8 @@ export interface ZonePart {
 
 export interface ZoneLookupParts {
   readonly views: ZoneViews;
+  /** Told of zones in use, where they are listened to. */
+  readonly watches: { readonly use: (zone: ZoneName) => void };
   readonly evaluations: Evaluations;
   readonly buckets: Buckets;
   readonly bodies: Bodies;
@@ -95,6 +98,7 @@ export async function askZone(
   }
   const view = parts.views.held(authority, query) ?? (await parts.views.acquire(authority, query));
   tellWaiting(view, query, parts.clock.nowSeconds());
+  if (query.realm === "") parts.watches.use(view.zone);
   try {
     return await askOnce(parts, { view, registry }, query);
   } catch (error) {

@@ -16,6 +16,8 @@ export interface HeldHead {
   readonly object: SignedObject;
   readonly head: Head;
   readonly manifest: Manifest;
+  /** Told of, and in no answer yet: it tells the tree's depth and counts for nothing else. */
+  readonly isPushed?: true;
 }
 
 export interface ZoneView {

@@ -140,7 +140,9 @@ export class ZoneViews {
     // Known to be signed, not to be in its time: what was good once can be served again for ever.
     const isInTime = (head: Head): boolean =>
       head.notAfter + limits.clockSkewSeconds >= clock.nowSeconds();
-    if (held !== undefined && isInTime(held.head) && isSameObject(held.object, object)) return held;
+    const isHeld =
+      held !== undefined && held.isPushed !== true && isSameObject(held.object, object);
+    if (isHeld && isInTime(held.head)) return held;
     const verified = this.#verifyWithAny(view, object, {
       nowSeconds: memory.nowSeconds(),
       verifier: verdicts.charged(query.spend),
@@ -156,6 +158,26 @@ export class ZoneViews {
     if (isOwnTree) view.head = next;
     this.#followManifest(view, verified.manifest, query);
     return next;
+  }
+
+  /**
+   * A head that was pushed becomes the view's newest if it is one, so that the next question is put as its tree
+   * demands. It counts as no answer, neither against rollback nor as evidence. Undefined where it does not verify.
+   */
+  hear(view: ZoneView, object: SignedObject): Head | undefined {
+    const { memory, verdicts } = this.#options;
+    const { zone, head: held } = view;
+    const check = { zone, nowSeconds: memory.nowSeconds(), verifier: verdicts.charged(free) };
+    for (const { manifest, sha256 } of view.manifests) {
+      const head = verifiedHead({ ...check, object, manifest, manifestSha256: sha256 });
+      if (head === undefined) continue;
+      const isNewer = held === undefined || isAfter(head, held.head);
+      if (equalBytes(head.kid, view.kid) && isNewer) {
+        view.head = { object: copyOf(object), head, manifest, isPushed: true };
+      }
+      return head;
+    }
+    return undefined;
   }
 
   /** Once the zone speaks under another VOPRF key, the next lookup evaluates under it; this one ends as begun. */
@@ -207,6 +229,23 @@ export class ZoneViews {
     refuseWaiting(view, object, check);
     throw first ?? new TypeError("a view without manifests");
   }
+}
+
+/** What is pushed is no query's, and bounded by zone-watch.ts. */
+const free = (): void => undefined;
+
+function verifiedHead(check: Parameters<typeof verifyHead>[0]): Head | undefined {
+  try {
+    return verifyHead(check);
+  } catch (error) {
+    if (isDiscoveryError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Of two heads of one zone the later. */
+export function isAfter(one: Head, other: Head): boolean {
+  return one.epoch > other.epoch || (one.epoch === other.epoch && one.serial > other.serial);
 }
 
 function viewKey({ zone }: { readonly zone: string }, realm: string): string {

@@ -18,12 +18,19 @@ describe("whither-dnsd over TCP", function () {
   after(async () => {
     await window?.[Symbol.asyncDispose]();
   });
-  const open = async (): Promise<Socket> => {
+  const begin = (): Socket => {
     const socket = connect(window?.port ?? 0, "127.0.0.1");
     socket.on("error", () => undefined); // a reset is a close
+    return socket;
+  };
+  const open = async (): Promise<Socket> => {
+    const socket = begin();
     await once(socket, "connect");
     return socket;
   };
+  /** Where the server hangs up, a reset may come as early as the connection. */
+  const closed = (socket: Socket): Promise<void> =>
+    new Promise((resolve) => socket.once("close", () => resolve()));
 
   it("answers every pipelined query by its id, also to a client that has closed its half", async () => {
     const socket = await open();
@@ -38,14 +45,13 @@ describe("whither-dnsd over TCP", function () {
   it("gives one client so many connections and no more, and others again when they end", async () => {
     const sockets: Socket[] = [];
     for (let n = 0; n < connectionsOfOneClient; n += 1) sockets.push(await open());
-    const over = await open();
-    await once(over, "close");
+    await closed(begin());
     for (const socket of sockets) {
       socket.destroy();
       await once(socket, "close");
     }
     for (;;) {
-      const again = await open();
+      const again = begin();
       again.end(framedQuery(7, reachableName));
       const [answer] = await responsesOf(again);
       if (answer === undefined) continue; // the server has not seen the others end yet
@@ -57,6 +63,6 @@ describe("whither-dnsd over TCP", function () {
   it("hangs up on octets that are no query", async () => {
     const socket = await open();
     socket.write(Buffer.of(0, 3, 1, 2, 3));
-    await once(socket, "close");
+    await closed(socket);
   });
 });

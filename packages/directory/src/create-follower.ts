@@ -28,6 +28,8 @@ import type {
 import { headMessage, Mirror, type MirrorSource } from "./mirror.js";
 import { RegistryRecords } from "./records.js";
 import { StateFile } from "./state-file.js";
+import { PartMarks } from "./part-marks.js";
+import { PartMarksFile } from "./part-marks-file.js";
 import { PartWalks } from "./parts.js";
 import { DirectoryWalk, learntOf, type WalkedZone, type WalkServers } from "./walk.js";
 
@@ -47,6 +49,8 @@ class Follower implements DirectoryFollower {
   readonly #walk: DirectoryWalk<DirectoryTrust> | undefined;
   readonly #records: RegistryRecords | undefined;
   readonly #parts: PartWalks;
+  readonly #marks = new PartMarks();
+  readonly #marksFile: PartMarksFile | undefined;
   readonly #mirror: Mirror | undefined;
   readonly #ready: Promise<void>;
   #saving: Promise<void> = Promise.resolve();
@@ -56,6 +60,7 @@ class Follower implements DirectoryFollower {
     this.#options = options;
     const memory = this.#memory;
     if (statePath !== undefined) {
+      this.#marksFile = new PartMarksFile({ path: `${statePath}.parts`, logger });
       this.#state = new StateFile({ path: statePath, anchors, verifier: nodeVerifier });
     }
     const { openChannel = openGrpcChannel, verifier = nodeVerifier } = options;
@@ -65,6 +70,8 @@ class Follower implements DirectoryFollower {
       caPem,
       clock,
       verifier,
+      marks: this.#marks,
+      onNewer: () => this.#saveMarks(),
       registry: (signalled) => this.registry(signalled),
     });
     if (source.kind !== "file") {
@@ -149,6 +156,7 @@ class Follower implements DirectoryFollower {
   }
 
   async #open(): Promise<void> {
+    await this.#marksFile?.load(this.#marks);
     const { source, logger = silentLogger } = this.#options;
     if (this.#mirror !== undefined) {
       await this.#mirror.load();
@@ -194,6 +202,10 @@ class Follower implements DirectoryFollower {
       verdict: "verified",
       rttMs: 0,
     });
+  }
+
+  #saveMarks(): void {
+    this.#saving = this.#saving.then(() => this.#marksFile?.save(this.#marks));
   }
 
   /** A walk met a newer directory than any before: keep that in mind over restarts. */

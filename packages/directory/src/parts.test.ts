@@ -1,9 +1,13 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import { createDirectoryService, type DirectoryService } from "@whither/authority";
 import { sha256, utf8 } from "@whither/crypto/node";
 import { DiscoveryError, parseCsi, type Node, type Prefix } from "@whither/protocol";
 import {
   directoryFixtureSeconds as now,
+  EventLog,
   makeArtefact,
   makeDirectoryObjects,
   makeDirectoryWorld,
@@ -58,8 +62,13 @@ const dpA = { address: "127.0.0.1:7500", spkiSha256: sha256(utf8("dp-a.example")
 
 describe("parts of the directory that are delegated on", () => {
   const open: DirectoryWorld[] = [];
+  let folder = "";
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "whither-parts-"));
+  });
   afterEach(async () => {
     for (const world of open.splice(0)) await world[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true });
   });
 
   function makeWorld(
@@ -308,6 +317,27 @@ describe("parts of the directory that are delegated on", () => {
       expect(await outcomeOfLater(world.follower.delegation(unasked))).to.equal("ROLLBACK");
       world.serve(resignPart(second, part, { head: { digest: new Uint8Array(48) } }));
       expect(await outcomeOfLater(world.follower.delegation(unasked))).to.equal("FORKED");
+    });
+
+    it("that goes back while nobody looks is refused after a restart, whatever else the file holds", async () => {
+      const first = unverifiedPart(partObjects, part.apex).directory;
+      const second = makePartObjects(part, {
+        prefixes: partPrefixes,
+        previous: first,
+        nowSeconds: now + 60,
+      });
+      const statePath = join(folder, "directory");
+      const before = makeWorld({ objects: second, statePath });
+      await before.follower.delegation(berlin);
+      await before.follower.close();
+      const after = makeWorld({ statePath });
+      expect(await outcomeOfLater(after.follower.delegation(berlin))).to.equal("ROLLBACK");
+      await after.follower.close();
+      await writeFile(`${statePath}.parts`, "rubbish\n");
+      const log = new EventLog();
+      const damaged = makeWorld({ statePath, logger: log });
+      expect(await outcomeOfLater(damaged.follower.delegation(berlin))).to.equal("ok");
+      expect(log.last("marks of parts not loaded")).not.to.equal(undefined);
     });
 
     it("that the root has withdrawn is a ghost nobody listens to", async () => {

@@ -24,19 +24,21 @@ import {
   type SignatureVerifier,
 } from "@whither/zone";
 import type { DelegationOptions, SignalOption } from "./follower.js";
-import { PartMarks } from "./part-marks.js";
+import type { PartMarks } from "./part-marks.js";
 import { PartServers, type PartServersOptions } from "./part-servers.js";
 import { DirectoryWalk, type WalkedZone } from "./walk.js";
 
 export interface PartWalksOptions extends PartServersOptions {
   readonly verifier: SignatureVerifier;
+  readonly marks: PartMarks;
+  /** Told when a part has shown a newer head than before. */
+  readonly onNewer: () => void;
   /** The root's: who is a DP, and where. */
   readonly registry: (options: SignalOption) => Promise<Registry>;
 }
 
 export class PartWalks implements Disposable {
   readonly #options: PartWalksOptions;
-  readonly #marks = new PartMarks();
   /** By zone and apex, the one used last at the end. */
   readonly #parts = new Map<string, Part>();
 
@@ -78,7 +80,7 @@ export class PartWalks implements Disposable {
     const key = `${authority.zone} ${apex}`;
     const held = this.#parts.get(key);
     this.#parts.delete(key);
-    const part = held ?? new Part(authority, { ...this.#options, apex, marks: this.#marks });
+    const part = held ?? new Part(authority, { ...this.#options, apex });
     this.#parts.set(key, part);
     part.update(authority);
     for (const [oldest, one] of this.#parts) {
@@ -111,7 +113,6 @@ function checkStep(
 
 interface PartOptions extends PartWalksOptions {
   readonly apex: Prefix;
-  readonly marks: PartMarks;
 }
 
 /** One part under one apex: what its delegating node says of it now, and the walk below. */
@@ -190,7 +191,7 @@ class Part implements WalkedZone<PartTrust>, Disposable {
   }
 
   accept(trust: PartTrust): void {
-    this.#options.marks.accept(trust);
+    if (this.#options.marks.accept(trust)) this.#options.onNewer();
   }
 
   [Symbol.dispose](): void {

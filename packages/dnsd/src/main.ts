@@ -44,7 +44,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       directory: config.directory.source,
       nameServers: config.directory.nameServers,
       identity: { cert: config.identity.certificateFile, key: config.identity.keyFile },
-      ...(stateDirectory === undefined ? {} : { statePath: stateDirectory }),
+      ...(stateDirectory === undefined ? {} : { statePath: stateDirectory, keepCaches: true }),
       ...(config.ownMsp === undefined ? {} : { ownMsp: config.ownMsp }),
       watch: config.watch,
       logger,

@@ -128,6 +128,8 @@ export const limits = {
   absenceTtlSecondsZoneMax: 300,
   directoryTtlSecondsMax: 86_400,
   failureTtlSecondsMin: 5,
+  /** Of the caches in a file from one run to the next. */
+  keptCacheBytesMax: 64 * 1024 * 1024,
   failureTtlSecondsMax: 300,
   headStaleSeconds: 15 * 60,
   /** Serve-stale: after so long, for so long after expiry, with this lifetime (section 8, RFC 8767). */

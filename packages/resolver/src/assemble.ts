@@ -16,6 +16,7 @@ import type { EvidenceFile } from "./evidence.js";
 import { FailureCache } from "./failure-cache.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { ManifestMemory } from "./manifest-memory.js";
+import type { KeptCaches } from "./kept-caches.js";
 import type { Peers } from "./peers.js";
 import { Renewals } from "./renewals.js";
 import { createResolverCache } from "./resolver-cache.js";
@@ -52,11 +53,13 @@ export interface AssembleOptions extends Engines {
   readonly watch?: boolean;
   readonly replicas?: readonly Replica[];
   readonly suggestions?: DomainSuggestions | undefined;
+  /** Where caches outlive the process. */
+  readonly kept?: KeptCaches | undefined;
   /** Filled beforehand by a benchmark; a new one unless given. */
   readonly cache?: AnswerCache;
 }
 
-export function assembleResolver(options: AssembleOptions): Resolver {
+export async function assembleResolver(options: AssembleOptions): Promise<Resolver> {
   const { follower, peers, clock, random, secret, evidence, memory, choices } = options;
   const choice = new ServerChoice({ clock, random });
   const shares = divideCache(options.cacheBytes);
@@ -67,6 +70,7 @@ export function assembleResolver(options: AssembleOptions): Resolver {
     memory,
     manifests: options.manifests,
     verdicts,
+    keeps: options.kept !== undefined,
     cacheBytes: shares.views,
   });
   const cache = options.cache ?? new AnswerCache({ clock, bytes: shares.answers });
@@ -80,6 +84,9 @@ export function assembleResolver(options: AssembleOptions): Resolver {
   const buckets = new Buckets({ ...upstream, views, memory, cacheBytes: shares.buckets });
   const bodies = new Bodies({ ...upstream, secret, cacheBytes: shares.bodies });
   const caches = { cache, failures, evaluations, buckets, bodies, views, verdicts };
+  // Their order is that of the file.
+  const lasting = [evaluations, buckets, bodies];
+  await options.kept?.load(lasting);
   const { ownMsp, replicas = [], suggestions } = options;
   const watches =
     options.watch === true
@@ -94,7 +101,7 @@ export function assembleResolver(options: AssembleOptions): Resolver {
     const unwatched = watches?.close();
     peers.close();
     const ended = await Promise.allSettled([
-      renewed,
+      renewed.then(() => options.kept?.save(lasting)),
       unwatched,
       follower.close(),
       options.closeEngines(),

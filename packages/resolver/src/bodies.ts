@@ -10,6 +10,7 @@ import type { CacheUse } from "./cache-shares.js";
 import type { HeldBucket } from "./buckets.js";
 import { Coalescer } from "./coalescer.js";
 import { bodiesToAsk } from "./decoys.js";
+import { fieldsOf, type KeptRow } from "./kept-caches.js";
 import type { Peers, Server } from "./peers.js";
 import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
@@ -58,6 +59,20 @@ export class Bodies {
 
   clear(): void {
     this.#held.clear();
+  }
+
+  /** For kept-caches.ts. */
+  *keep(): Generator<KeptRow> {
+    for (const key of this.#held.keys()) {
+      const body = this.#held.peek(key);
+      if (body !== undefined) yield [body];
+    }
+  }
+
+  /** What it hashes to is what it is. Throws INVALID_DATA. */
+  restore(row: KeptRow): void {
+    const [body] = fieldsOf(row, 1);
+    this.#held.set(toHex(sha256(body)), body.slice());
   }
 
   /** The body that the entry names. Throws BOGUS if any of the server's bytes have another hash. */

@@ -1,21 +1,24 @@
 // Buckets over the anonymous path: fetched by prefix, verified up to the signed head, held as received
 // (protocol.md section 4). One bucket proves presence and absence for every idx with its prefix.
 
-import { equalBytes } from "@whither/crypto";
+import { equalBytes, uint64Bytes, utf8 } from "@whither/crypto";
 import {
   bucketIndex,
   bucketPrefix,
+  headMarkOf,
+  padEntries,
   verifyBucket,
   type Entry,
   type VerifiedBucket,
 } from "@whither/zone";
-import { DiscoveryError, limits, type Manifest } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError, limits, type Manifest } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire } from "@whither/wire";
 import type { HopRecord } from "./answer.js";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import type { HeadMemory } from "./head-memory.js";
+import { fieldsOf, type KeptRow } from "./kept-caches.js";
 import type { Peers, Server } from "./peers.js";
 import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
@@ -30,8 +33,24 @@ export interface HeldBucket {
   readonly bucket: VerifiedBucket;
   readonly head: HeldHead;
   readonly fetchedMs: number;
+  /** Proof of the path to the head, deepest first. */
+  readonly siblings: Uint8Array;
   /** Bytes that it keeps. */
   readonly bytes: number;
+}
+
+/** A bucket of an earlier run, nothing of it verified in this one. */
+interface Kept {
+  readonly kind: "kept";
+  readonly entries: Uint8Array;
+  readonly siblings: Uint8Array;
+  readonly headSha256: Uint8Array;
+  readonly fetchedMs: number;
+  readonly bytes: number;
+}
+
+function isKept(held: HeldBucket | Kept): held is Kept {
+  return "kind" in held;
 }
 
 /** A bucket and what it says about one idx; undefined is a proven absence. */
@@ -77,7 +96,7 @@ const entryOverheadBytes = 400;
 
 export class Buckets {
   readonly #options: BucketsOptions;
-  readonly #held: SegmentedCache<HeldBucket>;
+  readonly #held: SegmentedCache<HeldBucket | Kept>;
   readonly #flights = new Coalescer<Fetched>();
 
   constructor(options: BucketsOptions) {
@@ -96,10 +115,75 @@ export class Buckets {
     this.#held.clear();
   }
 
+  /** For kept-caches.ts: key, head, time of fetching, entries, proof. What nobody asked for since the start too. */
+  *keep(): Generator<KeptRow> {
+    const { clock } = this.#options;
+    for (const key of this.#held.keys()) {
+      const held = this.#held.peek(key);
+      if (held === undefined) continue;
+      const fetchedAt = Math.floor(clock.nowMs() - (clock.monotonicMs() - held.fetchedMs));
+      const { siblings } = held;
+      const { headSha256, entries } = isKept(held)
+        ? held
+        : {
+            headSha256: headMarkOf(held.head.object, held.head.head).sha256,
+            entries: held.bucket.bytes,
+          };
+      yield [utf8(key), headSha256, uint64Bytes(fetchedAt), entries, siblings];
+    }
+  }
+
+  /** Waits, unverified, for somebody to ask for it. What is old or of a later time is dropped. Throws INVALID_DATA. */
+  restore(row: KeptRow): void {
+    const [key, headSha256, fetchedAt, entries, siblings] = fieldsOf(row, 5);
+    if (fetchedAt.length !== 8) throw new DiscoveryError("INVALID_DATA", "kept bucket: no time");
+    const { clock } = this.#options;
+    const ageMs = clock.nowMs() - Number(Buffer.from(fetchedAt).readBigUInt64BE());
+    // A clock that went back cannot tell old from new.
+    if (ageMs < 0 || ageMs > limits.mappingTtlSecondsMax * 1_000) return;
+    this.#held.set(new TextDecoder().decode(key), {
+      kind: "kept",
+      headSha256: headSha256.slice(),
+      entries: entries.slice(),
+      siblings: siblings.slice(),
+      fetchedMs: clock.monotonicMs() - ageMs,
+      bytes: entries.length + siblings.length,
+    });
+  }
+
+  /** Takes a bucket of an earlier run if it is the newest head's, and verifies it as if it had just come. */
+  #revive(
+    view: ZoneView,
+    { idx, key }: { readonly idx: Uint8Array; readonly key: string },
+    head: HeldHead,
+  ): void {
+    const kept = this.#held.peek(key);
+    if (kept === undefined || !isKept(kept)) return;
+    this.#held.delete(key);
+    const { entries, siblings, headSha256, fetchedMs } = kept;
+    // Never what an older head says, however young the bucket: that would be a way back.
+    if (!equalBytes(headMarkOf(head.object, head.head).sha256, headSha256)) return;
+    const { zone, kid } = view;
+    const count = entries.length / limits.entryBytes;
+    const { pad, b } = head.head;
+    if (entries.length > pad) return;
+    const prefix = bucketPrefix(idx, b);
+    const place = { zone, kid, b, prefix, count, siblings, head: head.head };
+    try {
+      const bucket = verifyBucket({ ...place, entries: padEntries(entries, pad) });
+      this.#held.set(key, { bucket, head, fetchedMs, siblings, bytes: pad + siblings.length });
+    } catch (error) {
+      // Only who holds the secret could have written it; it is asked for anew all the same.
+      if (!isDiscoveryError(error)) throw error;
+    }
+  }
+
   /** Looks an idx up in its bucket. Throws BOGUS and what `ZoneViews.accept` throws. */
   async look(view: ZoneView, idx: Uint8Array, query: ZoneQuery): Promise<Looked> {
-    const { head } = view.head ?? (await this.#options.views.head(view, query));
+    const newest = view.head ?? (await this.#options.views.head(view, query));
+    const { head } = newest;
     const key = bucketKey(view, head.b, bucketIndex(idx, head.b));
+    this.#revive(view, { idx, key }, newest);
     const held = query.refresh ? undefined : this.#fresh(view, key, { idx, early: query.early });
     if (held !== undefined) {
       report(query, {
@@ -132,7 +216,8 @@ export class Buckets {
     let newest: HeldBucket | undefined;
     for (let b = 0; b <= limits.bucketDepthMax; b++) {
       const held = this.#held.peek(bucketKey(view, b, bucketIndex(idx, b)));
-      if (held !== undefined && held.fetchedMs >= (newest?.fetchedMs ?? -Infinity)) newest = held;
+      if (held !== undefined && !isKept(held) && held.fetchedMs >= (newest?.fetchedMs ?? -Infinity))
+        newest = held;
     }
     return newest;
   }
@@ -146,7 +231,8 @@ export class Buckets {
       this.#held.keys().filter((key) => key.startsWith(tree));
     for (const key of keys) {
       const held = this.#held.peek(key);
-      if (held !== undefined && held.head.head.serial < serial) this.#held.delete(key);
+      if (held === undefined) continue;
+      if (isKept(held) || held.head.head.serial < serial) this.#held.delete(key);
     }
   }
 
@@ -162,7 +248,7 @@ export class Buckets {
     { idx, early }: { readonly idx: Uint8Array; readonly early: boolean },
   ): Looked | undefined {
     const held = this.#held.get(key);
-    if (held === undefined || this.#isStale(held)) return undefined;
+    if (held === undefined || isKept(held) || this.#isStale(held)) return undefined;
     // A manifest that the directory no longer names may have lost its keys to somebody.
     const { manifestSha256 } = held.head.head;
     if (!view.manifests.some(({ sha256 }) => equalBytes(sha256, manifestSha256))) return undefined;
@@ -247,7 +333,7 @@ export class Buckets {
         const head = views.accept(view, signedObjectFromWire(signed), query, { askedMs });
         const answer = { zone, kid, b, prefix, count, entries, siblings, head: head.head };
         const bucket = verifyBucket(answer);
-        const held = { bucket, head, fetchedMs: clock.monotonicMs(), bytes: bytesIn };
+        const held = { bucket, head, siblings, fetchedMs: clock.monotonicMs(), bytes: bytesIn };
         return { held, server, bytesIn, bytesOut, rttMs };
       },
     });

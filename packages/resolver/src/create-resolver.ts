@@ -20,6 +20,7 @@ import {
   pathExists,
   readFileBounded,
   readSecretFile,
+  silentLogger,
   systemClock,
   systemRandom,
   writeSecretFile,
@@ -37,6 +38,7 @@ import type { DnsExchange } from "./dns/exchange.js";
 import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
 import { ManifestMemory } from "./manifest-memory.js";
+import { KeptCaches } from "./kept-caches.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
 import type { Replica } from "./zone-view.js";
@@ -62,6 +64,11 @@ export interface ResolverOptions {
   readonly ownMsp?: string;
   /** Directory for mirror, newest heads, choices, evidence. Absent: nothing outlives the process. */
   readonly statePath?: string;
+  /**
+   * Whether caches, too, are kept in `statePath` from one run to the next, sealed: for processes that live long.
+   * Default: false.
+   */
+  readonly keepCaches?: boolean;
   /** Whether to hold the whole directory, and so tell its servers nothing. Default: true. */
   readonly mirror?: boolean;
   /**
@@ -126,7 +133,8 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
     ...(directoryPath === undefined ? {} : { statePath: directoryPath }),
   });
   const engines = await voprfEngines(options, random);
-  return assembleResolver({
+  const cachePath = options.keepCaches === true ? file("cache") : undefined;
+  return await assembleResolver({
     follower,
     peers: new Peers({ openChannel, caPem, identity, clock, random }),
     ...engines,
@@ -142,6 +150,15 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
     ownMsp: options.ownMsp,
     watch: options.watch ?? false,
     replicas: checkedReplicas(options.replicas),
+    kept:
+      cachePath === undefined
+        ? undefined
+        : new KeptCaches({
+            path: cachePath,
+            secret,
+            random,
+            logger: options.logger ?? silentLogger,
+          }),
     suggestions: suggestionsOf({ ...options, clock, random }),
   });
 }

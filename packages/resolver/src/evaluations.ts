@@ -1,7 +1,7 @@
 // VOPRF outputs of contacts: held, or evaluated in batches on the identified stream (RFC 9497, mode 0x01;
 // protocol.md section 5). The DP learns who asks and how many elements, and nothing about them.
 
-import { joinElements, splitElements, wipe } from "@whither/crypto";
+import { joinElements, splitElements, utf8, wipe } from "@whither/crypto";
 import { DiscoveryError, type Csi } from "@whither/protocol";
 import type { Clock, VoprfEngine } from "@whither/runtime";
 import { slotIndex, slotInput, slotSecret, type SlotSecret } from "@whither/zone";
@@ -9,6 +9,7 @@ import type { WorkKind } from "./budget.js";
 import type { CacheUse } from "./cache-shares.js";
 import { Coalescer } from "./coalescer.js";
 import { asError } from "./failure.js";
+import { fieldsOf, type KeptRow } from "./kept-caches.js";
 import type { Peers, Server } from "./peers.js";
 import { heardBy, mayPay, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";
@@ -45,6 +46,9 @@ const elementsMax = 128;
 const inlineElementsMax = 2;
 /** What an evaluation may take at the server beside its way, in milliseconds an element. */
 const workMsPerElement = 4;
+/** Of `SlotSecret`, and of an idx. */
+const secretBytes = 64;
+const idxBytes = 16;
 /** y, idx and the cache's own records, beside the key. */
 const entryBytes = 420;
 
@@ -98,6 +102,25 @@ export class Evaluations {
   forget(csi: Csi): number {
     const keys = this.#held.keys().filter((key) => key.endsWith(` ${csi}`));
     return keys.filter((key) => this.#held.delete(key)).length;
+  }
+
+  /** For kept-caches.ts: key, y, idx. Both follow from the zone's key, which the name holds: they do not age. */
+  *keep(): Generator<KeptRow> {
+    for (const key of this.#held.keys()) {
+      const evaluated = this.#held.peek(key);
+      if (evaluated !== undefined) yield [utf8(key), evaluated.y.prk, evaluated.idx];
+    }
+  }
+
+  /** Throws INVALID_DATA. */
+  restore(row: KeptRow): void {
+    const [key, prk, idx] = fieldsOf(row, 3);
+    if (prk.length !== secretBytes || idx.length !== idxBytes) {
+      throw new DiscoveryError("INVALID_DATA", "kept evaluation: of another length");
+    }
+    // Copied: a view would keep the whole file.
+    const evaluated = { y: { prk: prk.slice() }, idx: idx.slice() };
+    this.#held.set(new TextDecoder().decode(key), evaluated);
   }
 
   /** Nothing is told to anybody. */

@@ -41,6 +41,7 @@ export class HeadMemory {
   readonly #expired = new Set<string>();
   /** The last older head that was shown, of each zone; evidence when every server showed one. */
   readonly #older = new Map<string, { readonly tree: string; readonly object: SignedObject }>();
+  readonly #kept: Set<string>;
   #highestTime = 0;
 
   private constructor(options: HeadMemoryOptions, seen: Map<string, Seen>) {
@@ -48,6 +49,7 @@ export class HeadMemory {
     this.#clock = clock;
     this.#evidence = evidence;
     this.#seen = seen;
+    this.#kept = new Set(seen.keys());
     for (const { mark } of seen.values())
       this.#highestTime = Math.max(this.#highestTime, mark.time);
     const merge = (onDisk: string | undefined): string => this.#merge(onDisk);
@@ -104,6 +106,16 @@ export class HeadMemory {
     this.#older.delete(head.zone);
     this.#highestTime = Math.max(this.#highestTime, next.time);
     this.#file?.touch();
+  }
+
+  /**
+   * The newest head of a tree that an earlier run has seen, once: whoever takes it verifies it, and fetches one
+   * the next time.
+   */
+  takeKept(tree: Pick<Head, "zone" | "kid">): SignedObject | undefined {
+    const key = treeKey(tree);
+    const seen = this.#seen.get(key);
+    return this.#kept.delete(key) && seen?.learntMs === -Infinity ? seen.object : undefined;
   }
 
   /** Every server of a zone has shown an older head than one seen: no lag of one of them. */

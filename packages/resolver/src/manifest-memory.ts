@@ -1,7 +1,7 @@
 // Which manifests of each zone were in effect when the directory was last seen, kept over restarts: what later
 // ones are judged by (protocol.md section 2, docs/adr 24). The rule itself is judgeSuccession.
 
-import { toBase64Url } from "@whither/crypto";
+import { equalBytes, toBase64Url } from "@whither/crypto";
 import type { Authority, SignedObject } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { decodeManifest, decodeSignedObject, encodeSignedObject } from "@whither/wire";
@@ -71,6 +71,12 @@ export class ManifestMemory {
     this.#histories.set(zone, judged.history);
     this.#file?.touch();
     return judged;
+  }
+
+  /** A manifest that was in effect, by its hash; unverified, as it stands in the file. */
+  named(zone: string, sha256: Uint8Array): SignedObject | undefined {
+    const inEffect = this.#histories.get(zone)?.inEffect ?? [];
+    return inEffect.find((one) => equalBytes(one.sha256, sha256))?.object;
   }
 
   /** The directory still names what it named when last judged: nothing else can have been named before now. */

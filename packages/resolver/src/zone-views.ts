@@ -7,7 +7,6 @@ import type { Authority, Head, Manifest, SignedObject, ZoneName } from "@whither
 import { verifyHead } from "@whither/zone";
 import { LRUCache } from "lru-cache";
 import type { CacheUse } from "./cache-shares.js";
-import type { ManifestMemory } from "./manifest-memory.js";
 import type { ZoneQuery } from "./query.js";
 import { refuseWaiting, reviewOf } from "./waiting-manifests.js";
 import { copyOf, ZoneFetches, type ZoneFetchesOptions } from "./zone-fetches.js";
@@ -15,7 +14,6 @@ import { createZoneView, isSameAuthority } from "./zone-view.js";
 import type { HeldHead, HeldManifest, ZoneView } from "./zone-view.js";
 
 export interface ZoneViewsOptions extends ZoneFetchesOptions {
-  readonly manifests: ManifestMemory;
   readonly cacheBytes: number;
 }
 
@@ -111,9 +109,27 @@ export class ZoneViews {
   /** The newest head held, or a fetched one. Throws as `accept`. */
   async head(view: ZoneView, query: ZoneQuery): Promise<HeldHead> {
     if (view.head !== undefined) return view.head;
+    const kept = this.#options.keeps === true ? this.#keptHead(view, query) : undefined;
+    if (kept !== undefined) return kept;
     const head = await this.#fetchHead(view, query, view.kid);
     view.head ??= head;
     return view.head;
+  }
+
+  /** That of an earlier run, if it is not too old to be answered from. */
+  #keptHead(view: ZoneView, query: ZoneQuery): HeldHead | undefined {
+    const { memory, clock } = this.#options;
+    const object = memory.takeKept(view);
+    if (object === undefined) return undefined;
+    try {
+      const head = this.accept(view, object, query, { askedMs: clock.monotonicMs() });
+      if (!this.isStale(head.head)) return head;
+    } catch (error) {
+      // Expired, or of a manifest that counts no longer: a newer one tells.
+      if (!isDiscoveryError(error) || error.code === "BUDGET") throw error;
+    }
+    view.head = undefined;
+    return undefined;
   }
 
   /** The newest head of a kid's tree; of the one that the zone calls current for an empty kid. */

@@ -86,7 +86,7 @@ export interface FederationOptions {
 
 export interface FederationResolverOptions extends Pick<
   ResolverOptions,
-  "statePath" | "ownMsp" | "cacheBytes" | "verifier" | "watch"
+  "statePath" | "keepCaches" | "ownMsp" | "cacheBytes" | "verifier" | "watch"
 > {
   /** Whether it holds the whole directory, and then from the start. Default: true. */
   readonly mirror?: boolean;

@@ -4,6 +4,7 @@ import { appendFile, copyFile, lstat, mkdtemp, readFile, rm, writeFile } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { healthOf } from "../support/grpc-health.js";
 import { makeFederation, type DpFiles, type FederationFiles } from "../support/federation.js";
 import { Daemon, run, whitherctlHere } from "../support/processes.js";
 
@@ -142,6 +143,9 @@ describe("a running daemon and its operator", function () {
     ]);
   });
 
+  const healthOfZone = async (zone: string): Promise<number | "refused"> =>
+    healthOf({ port: dp.publicPort, ca: await readFile(files.path("pki", "ca.pem")) }, zone);
+
   it("goes on with the other zones when one is bad, and takes it when it is mended", async () => {
     const manifest = files.path("mail-dp-a.example.manifest");
     await copyFile(manifest, `${manifest}.good`);
@@ -154,6 +158,9 @@ describe("a running daemon and its operator", function () {
     );
     expect(await ok("metrics")).to.contain('whither_dpd_zone_up{zone="mail@dp-a.example"} 0');
     expect(dpd.log.some(({ event }) => event === "zone failed")).to.be.true;
+    const healths = ["", "de@dp-a.example", "mail@dp-a.example", "fr@dp-a.example"];
+    const seen = await Promise.all(healths.map(healthOfZone));
+    expect(seen, "serving, serving, not serving, unknown").to.deep.equal([1, 1, 2, "refused"]);
     const asked = await run("whither", ["--config", files.clientConfig, "+4930901820009"]);
     expect(asked.status, "the other zone proves absence").to.equal(1);
     const failed = await ctl("reload");
@@ -163,6 +170,7 @@ describe("a running daemon and its operator", function () {
     await copyFile(`${manifest}.good`, manifest);
     expect(await ok("zone-reload", "mail@dp-a.example")).to.equal("mail@dp-a.example opened\n");
     expect(await servingZones()).to.have.length(2);
+    expect(await healthOfZone("mail@dp-a.example")).to.equal(1);
   });
 
   it("keeps a zone that serves when its files go bad, and the rest of a bad configuration out", async () => {
@@ -193,6 +201,7 @@ describe("a running daemon and its operator", function () {
     dpd.kill("SIGHUP");
     await dpd.waitFor("reloaded", from);
     expect(await servingZones()).to.deep.equal(["de@dp-a.example"]);
+    expect(await healthOfZone("mail@dp-a.example"), "was served once").to.equal(0);
     await writeFile(dp.config, `${good}voprf_threads: 2\n`);
     const again = await ok("reload");
     await writeFile(dp.config, good);

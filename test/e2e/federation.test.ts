@@ -1,11 +1,10 @@
 // A small federation of real processes on loopback, as an operator runs it and a person asks it: one root,
 // two discovery providers, two MSPs. What is refused is checked as closely as what is answered.
 import { chmod, copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { connect as connectHttp2 } from "node:http2";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as connectTls, type ConnectionOptions } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
 import { Readable } from "node:stream";
 import { runWhither } from "@whither/cli";
 import { expect } from "chai";
@@ -17,6 +16,7 @@ import {
   type DpFiles,
   type FederationFiles,
 } from "../support/federation.js";
+import { healthOf } from "../support/grpc-health.js";
 import { freshClient, registerPeople, type Person } from "../support/people.js";
 import { run, whitherctlInProcess, type Finished } from "../support/processes.js";
 
@@ -502,33 +502,6 @@ const failed = {
   ca: { status: 5, code: "NETWORK" },
   nobody: { status: 4, code: "UNAUTHENTICATED" },
 } as const;
-
-/** grpc.health.v1 Check by hand: the serving status, or "refused" if no answer came. */
-async function healthOf(options: ConnectionOptions): Promise<number | "refused"> {
-  return await new Promise((resolve) => {
-    const session = connectHttp2(`https://127.0.0.1:${options.port}`, {
-      createConnection: () => connectTls({ servername: "localhost", ...options }),
-    });
-    const end = (status: number | "refused"): void => {
-      session.destroy();
-      resolve(status);
-    };
-    session.on("error", () => end("refused"));
-    session.on("close", () => end("refused"));
-    const call = session.request({
-      ":method": "POST",
-      ":path": "/grpc.health.v1.Health/Check",
-      "content-type": "application/grpc",
-      te: "trailers",
-    });
-    const chunks: Buffer[] = [];
-    call.on("data", (chunk: Buffer) => chunks.push(chunk));
-    call.on("error", () => end("refused"));
-    // Prefix of five octets, then field 1 as a varint.
-    call.on("end", () => end(Buffer.concat(chunks)[6] ?? "refused"));
-    call.end(Buffer.alloc(5));
-  });
-}
 
 /** What a server says to HTTP/2 in the clear before it hangs up. */
 async function plaintextAnswer(port: number): Promise<string> {

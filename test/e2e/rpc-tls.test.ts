@@ -410,6 +410,41 @@ describe("rpc over TLS", () => {
       expect(await health(channel, "whither.test.Nothing"), "zones come and go").to.equal(1);
     });
 
+    it("tells whoever watches a name of each change, and holds no drain up", async () => {
+      const { port, server } = await serve();
+      const { channel } = dial(port);
+      const seen: number[] = [];
+      let heard = (): void => undefined;
+      const ended = new Promise<void>((resolve) => {
+        const call = channel.start(
+          "/grpc.health.v1.Health/Watch",
+          {},
+          {
+            onMessage: (message) => {
+              seen.push(message[1] ?? 0);
+              heard();
+            },
+            onDrain: () => undefined,
+            onClose: () => resolve(),
+          },
+        );
+        const name = new TextEncoder().encode("de@dp-a.example");
+        call.send(Uint8Array.from([0x0a, name.length, ...name]));
+        call.halfClose();
+      });
+      const next = (): Promise<void> => new Promise((resolve) => (heard = resolve));
+      await next();
+      const [known, gone] = [next(), next];
+      server.setStatus("de@dp-a.example", "SERVING");
+      await known;
+      const last = gone();
+      server.setStatus("de@dp-a.example", "NOT_SERVING");
+      await last;
+      expect(seen, "unknown, serving, not serving").to.deep.equal([3, 1, 2]);
+      await server.drain({ timeoutMs: 60_000 });
+      await ended;
+    });
+
     it("drops a connection that never finishes its handshake, without harm", async () => {
       const { port } = await serve();
       const socket = connectTcp({ host, port });

@@ -1,10 +1,14 @@
 // Scenarios as text: one step a line, run against a federation in memory whose clock moves only when told.
 // A word that is not known fails, and so does a DP that is asked without the script saying so.
 //
-//   dp dp-a.example de            prefix tel:+49 de@dp-a.example      before the first other step
+//   dp dp-a.example de            prefix tel:+49 de@dp-a.example      before the first other step, and:
+//   replica replica.example dp-a.example +49…                         follows that DP's first zone, where the number lies
 //   register +49… wire.example    publish      stop dp-a.example      start dp-a.example
-//   partition dp-a.example        heal dp-a.example                   advance 30s
-//   lookup +49… expect found wire.example; complete 1 of 2; warning STALE; asked dp-a.example
+//   partition dp-a.example        heal dp-a.example                   advance 30s      at 2h (since the first step)
+//   lookup +49… expect found wire.example; complete 1 of 2; warning STALE; hops 3; asked dp-a.example
+//
+// `hops` counts the questions that the lookup itself put to DPs and replicas; others may have been asked for the same
+// by somebody else, or in the background.
 
 import { isDiscoveryError, parseCsi } from "@whither/protocol";
 import type { Resolver } from "@whither/resolver";
@@ -23,7 +27,7 @@ export async function runScript(
   options: { readonly mirror: boolean },
 ): Promise<void> {
   const steps = parseSteps(text);
-  const layout = steps.filter(({ word }) => word === "dp" || word === "prefix");
+  const layout = steps.filter(({ word }) => ["dp", "prefix", "replica"].includes(word));
   await using federation = await createFederation(layoutOf(layout));
   const stage = new Stage(federation, options);
   for (const step of steps.filter((one) => !layout.includes(one))) {
@@ -49,7 +53,13 @@ function layoutOf(steps: readonly Step[]) {
     steps.filter((step) => step.word === word).map(({ rest }) => rest);
   return {
     seed: 1,
-    dps: of("dp").map(([id = "", ...zones]) => ({ id, zones })),
+    dps: of("dp").map(([id = "", ...zones]) => ({
+      id,
+      zones,
+      replicas: of("replica")
+        .filter(([, dp]) => dp === id)
+        .map(([replica = "", , probe = ""]) => ({ id: replica, probe: parseCsi(probe) })),
+    })),
     prefixes: of("prefix").map(
       ([prefix, ...zones]) => `"${prefix}": { zones: [${zones.join(", ")}] }`,
     ),
@@ -61,10 +71,12 @@ class Stage {
   readonly #mirror: boolean;
   #resolver: Resolver | undefined;
   #asked = new Set<string>();
+  readonly #startMs: number;
 
   constructor(federation: Federation, { mirror }: { readonly mirror: boolean }) {
     this.#federation = federation;
     this.#mirror = mirror;
+    this.#startMs = federation.clock.monotonicMs();
     federation.tap(({ to, from, direction }) => {
       if (direction === "request" && from === "resolver") this.#asked.add(hostOf(to));
     });
@@ -82,11 +94,11 @@ class Stage {
       case "stop":
         await (first === "root"
           ? this.#federation.stopDirectory()
-          : this.#federation.dp(first).stop());
+          : this.#federation.host(first).stop());
         return;
       case "start":
         if (first === "root") this.#federation.startDirectory();
-        else await this.#federation.dp(first).start();
+        else await this.#federation.host(first).start();
         return;
       case "partition":
         this.#link(first, { partition: "silent" });
@@ -97,6 +109,9 @@ class Stage {
       case "advance":
         await this.#federation.clock.advance(parseDuration(first));
         return;
+      case "at":
+        await this.#federation.clock.advance(this.#untilMs(first));
+        return;
       case "lookup":
         await this.#lookup(first, text.slice(text.indexOf(" expect ") + 8));
         return;
@@ -105,8 +120,16 @@ class Stage {
     }
   }
 
-  #link(dp: string, faults: Parameters<Federation["network"]["setFaults"]>[1]): void {
-    const { clientAddress, publicAddress } = this.#federation.dp(dp).identity;
+  /** Milliseconds from now to a time that is given since the first step. */
+  #untilMs(text: string): number {
+    const { clock } = this.#federation;
+    const ms = this.#startMs + parseDuration(text) - clock.monotonicMs();
+    if (ms < 0) throw new TypeError(`it is later than ${text} already`);
+    return ms;
+  }
+
+  #link(host: string, faults: Parameters<Federation["network"]["setFaults"]>[1]): void {
+    const { clientAddress, publicAddress } = this.#federation.host(host).identity;
     for (const to of [clientAddress, publicAddress])
       this.#federation.network.setFaults({ to }, faults);
   }
@@ -134,15 +157,20 @@ class Stage {
 
   async #outcome(resolver: Resolver, number: string) {
     try {
-      const { status, mappings, complete, warnings } = await resolver.lookup(parseCsi(number));
+      const answer = await resolver.lookup(parseCsi(number));
+      const { status, mappings, complete, warnings, hops } = answer;
+      const asked = hops.filter(
+        ({ from }) => from.includes(":") && hostOf(from) !== "root.example",
+      );
       return {
         status: [status, ...mappings.map(({ msp }) => msp)].join(" "),
         complete: `complete ${complete.answered} of ${complete.asked}`,
         warnings: warnings.map(({ code }) => `warning ${code}`),
+        hops: `hops ${asked.length}`,
       };
     } catch (error) {
       if (!isDiscoveryError(error)) throw error;
-      return { status: error.code, complete: "", warnings: [] };
+      return { status: error.code, complete: "", warnings: [], hops: "" };
     }
   }
 }

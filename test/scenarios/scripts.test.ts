@@ -22,13 +22,15 @@ describe("scripts", () => {
   const refused: readonly (readonly [string, string])[] = [
     ["dance", "line 3: dance\n  no such step"],
     ["advance soon", "expected a duration"],
+    ["at 0s\nadvance 2s\nat 1s", "it is later than 1s already"],
+    ["lookup +4930123456 expect none; hops 9; asked dp-a.example", "expected hops 9"],
     ["lookup +4930123456 expect none", "expected asked …"],
     ["lookup +4930123456 expect none; asked nobody", "expected asked nobody, got none"],
     ["lookup +4930123456 expect found wire.example; asked dp-a.example", "got none"],
     ["lookup +4930123456 expect none; warning STALE; asked dp-a.example", "expected warning STALE"],
   ];
   for (const [line, text] of refused) {
-    it(`fail at ${line}`, async () => {
+    it(`fail at ${line.replaceAll("\n", "; ")}`, async () => {
       const error = await failureOf(runScript(`${layout}${line}\n`, { mirror: true }));
       expect(error.message).to.contain(text);
     });

@@ -31,7 +31,7 @@ export interface AuthorityHealth {
   readonly zone: ZoneName;
   /** `host:port` of its public port. */
   readonly endpoint: string;
-  /** `lame`: does not answer as the directory says; `unknown`: not probed yet, or of a kind that is not. */
+  /** `lame`: does not answer as the directory says; `unknown`: not probed yet. */
   readonly state: "unknown" | "healthy" | "lame";
   /** Unix seconds; 0 while unknown. */
   readonly sinceSeconds: number;
@@ -128,9 +128,7 @@ class Prober implements DelegationHealth {
 
   /** Never rejects: what a probe finds is its result. */
   async #probeAll(signal: AbortSignal): Promise<void> {
-    const waiting = [...this.#targets.values()].filter(
-      ({ authority }) => authority.kind === "mappings",
-    );
+    const waiting = [...this.#targets.values()];
     const next = async (): Promise<void> => {
       for (let one = waiting.shift(); one !== undefined && !signal.aborted; one = waiting.shift()) {
         await this.#probeOne(one, signal);
@@ -143,7 +141,9 @@ class Prober implements DelegationHealth {
     const { openChannel = openGrpcChannel, anchors, clock } = this.#options;
     const caPem = caBundle(anchors);
     try {
-      const ageSeconds = await probeEndpoint({ ...target, openChannel, caPem, clock, signal });
+      const { prefix } = target.health;
+      const by = { openChannel, caPem, clock, signal };
+      const ageSeconds = await probeEndpoint({ ...target, ...by, prefix });
       this.#learn(target, { state: "healthy", headAgeSeconds: ageSeconds });
     } catch (error) {
       if (signal.aborted) return;

@@ -6,6 +6,7 @@ import { createDirectoryService, type DirectoryService } from "@whither/authorit
 import { sha256, utf8 } from "@whither/crypto/node";
 import { DiscoveryError, parseCsi, type Node, type Prefix } from "@whither/protocol";
 import {
+  createSeededRandom,
   directoryFixtureSeconds as now,
   EventLog,
   makeArtefact,
@@ -24,6 +25,7 @@ import {
   type PartObjects,
 } from "@whither/testkit";
 import type { PartTrust } from "@whither/zone";
+import { createDelegationHealth } from "./delegation-health.js";
 import type { DelegationOptions, Hop } from "./follower.js";
 
 const root = makeRootFixture();
@@ -186,6 +188,32 @@ describe("parts of the directory that are delegated on", () => {
       });
       expect(await outcomeOfLater(world.follower.delegation(berlin))).to.equal("PIN_MISMATCH");
     });
+  });
+
+  it("are probed as the zones are, by their apex", async () => {
+    const world = makeWorld();
+    const { clock, network } = world;
+    await using health = createDelegationHealth({
+      anchors: root.anchors,
+      intervalSeconds: 300,
+      concurrency: 1,
+      clock,
+      random: createSeededRandom(3),
+      logger: new EventLog(),
+      openChannel: ({ host, port, pins = [] }) => network.connect(`${host}:${port}`, { pins }),
+    });
+    health.watch(world.service.directory);
+    const found = async () => {
+      await health.probe();
+      const { state, lastError } = health.list().find(({ zone }) => zone === part.zone)!;
+      return `${state} ${lastError ?? "-"}`;
+    };
+    expect(await found()).to.equal("healthy -");
+    expect(world.calls).to.include(`Refer tel:+49 of ${part.zone}`);
+    world.serve(resignPart(partObjects, makePartFixture({ label: "stranger" }), {}));
+    expect(await found()).to.equal("lame KEY_MISSING");
+    world.serve(partObjects);
+    expect(await found()).to.equal("healthy KEY_MISSING");
   });
 
   describe("a hostile part", () => {

@@ -1,15 +1,31 @@
 // One look at one endpoint of an authority, as a stranger: reachable under its pin, has the manifest that the
-// directory names, and a head of it that is signed and in its time. Tells it nothing but its own zone.
+// directory names, and a head of it that is signed and in its time. Tells it nothing but its own zone, and of a
+// part of the directory its apex.
 
-import { DiscoveryError, limits, type Authority, type Endpoint } from "@whither/protocol";
+import {
+  DiscoveryError,
+  limits,
+  type Authority,
+  type Endpoint,
+  type Prefix,
+} from "@whither/protocol";
 import { createClient } from "@whither/rpc";
 import type { Clock } from "@whither/runtime";
 import { signedObjectFromWire, Zone } from "@whither/wire";
-import { nodeVerifier, verifyHead, verifyManifest } from "@whither/zone";
+import {
+  nodeVerifier,
+  verifyHead,
+  verifyManifest,
+  verifyPartTrust,
+  verifyReferral,
+} from "@whither/zone";
+import { DirectoryServer } from "./directory-server.js";
 import type { OpenChannel } from "./follower.js";
 
 export interface ProbeOptions {
-  readonly authority: Pick<Authority, "zone" | "manifestSha256">;
+  readonly authority: Pick<Authority, "kind" | "manifestSha256" | "zone">;
+  /** That names the authority. */
+  readonly prefix: Prefix;
   readonly endpoint: Endpoint;
   /** PEM bundle of the only CAs trusted. */
   readonly caPem: string;
@@ -25,7 +41,28 @@ const answerTimeoutMs = 5_000;
  * Age of the head in seconds. Throws NETWORK, DEADLINE, PIN_MISMATCH when the endpoint cannot be reached as
  * the directory says, STALE for a head that resolvers would not call fresh, and as verifyManifest, verifyHead.
  */
-export async function probeEndpoint(options: ProbeOptions): Promise<number> {
+export function probeEndpoint(options: ProbeOptions): Promise<number> {
+  return options.authority.kind === "directory" ? probePart(options) : probeMappings(options);
+}
+
+/** The apex of a part, under its manifest: it must exist there and speak for itself. */
+async function probePart(options: ProbeOptions): Promise<number> {
+  const { authority, prefix, endpoint, caPem, openChannel, clock, signal } = options;
+  const { host, publicPort: port, spkiSha256: pins } = endpoint;
+  const part = { zone: authority.zone, pins };
+  using server = new DirectoryServer({ from: { host, port }, caPem, openChannel, clock, part });
+  const { answer } = await server.refer(prefix, { signal });
+  const { manifest, head } = answer;
+  if (manifest === undefined) {
+    throw new DiscoveryError("KEY_MISSING", "referral: of a part, without its manifest");
+  }
+  const check = { nowSeconds: clock.nowSeconds(), verifier: nodeVerifier };
+  const trust = verifyPartTrust({ ...check, manifest, head, part: { apex: prefix, authority } });
+  verifyReferral({ ...check, asked: prefix, response: answer, trust });
+  return Math.max(0, check.nowSeconds - trust.head.notBefore);
+}
+
+async function probeMappings(options: ProbeOptions): Promise<number> {
   const { authority, endpoint, caPem, openChannel, clock, signal } = options;
   const { zone, manifestSha256 } = authority;
   const { host, publicPort: port, spkiSha256: pins } = endpoint;

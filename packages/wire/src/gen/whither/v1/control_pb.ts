@@ -1620,7 +1620,7 @@ export type ZoneHealthResponse = Message<"whither.v1.ZoneHealthResponse"> & {
   server: string;
 
   /**
-   * `healthy`; `lame`: does not answer as the directory says; `unknown`: not asked yet, or of a kind that is not.
+   * `healthy`; `lame`: does not answer as the directory says; `unknown`: not asked yet.
    *
    * @generated from field: string state = 3;
    */

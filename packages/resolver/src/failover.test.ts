@@ -57,6 +57,22 @@ describe("a zone with two manifests", () => {
 });
 
 describe("a zone whose manifest was replaced", () => {
+  it("is found under the successor at once, though that could not be had when the zone was asked first", async () => {
+    const zone = new ScriptedZone({ parties, contacts: [contactOf(parties)], fillers: 100 });
+    const successor = makeRegistrationParties({ manifest: { version: 2 } });
+    const { manifestSha256 } = successor;
+    const authority = zone.authority({
+      manifestSha256: [manifestSha256, parties.manifestSha256],
+    });
+    const { resolver, clock } = await scriptedWorld({ zones: [zone], authorities: [authority] });
+    await resolver.lookup(csi);
+    zone.successors.push(encodeManifest(successor.manifest));
+    zone.publish(nowSeconds + 1, [], { manifestSha256 });
+    await clock.advance(1_000);
+    const answer = await resolver.lookup(csi, { refresh: true });
+    expect([answer.status, answer.dps[0]?.serial]).to.deep.equal(["found", 2]);
+  });
+
   it("is asked anew: what was proven under the old manifest's keys proves nothing any more", async () => {
     const zone = new ScriptedZone({ parties, contacts: [contactOf(parties)], fillers: 100 });
     const successor = makeRegistrationParties({ manifest: { version: 2 } });

@@ -27,14 +27,19 @@ export function tellWaiting(
   }
 }
 
-/** When to ask again: another server may have the signature that this one left out. */
+/**
+ * When to ask again: another server may have the signature that this one left out, or the manifest that could not be
+ * had.
+ */
 export function reviewOf(
-  waiting: readonly WaitingManifest[],
+  of: Pick<ZoneView, "isPartial" | "waiting">,
   nowSeconds: number,
-): { readonly waiting: readonly WaitingManifest[]; readonly reviewAt: number } {
-  if (waiting.length === 0) return { waiting, reviewAt: Infinity };
+): Pick<ZoneView, "isPartial" | "reviewAt" | "waiting"> {
+  const { waiting, isPartial } = of;
   const soon = nowSeconds + limits.failureTtlSecondsMax;
-  return { waiting, reviewAt: Math.min(soon, ...waiting.map(({ effectiveAt }) => effectiveAt)) };
+  const ends = waiting.flatMap(({ effectiveAt }) => [effectiveAt, soon]);
+  if (isPartial) ends.push(soon);
+  return { waiting, isPartial, reviewAt: Math.min(Infinity, ...ends) };
 }
 
 /** Throws MANIFEST_WAITS for a head that is good, under a manifest that is not in effect yet. */

@@ -102,7 +102,7 @@ export async function askZone(
   try {
     return await askOnce(parts, { view, registry }, query);
   } catch (error) {
-    if (!isDiscoveryError(error) || !refreshable.has(error.code)) throw error;
+    if (!isDiscoveryError(error) || !isRefreshable(view, error)) throw error;
     const again = await refreshed(parts, view, error, query);
     try {
       return await askOnce(parts, { view: again, registry }, query);
@@ -111,6 +111,13 @@ export async function askZone(
     }
   }
 }
+
+/** What does not verify may be by the manifest that could not be had when the view was made. */
+function isRefreshable({ isPartial }: ZoneView, { code }: DiscoveryError): boolean {
+  return refreshable.has(code) || (isPartial && unverified.has(code));
+}
+
+const unverified: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["BOGUS", "KEY_MISSING"]);
 
 async function refreshed(
   parts: ZoneLookupParts,
@@ -122,7 +129,7 @@ async function refreshed(
   const evaluated = evaluations.held(view, query.csi);
   const b = view.head?.head.b;
   if (evaluated !== undefined && b !== undefined) buckets.forget(view, evaluated.idx, { b });
-  if (code === "UNKNOWN_KID") {
+  if (code === "UNKNOWN_KID" || unverified.has(code)) {
     views.forget(view, query);
     return await views.acquire(view.authority, query);
   }

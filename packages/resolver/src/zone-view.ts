@@ -35,6 +35,8 @@ export interface ZoneView {
   readonly publicKeyHex: string;
   /** Named by the directory, not in effect yet. */
   readonly waiting: readonly WaitingManifest[];
+  /** A manifest that the directory names could not be had: the zone may go on to it at any moment. */
+  readonly isPartial: boolean;
   /** When to ask again what is in effect, Unix seconds. */
   readonly reviewAt: number;
   /** Newest verified head; undefined before the first answer and after `forgetHead`. */
@@ -46,8 +48,9 @@ export function createZoneView(
   manifests: readonly [HeldManifest, ...HeldManifest[]],
   {
     waiting = [],
+    isPartial = false,
     reviewAt = Infinity,
-  }: { readonly waiting?: readonly WaitingManifest[]; readonly reviewAt?: number } = {},
+  }: Partial<Pick<ZoneView, "isPartial" | "reviewAt" | "waiting">> = {},
 ): ZoneView {
   const [current] = manifests;
   const [key] = current.manifest.voprfKeys;
@@ -62,6 +65,7 @@ export function createZoneView(
     publicKey: key.publicKey,
     publicKeyHex: toHex(key.publicKey),
     waiting,
+    isPartial,
     reviewAt,
     head: undefined,
   };

@@ -85,7 +85,10 @@ export class ZoneViews {
       createZoneView(
         authority,
         [current, ...others],
-        reviewOf(waiting, this.#options.clock.nowSeconds()),
+        reviewOf(
+          { waiting, isPartial: received.length < authority.manifestSha256.length },
+          this.#options.clock.nowSeconds(),
+        ),
       ),
       query,
     );

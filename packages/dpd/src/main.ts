@@ -120,6 +120,8 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   provider.start();
   const clients = await listeners.clients.listen(config.listen.clients);
   const open = await listeners.public.listen(config.listen.public);
+  // First of all to close: a registration under way still needs its zone.
+  scope.use({ [Symbol.asyncDispose]: () => listeners.close() });
   const page =
     config.metrics === undefined
       ? undefined

@@ -67,6 +67,15 @@ describe("dpd configuration", () => {
     );
   });
 
+  it("takes a next zone key", () => {
+    const more = minimal.replace(
+      "voprf_key_file: v }",
+      "voprf_key_file: v, next_zone_key_file: n }",
+    );
+    expect(parse(more).zones[0]).to.include({ nextZoneKeyFile: "/etc/whither/n" });
+    expect(parse(minimal).zones[0]).to.include({ nextZoneKeyFile: undefined });
+  });
+
   it("fills every default and starts relative paths from the file's directory", () => {
     const config = parse(minimal);
     expect(config.listen).to.deep.equal({

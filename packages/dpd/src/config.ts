@@ -41,6 +41,7 @@ export interface ZoneConfig {
   readonly name: ZoneName;
   readonly manifestFile: string;
   readonly zoneKeyFile: string;
+  readonly nextZoneKeyFile: string | undefined;
   readonly voprfKeyFile: string;
   /** Of the key that replaces it. */
   readonly nextVoprfKeyFile: string | undefined;
@@ -110,6 +111,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       name: textField("a zone name, name@dp_id", orUndefined(parseZoneName)),
       manifest_file: path,
       zone_key_file: secret,
+      next_zone_key_file: secret.optional(),
       voprf_key_file: secret,
       next_voprf_key_file: secret.optional(),
       vault_key_file: secret.optional(),
@@ -132,6 +134,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       name: value.name,
       manifestFile: value.manifest_file,
       zoneKeyFile: value.zone_key_file,
+      nextZoneKeyFile: value.next_zone_key_file,
       voprfKeyFile: value.voprf_key_file,
       nextVoprfKeyFile: value.next_voprf_key_file,
       vaultKeyFile: value.vault_key_file,

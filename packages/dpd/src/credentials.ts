@@ -62,11 +62,16 @@ export function readIdentity({ tls }: DpdConfig): Promise<TlsIdentity> {
 
 /** Reads and checks the files of one zone. Throws CONFIG naming the file. */
 export async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCredentials> {
-  const { name, manifestFile, zoneKeyFile, voprfKeyFile, nextVoprfKeyFile, vaultKeyFile } = config;
+  const { name, manifestFile, zoneKeyFile, nextZoneKeyFile, vaultKeyFile } = config;
+  const { voprfKeyFile, nextVoprfKeyFile } = config;
   const manifestBytes = await readFileBounded(manifestFile, { bytesMax: fileBytesMax });
   const manifest = parseManifestFile(manifestBytes);
   const secrets = {
     signer: createSigner(await readKey(zoneKeyFile, decodePrivateKeyPem)),
+    nextSigner:
+      nextZoneKeyFile === undefined
+        ? undefined
+        : createSigner(await readKey(nextZoneKeyFile, decodePrivateKeyPem)),
     voprfSecretKey: await readKey(voprfKeyFile, decodeVoprfKey),
     nextVoprfSecretKey:
       nextVoprfKeyFile === undefined ? undefined : await readKey(nextVoprfKeyFile, decodeVoprfKey),

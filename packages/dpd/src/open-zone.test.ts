@@ -42,6 +42,7 @@ describe("a zone of a dpd", () => {
           zoneKeyFile: "",
           voprfKeyFile: "",
           nextVoprfKeyFile: undefined,
+          nextZoneKeyFile: undefined,
           vaultKeyFile: undefined,
           epoch,
           probe: undefined,

@@ -204,12 +204,14 @@ export class ZoneSet implements AsyncDisposable {
 
 /** What a zone has to be opened anew for: all but the files that it can change to while it serves. */
 function printOf(config: ZoneConfig): string {
-  const files = { manifestFile: "", zoneKeyFile: "", voprfKeyFile: "", nextVoprfKeyFile: "" };
-  return JSON.stringify({ ...config, ...files });
+  const keyFiles = { zoneKeyFile: "", nextZoneKeyFile: "", voprfKeyFile: "", nextVoprfKeyFile: "" };
+  return JSON.stringify({ ...config, ...keyFiles, manifestFile: "" });
 }
 
 function keysPrintOf({ manifestSha256, secrets, voprfPublicKeys }: ZoneCredentials): string {
-  return [manifestSha256, secrets.signer.publicKey, ...voprfPublicKeys].map(toHex).join(" ");
+  const { signer, nextSigner = signer } = secrets;
+  const zoneKeys = [signer.publicKey, nextSigner.publicKey];
+  return [manifestSha256, ...zoneKeys, ...voprfPublicKeys].map(toHex).join(" ");
 }
 
 /** What a zone's files provoke is its operator's to mend, whatever it is: it must not end the process. */

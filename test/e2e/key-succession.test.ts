@@ -270,7 +270,7 @@ describe("a change of keys at a running dpd", function () {
     const shown = await status();
     expect(shown).to.include({ manifest_sha256: before });
     expect(shown.problem).to.match(/manifest/);
-    expect((await ctl("status")).stdout).to.match(/configured now and refused: .*manifest/);
+    expect((await ctl("status")).stdout).to.match(/serves, but: .*manifest/);
     await writeFile(files.path("de-2.manifest"), good);
     expect((await ctl("reload")).stdout).to.contain(`${zone} kept`);
     expect((await status()).problem).to.equal("");

@@ -147,9 +147,9 @@ function zoneState(fact: ZoneFact) {
     signedAt: BigInt(signedAt),
     notAfter: BigInt(notAfter),
     manifestSha256,
-    ...(fact.refused === undefined
+    ...(fact.problem === undefined
       ? {}
-      : { error: toErrorDetail(fact.refused), problem: problemOf(fact.refused) }),
+      : { error: toErrorDetail(fact.problem), problem: problemOf(fact.problem) }),
     ...(fact.succession === undefined ? {} : { succession: successionState(fact.succession) }),
     withoutVault: fact.withoutVault === true,
   };

@@ -22,8 +22,8 @@ export type ZoneFact = {
       readonly notAfter: number;
       /** Hexadecimal; "" for a directory. */
       readonly manifestSha256: string;
-      /** What is configured and was refused; the zone goes on with what it had. */
-      readonly refused?: DiscoveryError | undefined;
+      /** Why it does not all that it should: its files do not fit, or its disk takes no writes. */
+      readonly problem?: DiscoveryError | undefined;
       /** Of a mapping zone whose manifest or VOPRF key is being replaced. */
       readonly succession?: SuccessionFact | undefined;
       /** Of a mapping zone: its VOPRF key can never be replaced. */

@@ -116,7 +116,7 @@ function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {
   return [...zones.conditions()].map(([zone, condition]): ZoneFact => {
     const kind = "mappings";
     if (condition.kind === "failed") return { zone, kind, serving: false, error: condition.error };
-    const { provided, refused, stores } = condition;
+    const { provided, problem, stores } = condition;
     const { epoch, serial, mapSize, b, time, notAfter } = provided.zone.head();
     return {
       zone,
@@ -129,7 +129,7 @@ function zoneFacts(zones: ZoneSet): readonly ZoneFact[] {
       signedAt: time,
       notAfter,
       manifestSha256: toHex(provided.zone.manifestSha256),
-      refused,
+      problem,
       succession: successionFact(provided.zone.succession),
       withoutVault: stores.vault === undefined,
     };

@@ -71,7 +71,7 @@ export function createMeasurements(): Measurements {
   });
   const goesOn = metrics.gauge({
     name: "whither_dpd_zone_succession_up",
-    help: "0: a change of manifest or VOPRF key does not go on, or what is configured was refused",
+    help: "0: a change of manifest or VOPRF key does not go on, or its files or its disk are refused",
     labels,
   });
   const notAfters = metrics.gauge({
@@ -107,7 +107,7 @@ export function createMeasurements(): Measurements {
           if (successor !== undefined) switches.set({ zone }, successor.switchAt ?? 0);
           const [last] = previous;
           if (last !== undefined) drops.set({ zone }, last.dropAt);
-          goesOn.set({ zone }, (problem ?? condition.refused) === undefined ? 1 : 0);
+          goesOn.set({ zone }, (problem ?? condition.problem) === undefined ? 1 : 0);
         }
         for (const [limit, count] of Object.entries(admission.refusals())) {
           refusals.raiseTo({ limit }, count);

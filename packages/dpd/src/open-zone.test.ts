@@ -34,6 +34,7 @@ describe("a zone of a dpd", () => {
         clock,
         random,
         logger: silentLogger,
+        onStoreFailed: () => expect.fail("no write fails here"),
       };
       await openZone(scope, options, {
         config: {

@@ -30,6 +30,8 @@ export interface OpenZoneOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** A store of the zone takes no more writes until it is opened anew; reads go on. */
+  readonly onStoreFailed: (zone: ZoneName, error: DiscoveryError) => void;
 }
 
 export interface OpenedZone {
@@ -44,10 +46,11 @@ export async function openZone(
   options: OpenZoneOptions,
   { config, manifest, secrets, vaultKey }: ZoneCredentials,
 ): Promise<OpenedZone> {
-  const { voprf, clock, random, logger } = options;
+  const { voprf, clock, random, logger, onStoreFailed } = options;
   const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
   const path = join(options.stateDirectory, "zones", name, "store");
-  const store = scope.use(await openLevelStore({ path, cacheBytes }));
+  const onWriteFailed = (error: DiscoveryError): void => onStoreFailed(name, error);
+  const store = scope.use(await openLevelStore({ path, cacheBytes, onWriteFailed }));
   const note = new PublishedHead({
     path: join(options.stateDirectory, "zones", name, "published"),
     logger,
@@ -94,7 +97,7 @@ export async function openZone(
 /** The vault beside the store. Throws CONFIG where one was kept and its key is not configured, or is another. */
 async function openZoneVault(
   scope: Pick<Scope, "use">,
-  { stateDirectory, random, logger }: OpenZoneOptions,
+  { stateDirectory, random, logger, onStoreFailed }: OpenZoneOptions,
   { zone, key }: { readonly zone: ZoneName; readonly key: Uint8Array | undefined },
 ): Promise<{ readonly vault: Vault; readonly store: Store } | undefined> {
   const path = join(stateDirectory, "zones", zone, "vault");
@@ -106,6 +109,12 @@ async function openZoneVault(
     logger.warn("no vault", { zone });
     return undefined;
   }
-  const store = scope.use(await openLevelStore({ path, cacheBytes: vaultCacheBytes }));
+  const store = scope.use(
+    await openLevelStore({
+      path,
+      cacheBytes: vaultCacheBytes,
+      onWriteFailed: (error) => onStoreFailed(zone, error),
+    }),
+  );
   return { vault: await openVault({ store, zone, key, random }), store };
 }

@@ -2,28 +2,33 @@
 // fate. A zone whose files do not fit is reported and tried again; the others never notice. What serves
 // is kept while its successor does not check (last good data).
 
+import { join } from "node:path";
 import type { ProvidedZone } from "@whither/authority";
 import type { ReloadedZoneFact } from "@whither/control";
 import { toHex } from "@whither/crypto/node";
-import { DiscoveryError } from "@whither/protocol";
+import { DiscoveryError, type ZoneName } from "@whither/protocol";
 import { createScope, formatConfigError, type Scheduled, type Scope } from "@whither/runtime";
 import type { ZoneConfig } from "./config.js";
 import { readZone, type ZoneCredentials } from "./credentials.js";
+import { takesWrites } from "./disk-probe.js";
 import { openZone, type OpenedZone, type OpenZoneOptions } from "./open-zone.js";
 
 /** Between two looks at zones that did not open. */
 const retryMs = 60_000;
 
+/** Between two looks whether the disk of a store that failed takes writes again. */
+const mendMs = 5_000;
+
 /** A configured zone as it is now. */
 export type ZoneCondition =
   | ({
       readonly kind: "serving";
-      /** Why it goes on with what it had: what is configured now does not fit. */
-      readonly refused: DiscoveryError | undefined;
+      /** Why it does not all that it should: what is configured now does not fit, or its disk takes no writes. */
+      readonly problem: DiscoveryError | undefined;
     } & OpenedZone)
   | { readonly kind: "failed"; readonly error: DiscoveryError };
 
-export interface ZoneSetOptions extends OpenZoneOptions {
+export interface ZoneSetOptions extends Omit<OpenZoneOptions, "onStoreFailed"> {
   /** Called with each zone that begins to serve. */
   readonly onServe: (zone: ProvidedZone) => void;
   /** Called before a zone that served is closed. */
@@ -49,6 +54,7 @@ export class ZoneSet implements AsyncDisposable {
   #queue: Promise<unknown> = Promise.resolve();
   #timer: Scheduled | undefined;
   #closed = false;
+  readonly #mending = new Map<string, Scheduled>();
 
   constructor(options: ZoneSetOptions) {
     this.#options = options;
@@ -108,6 +114,7 @@ export class ZoneSet implements AsyncDisposable {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
+    for (const timer of this.#mending.values()) timer.cancel();
     await this.#exclusive(async () => {
       for (const name of [...this.#entries.keys()].reverse()) await this.#close(name);
     });
@@ -140,7 +147,7 @@ export class ZoneSet implements AsyncDisposable {
       this.#options.logger.error("zone failed", { zone, error, detail: formatConfigError(error) });
       const entry = this.#entries.get(zone);
       if (entry?.condition.kind === "serving") {
-        this.#entries.set(zone, { ...entry, condition: { ...entry.condition, refused: error } });
+        this.#entries.set(zone, { ...entry, condition: { ...entry.condition, problem: error } });
       } else {
         const condition = { kind: "failed", error } as const;
         const scope = createScope();
@@ -159,7 +166,7 @@ export class ZoneSet implements AsyncDisposable {
     const keysPrint = keysPrintOf(credentials);
     const isSame = served.keysPrint === keysPrint;
     if (!isSame) await condition.provided.zone.useKeys({ manifest, keys: secrets });
-    const next = { ...served, config, keysPrint, condition: { ...condition, refused: undefined } };
+    const next = { ...served, config, keysPrint, condition: { ...condition, problem: undefined } };
     this.#entries.set(zone, next);
     return { zone, outcome: isSame ? "kept" : "changed" };
   }
@@ -168,8 +175,9 @@ export class ZoneSet implements AsyncDisposable {
     const { config } = credentials;
     const scope = createScope();
     try {
-      const opened = await openZone(scope, this.#options, credentials);
-      const condition = { kind: "serving", refused: undefined, ...opened } as const;
+      const onStoreFailed = this.#storeFailed.bind(this);
+      const opened = await openZone(scope, { ...this.#options, onStoreFailed }, credentials);
+      const condition = { kind: "serving", problem: undefined, ...opened } as const;
       const keysPrint = keysPrintOf(credentials);
       this.#entries.set(config.name, { config, condition, print, keysPrint, scope });
       this.#options.onServe(opened.provided);
@@ -184,6 +192,41 @@ export class ZoneSet implements AsyncDisposable {
     this.#entries.delete(name);
     if (entry?.condition.kind === "serving") this.#options.onWithdraw(name);
     await entry?.scope.close();
+  }
+
+  /** Reads go on, and writes fail with STORE, until the disk takes them again. */
+  #storeFailed(zone: ZoneName, error: DiscoveryError): void {
+    this.#options.logger.error("store failed", { zone, error });
+    const entry = this.#entries.get(zone);
+    // One that is being opened fails by itself and is tried again like any other.
+    if (entry?.condition.kind !== "serving") return;
+    this.#entries.set(zone, { ...entry, condition: { ...entry.condition, problem: error } });
+    this.#mendLater(zone);
+  }
+
+  #mendLater(zone: ZoneName): void {
+    if (this.#closed) return;
+    this.#mending.get(zone)?.cancel();
+    const timer = this.#options.clock.schedule(mendMs, () => void this.#mend(zone));
+    this.#mending.set(zone, timer);
+  }
+
+  /** Opens the zone anew, which takes a moment, and only when it can be expected to open. */
+  #mend(zone: ZoneName): Promise<void> {
+    return this.#exclusive(async () => {
+      this.#mending.delete(zone);
+      const entry = this.#entries.get(zone);
+      if (this.#closed || entry === undefined) return;
+      const { logger, stateDirectory } = this.#options;
+      if (!(await takesWrites(join(stateDirectory, "zones", zone)))) {
+        this.#mendLater(zone);
+        return;
+      }
+      await this.#close(zone);
+      const { outcome } = await this.#settle(entry.config);
+      if (outcome === "opened") logger.info("store mended", { zone });
+      this.#options.onChange();
+    });
   }
 
   #retryLater(): void {

@@ -1,12 +1,13 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { DiscoveryError } from "@whither/protocol";
 import { expect } from "chai";
 import { openLevelStore } from "./level-store.js";
-import type { Row } from "./store.js";
+import type { Row, Store } from "./store.js";
 
 const key = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (value: Uint8Array | undefined): string => new TextDecoder().decode(value);
@@ -51,6 +52,37 @@ describe("LevelDB store", () => {
     expect(error.text).to.equal(`the store is in use by process ${process.pid}`);
     await store.close();
     await makeStore();
+  });
+
+  it("writes nothing more after a write failed, and goes on when it is opened again", async () => {
+    // As a full disk: the kernel refuses every write to a file behind its first octet.
+    const limitFiles = (bytes: string): Promise<unknown> =>
+      promisify(execFile)("prlimit", ["--pid", String(process.pid), `--fsize=${bytes}:unlimited`]);
+    await makeStore();
+    const failures: string[] = [];
+    const onWriteFailed = ({ code }: DiscoveryError): void => void failures.push(code);
+    const store = await openLevelStore({ path, onWriteFailed });
+    const put = async (opened: Store, name: string): Promise<string> => {
+      const batch = { puts: [[key(name), key("put")]] as const, deletes: [] };
+      const done = opened.commit(batch, { sync: true });
+      return await done.then(
+        () => "ok",
+        (error: unknown) => (error instanceof DiscoveryError ? error.code : "unknown"),
+      );
+    };
+    await limitFiles("1");
+    try {
+      expect([await put(store, "b"), await put(store, "c")]).to.deep.equal(["STORE", "STORE"]);
+    } finally {
+      await limitFiles("unlimited");
+    }
+    expect(await put(store, "d"), "there is room again, behind a torn row").to.equal("STORE");
+    expect(text(store.get(key("a")))).to.equal("kept");
+    expect(failures).to.deep.equal(["STORE"]);
+    await store.close();
+    await using again = await openLevelStore({ path });
+    expect(text(again.get(key("a")))).to.equal("kept");
+    expect(await put(again, "d")).to.equal("ok");
   });
 
   it("is not opened where it is missing and not to be made", async () => {

@@ -18,6 +18,11 @@ export interface LevelStoreOptions {
   readonly writeBufferBytes?: number;
   /** False: a missing database is an error and not made. */
   readonly create?: boolean;
+  /**
+   * Called once, when a write has failed: reads go on, and every further write is refused with STORE until the store
+   * has been closed and opened again.
+   */
+  readonly onWriteFailed?: (error: DiscoveryError) => void;
 }
 
 /** A file of ours in the database's directory: the pid that has it open. LevelDB's own lock decides. */
@@ -55,7 +60,7 @@ export async function openLevelStore(options: LevelStoreOptions): Promise<Store>
     await level.close();
     throw error;
   }
-  return new LevelStore(level);
+  return new LevelStore(level, options.onWriteFailed);
 }
 
 type Database = Level<Uint8Array, Uint8Array>;
@@ -94,8 +99,13 @@ class LevelStore implements Store {
   });
   #closed = false;
 
-  constructor(level: Database) {
+  /** Why nothing is written any more. */
+  #failed: DiscoveryError | undefined;
+  readonly #onWriteFailed: ((error: DiscoveryError) => void) | undefined;
+
+  constructor(level: Database, onWriteFailed: ((error: DiscoveryError) => void) | undefined) {
     this.#level = level;
+    this.#onWriteFailed = onWriteFailed;
   }
 
   get(key: Uint8Array, options: ReadOptions = {}): Uint8Array | undefined {
@@ -181,6 +191,12 @@ class LevelStore implements Store {
   }
 
   async #write(batches: readonly Batch[], { sync }: CommitOptions): Promise<void> {
+    // LevelDB itself refuses only after a failed sync. After a write that ended in the middle it would append to a
+    // torn log, whose rest recovery passes over: what was promised then would be gone.
+    if (this.#failed !== undefined) {
+      const text = "a write failed: the store has to be opened again";
+      throw new DiscoveryError("STORE", text, { cause: this.#failed });
+    }
     // A chained batch: five times faster here than an array of operations.
     const chained = this.#level.batch();
     try {
@@ -205,8 +221,17 @@ class LevelStore implements Store {
       await chained.write({ sync });
     } catch (error) {
       await chained.close();
-      throw this.#failure(error);
+      throw this.#failedWrite(error);
     }
+  }
+
+  #failedWrite(error: unknown): unknown {
+    const failure = this.#failure(error);
+    if (isDiscoveryError(failure) && !this.#closed) {
+      this.#failed = failure;
+      this.#onWriteFailed?.(failure);
+    }
+    return failure;
   }
 
   /** What LevelDB threw, by code. */

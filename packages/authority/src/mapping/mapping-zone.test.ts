@@ -17,6 +17,7 @@ import {
   prefixRange,
   type Batch,
   type CommitOptions,
+  type Row,
   type Store,
 } from "@whither/store";
 import {
@@ -48,7 +49,12 @@ import {
   type HeadMark,
 } from "@whither/zone";
 import type { MappingZone, PublishedMark } from "./mapping-zone.js";
-import { bucketTablePrefix, signedHeadKey } from "./zone-table.js";
+import {
+  bucketTablePrefix,
+  headTablePrefix,
+  pendingTablePrefix,
+  signedHeadKey,
+} from "./zone-table.js";
 
 const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
@@ -537,6 +543,33 @@ describe("mapping zone after a crash", () => {
     expect(await codeOf(() => bench.open())).to.equal("STORE_CORRUPT");
     await bench.store.commit({ puts: [[headKey, good]], deletes: [] }, { sync: true });
     expect(await codeOf(() => bench.open())).to.equal("ok");
+  });
+
+  it("calls a damaged change that waits, or head, a damaged store, whichever octet it is", async () => {
+    const bench = makeBench();
+    const before = await bench.open();
+    await register(bench, before, { csi: csiOf(1), text: "waits" });
+    await before.close();
+    const rows: Row[] = [];
+    for await (const row of bench.store.iterate()) rows.push(row);
+    const openWith = async (row: Row, at: number): Promise<ErrorCode | "ok"> => {
+      const store = createMemoryStore();
+      const bad = row[1].map((byte, n) => (n === at ? byte ^ 1 : byte));
+      await store.commit({ puts: [...rows, [row[0], bad]], deletes: [] }, { sync: true });
+      return codeOf(() => makeBench(store).open());
+    };
+    for (const row of rows.filter(([key]) => key[0] === pendingTablePrefix(kid)[0])) {
+      // A body is long and all alike.
+      const places = [...row[1].keys()].filter((at) => at < 130 || at % 97 === 0);
+      for (const at of [...places, row[1].length - 1]) {
+        expect(await openWith(row, at), `octet ${at}`).to.equal("STORE_CORRUPT");
+      }
+    }
+    const [head] = rows.filter(([key]) => key[0] === headTablePrefix[0]);
+    const codes = new Set<string>();
+    for (const at of head![1].keys()) codes.add(await openWith(head!, at));
+    // A tag of the encoding says nothing that is signed: without it the head is the same.
+    expect([...codes].sort()).to.deep.equal(["STORE_CORRUPT", "ok"]);
   });
 
   it("refuses a lost head also where there is no slot: a serial is given once", async () => {

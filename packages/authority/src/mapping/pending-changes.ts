@@ -1,6 +1,7 @@
 // Changes that are accepted and durable but in no head yet. They lie over the published zone, so that a
 // second registration of one slot before the epoch sees the first. Row format and bounds.
 
+import { equalBytes, sha256 } from "@whither/crypto/node";
 import { DiscoveryError, limits } from "@whither/protocol";
 import { changesPerEpochMax, idxBytes, type SlotChange } from "@whither/zone";
 import { readU64, u64Bytes } from "@whither/store";
@@ -43,28 +44,38 @@ export function idxText(idx: Uint8Array): string {
 
 const hasContent = 1;
 const withoutReceipt = 2;
+const withChecksum = 4;
+const checksumBytes = 8;
 
-/** acceptedAt(8) ‖ statement hash(32) ‖ idx(16) ‖ flags(1) ‖ masked(12) ‖ vhash(32) ‖ body. */
+/**
+ * acceptedAt(8) ‖ statement hash(32) ‖ idx(16) ‖ flags(1) ‖ masked(12) ‖ vhash(32) ‖ body ‖ checksum(8). No head speaks
+ * for it yet, so it speaks for itself: the checksum is of all before it.
+ */
 export function encodePending(change: Omit<PendingChange, "sequence">): Uint8Array {
   const { acceptedAt, statementSha256, givesReceipt, idx, to } = change;
-  const bytes = new Uint8Array(to === undefined ? maskedOffset : bodyOffset + to.body.length);
+  const end = to === undefined ? maskedOffset : bodyOffset + to.body.length;
+  const bytes = new Uint8Array(end + checksumBytes);
   bytes.set(u64Bytes(BigInt(acceptedAt)));
   bytes.set(statementSha256, 8);
   bytes.set(idx, 8 + hashBytes);
   const flags = (to === undefined ? 0 : hasContent) | (givesReceipt ? 0 : withoutReceipt);
-  bytes[maskedOffset - 1] = flags;
-  if (to === undefined) return bytes;
-  bytes.set(to.masked, maskedOffset);
-  bytes.set(to.vhash, maskedOffset + limits.maskedBytes);
-  bytes.set(to.body, bodyOffset);
+  bytes[maskedOffset - 1] = flags | withChecksum;
+  if (to !== undefined) {
+    bytes.set(to.masked, maskedOffset);
+    bytes.set(to.vhash, maskedOffset + limits.maskedBytes);
+    bytes.set(to.body, bodyOffset);
+  }
+  bytes.set(checksumOf(bytes.subarray(0, end)), end);
   return bytes;
 }
 
-export function decodePending(sequence: bigint, bytes: Uint8Array): PendingChange {
+/** Throws STORE_CORRUPT. */
+export function decodePending(sequence: bigint, row: Uint8Array): PendingChange {
+  const bytes = checkedRow(row);
   const flags = bytes[maskedOffset - 1] ?? Infinity;
   const isPut = (flags & hasContent) !== 0;
   const fits = isPut ? bytes.length > bodyOffset : bytes.length === maskedOffset;
-  if (!fits || flags > (hasContent | withoutReceipt))
+  if (!fits || flags > (hasContent | withoutReceipt | withChecksum))
     throw new DiscoveryError("STORE_CORRUPT", "a pending change has a wrong size");
   const head = {
     sequence,
@@ -76,7 +87,25 @@ export function decodePending(sequence: bigint, bytes: Uint8Array): PendingChang
   if (!isPut) return { ...head, to: undefined };
   const masked = bytes.slice(maskedOffset, maskedOffset + limits.maskedBytes);
   const vhash = bytes.slice(maskedOffset + limits.maskedBytes, bodyOffset);
-  return { ...head, to: { masked, vhash, body: bytes.slice(bodyOffset) } };
+  const body = bytes.slice(bodyOffset);
+  if (!equalBytes(sha256(body), vhash)) {
+    throw new DiscoveryError("STORE_CORRUPT", "a pending change is damaged");
+  }
+  return { ...head, to: { masked, vhash, body } };
+}
+
+/** Without its checksum; a row of an earlier version has none. */
+function checkedRow(row: Uint8Array): Uint8Array {
+  if (((row[maskedOffset - 1] ?? 0) & withChecksum) === 0) return row;
+  const end = row.length - checksumBytes;
+  if (end < maskedOffset || !equalBytes(checksumOf(row.subarray(0, end)), row.subarray(end))) {
+    throw new DiscoveryError("STORE_CORRUPT", "a pending change is damaged");
+  }
+  return row.subarray(0, end);
+}
+
+function checksumOf(bytes: Uint8Array): Uint8Array {
+  return sha256(bytes).subarray(0, checksumBytes);
 }
 
 /** What one epoch takes: every pending change up to a point, and the last one of each slot. */

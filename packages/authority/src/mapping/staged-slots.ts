@@ -1,6 +1,7 @@
 // Slots on their way into a tree that is being made from the vault: sealed for it, and under no head yet. A
 // registration of that time writes its slot here too, in the commit that accepts it, so that the last one counts.
 
+import { equalBytes, sha256 } from "@whither/crypto/node";
 import { DiscoveryError, limits } from "@whither/protocol";
 import { prefixRange, type Row, type Store } from "@whither/store";
 import { idxBytes } from "@whither/zone";
@@ -28,10 +29,14 @@ export async function* stagedSlots(store: Store, kid: Uint8Array): AsyncGenerato
     if (key.length !== keyBytes || value.length <= bodyOffset) {
       throw new DiscoveryError("STORE_CORRUPT", "a staged slot has a wrong size");
     }
+    const body = value.slice(bodyOffset);
+    if (!equalBytes(sha256(body), value.subarray(limits.maskedBytes, bodyOffset))) {
+      throw new DiscoveryError("STORE_CORRUPT", "a staged slot is damaged");
+    }
     yield {
       idx: key.slice(keyBytes - idxBytes),
       masked: value.slice(0, limits.maskedBytes),
-      body: value.slice(bodyOffset),
+      body,
     };
   }
 }

@@ -5,7 +5,13 @@
 // else be signed away as "absent" at the next epoch.
 
 import { equalBytes, sha256 } from "@whither/crypto/node";
-import { DiscoveryError, roles, type Head, type SignedObject } from "@whither/protocol";
+import {
+  DiscoveryError,
+  isDiscoveryError,
+  roles,
+  type Head,
+  type SignedObject,
+} from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { prefixRange, readU64, type Store } from "@whither/store";
 import { decodeHead, decodeManifest, decodeSignedObject } from "@whither/wire";
@@ -120,7 +126,17 @@ interface TreeName {
   readonly kid: Uint8Array;
 }
 
-function readHead(store: Store, { zone, kid }: TreeName): StoredHead | undefined {
+/** Whatever is wrong with a row is the store's fault, not an answer's. */
+function readHead(store: Store, tree: TreeName): StoredHead | undefined {
+  try {
+    return decodedHead(store, tree);
+  } catch (cause) {
+    if (!isDiscoveryError(cause) || cause.code.startsWith("STORE")) throw cause;
+    throw new DiscoveryError("STORE_CORRUPT", "a stored head is damaged", { cause });
+  }
+}
+
+function decodedHead(store: Store, { zone, kid }: TreeName): StoredHead | undefined {
   const unsigned = store.get(unsignedHeadKey(kid));
   const signed = store.get(signedHeadKey(kid));
   if (unsigned !== undefined) return readUnsigned({ zone, kid, unsigned, signed });

@@ -39,7 +39,7 @@ describe("zones as an operator reads them", () => {
     ]);
     expect(lines.slice(2)).to.deep.equal(
       [
-        "configured now and refused: the zone key is not one of its manifest",
+        "serves, but: the zone key is not one of its manifest",
         "no vault: its VOPRF key can never be replaced",
         "next VOPRF key 01020304: copying 16 of 40, 2 slots are not in the vault",
         "next manifest abababababababab: not named by the directory",

@@ -46,10 +46,10 @@ export function zoneLines(zones: readonly ZoneState[]): readonly string[] {
 /** What an operator has to know of a zone that serves, a line each. */
 function detailLines(zone: ZoneState): readonly string[] {
   if (!zone.serving) return [];
-  const refused = problemLines(zone).map((line) => `configured now and refused: ${line}`);
+  const problems = problemLines(zone).map((line) => `serves, but: ${line}`);
   const vault = zone.withoutVault ? ["no vault: its VOPRF key can never be replaced"] : [];
   const { succession } = zone;
-  return [...refused, ...vault, ...(succession === undefined ? [] : successionLines(succession))];
+  return [...problems, ...vault, ...(succession === undefined ? [] : successionLines(succession))];
 }
 
 function successionLines(succession: KeySuccession): readonly string[] {

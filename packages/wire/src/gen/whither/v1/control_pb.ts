@@ -131,7 +131,8 @@ export type ZoneState = Message<"whither.v1.ZoneState"> & {
   serving: boolean;
 
   /**
-   * Also of a zone that serves: why it goes on with the files it had, and not with those configured now.
+   * Also of a zone that serves: why it does not all that it should. What is configured now does not fit, and it goes on
+   * with what it had; or its disk takes no writes, and registrations are refused with STORE.
    *
    * @generated from field: whither.v1.ErrorDetail error = 4;
    */

@@ -5,7 +5,13 @@
 import { portableVoprf, sha256, toHex, utf8 } from "@whither/crypto/node";
 import { limits, parseCsi, type Csi, type Manifest } from "@whither/protocol";
 import type { Resolver } from "@whither/resolver";
-import { createFederation, fixedBytes, rootSourceText, type Federation } from "@whither/testkit";
+import {
+  createFederation,
+  fixedBytes,
+  rootSourceText,
+  type Federation,
+  type ReplicaSpec,
+} from "@whither/testkit";
 import { encodeManifest } from "@whither/wire";
 import { signObject } from "@whither/zone";
 import { roles } from "@whither/crypto";
@@ -44,6 +50,8 @@ class Public {
     const csi = csiOf(this.#registered);
     await this.#federation.register({ csi, msps: ["wire.example"] });
     await this.#federation.publish();
+    // As long as a promise: replicas have it by then.
+    await this.#federation.clock.advance(limits.promiseSeconds * 1000);
     this.#registered += 1;
   }
 
@@ -70,86 +78,99 @@ class Public {
 }
 
 describe(`a VOPRF key replaced while everybody goes on (seed ${seed})`, () => {
-  it("loses no lookup and no registration from the first row to the end of the old tree", async function () {
-    this.timeout(120_000);
-    await using federation = await createFederation({
-      seed,
-      dps: [{ id: dpId, zones: [{ name: "de", probe: parseCsi("tel:+4930123456") }] }],
-      rootZone: rootSourceText([`"tel:+49": { zones: [${zone}], ttl_s: ${ttlSeconds} }`]),
+  const replica = { id: "replica.example", operator: "Operator R", probe: "tel:+4930123456" };
+  for (const { beside, replicas } of [
+    { beside: "alone", replicas: [] },
+    { beside: "beside a replica of another operator", replicas: [replica] },
+  ]) {
+    it(`loses no lookup and no registration, ${beside}`, async function () {
+      this.timeout(120_000);
+      await replaceKey(replicas);
     });
-    const { clock } = federation;
-    const resolvers = [
-      await federation.resolver({ client: "mirrors", mirror: true }),
-      await federation.resolver({ client: "walks", mirror: false }),
-      await federation.resolver({ client: "wire.example", mirror: true }),
-    ];
-    const people = new Public(federation, resolvers);
-    for (let n = 0; n < 20; n += 1) await people.register();
-    await people.lookUp();
-    const served = () => federation.zone(zone);
-    const { manifest: first, manifestSha256, signer, voprfKeys } = served();
-    const keys = {
-      signer,
-      voprfSecretKey: voprfKeys.secretKey,
-      nextVoprfSecretKey: nextPair.secretKey,
-    };
-    const pass = async (seconds: number, steps: number): Promise<void> => {
-      for (let step = 0; step < steps; step += 1) {
-        await clock.advance((seconds / steps) * 1000);
-        await people.lookUp();
-      }
-    };
-    const crash = async (): Promise<void> => {
-      federation.dp(dpId).crash({ kept: (unsynced) => federation.random.below(unsynced + 1) });
-      await federation.dp(dpId).start();
-      await people.lookUp();
-    };
-
-    // The next tree, made while people register; the process ends in the middle of it.
-    await federation.dp(dpId).configure(zone, { manifest: served().manifestObject, keys });
-    await people.register();
-    await crash();
-    await people.register();
-    await federation.during(served().mapping.advanceKeys());
-    expect(served().mapping.succession.next).to.include({ phase: "built", missing: 0 });
-    await people.lookUp();
-
-    // Its manifest: configured, then named.
-    const now = clock.nowSeconds();
-    const nextKey = { kid: nextKid, publicKey: nextPair.publicKey, notAfter: now + 90 * 24 * hour };
-    const second: Manifest = { ...first, version: 2, voprfKeys: [nextKey, ...first.voprfKeys] };
-    const payload = encodeManifest(second);
-    const place = { type: "manifest", role: roles.zone, zone: served().zone } as const;
-    const manifest = signObject({ ...place, payload, signer });
-    await federation.dp(dpId).configure(zone, { manifest, keys });
-    await people.lookUp();
-    federation.nameManifests(zone, [sha256(payload), manifestSha256]);
-    federation.replaceDirectory();
-    await pass(ttlSeconds / 2, 4);
-    await people.register();
-    await crash();
-    expect(served().mapping.manifest.version, "some may still go by the first").to.equal(1);
-    await pass(ttlSeconds / 2 + limits.switchDelaySeconds + 900, 12);
-    expect(served().mapping.manifest.version).to.equal(2);
-    expect(people.kids).to.deep.equal([toHex(first.voprfKeys[0]!.kid), toHex(nextKid)]);
-
-    // The directory names the second alone; the old tree is served to its end.
-    federation.nameManifests(zone, [sha256(payload)]);
-    federation.replaceDirectory();
-    await people.register();
-    await crash();
-    await pass(limits.kidOverlapSeconds - 4 * hour, 30);
-    expect(served().mapping.succession.previous).to.have.length(1);
-    await pass(4 * hour, 8);
-    expect(served().mapping.succession.previous).to.deep.equal([]);
-    await federation.dp(dpId).configure(zone, {
-      manifest,
-      keys: { signer, voprfSecretKey: nextPair.secretKey },
-    });
-    await people.register();
-    await crash();
-    await pass(hour, 4);
-    expect(served().mapping.head().mapSize).to.equal(people.registered);
-    console.log(`      ${people.lookups} lookups, ${people.registered} registrations, 0 failures`);
-  });
+  }
 });
+
+/** From the first row of the next tree to the end of the old one. */
+async function replaceKey(replicas: readonly ReplicaSpec[]): Promise<void> {
+  await using federation = await createFederation({
+    seed,
+    dps: [{ id: dpId, zones: [{ name: "de", probe: parseCsi("tel:+4930123456") }], replicas }],
+    rootZone: rootSourceText([`"tel:+49": { zones: [${zone}], ttl_s: ${ttlSeconds} }`]),
+  });
+  const { clock } = federation;
+  const resolvers = [
+    await federation.resolver({ client: "mirrors", mirror: true }),
+    await federation.resolver({ client: "walks", mirror: false }),
+    await federation.resolver({ client: "wire.example", mirror: true }),
+  ];
+  const people = new Public(federation, resolvers);
+  for (let n = 0; n < 20; n += 1) await people.register();
+  await people.lookUp();
+  const served = () => federation.zone(zone);
+  const { manifest: first, manifestSha256, signer, voprfKeys } = served();
+  const keys = {
+    signer,
+    voprfSecretKey: voprfKeys.secretKey,
+    nextVoprfSecretKey: nextPair.secretKey,
+  };
+  const pass = async (seconds: number, steps: number): Promise<void> => {
+    for (let step = 0; step < steps; step += 1) {
+      await clock.advance((seconds / steps) * 1000);
+      await people.lookUp();
+    }
+  };
+  const crash = async (): Promise<void> => {
+    federation.dp(dpId).crash({ kept: (unsynced) => federation.random.below(unsynced + 1) });
+    await federation.dp(dpId).start();
+    await people.lookUp();
+  };
+
+  // The next tree, made while people register; the process ends in the middle of it.
+  await federation.dp(dpId).configure(zone, { manifest: served().manifestObject, keys });
+  await people.register();
+  await crash();
+  await people.register();
+  await federation.during(served().mapping.advanceKeys());
+  expect(served().mapping.succession.next).to.include({ phase: "built", missing: 0 });
+  await people.lookUp();
+
+  // Its manifest: configured, then named.
+  const now = clock.nowSeconds();
+  const nextKey = { kid: nextKid, publicKey: nextPair.publicKey, notAfter: now + 90 * 24 * hour };
+  const second: Manifest = { ...first, version: 2, voprfKeys: [nextKey, ...first.voprfKeys] };
+  const payload = encodeManifest(second);
+  const place = { type: "manifest", role: roles.zone, zone: served().zone } as const;
+  const manifest = signObject({ ...place, payload, signer });
+  await federation.dp(dpId).configure(zone, { manifest, keys });
+  await people.lookUp();
+  federation.nameManifests(zone, [sha256(payload), manifestSha256]);
+  federation.replaceDirectory();
+  await pass(ttlSeconds / 2, 4);
+  await people.register();
+  await crash();
+  expect(served().mapping.manifest.version, "some may still go by the first").to.equal(1);
+  await pass(ttlSeconds / 2 + limits.switchDelaySeconds + 900, 12);
+  expect(served().mapping.manifest.version).to.equal(2);
+
+  await pass(hour, 12);
+  expect(people.kids).to.deep.equal([toHex(first.voprfKeys[0]!.kid), toHex(nextKid)]);
+
+  // The directory names the second alone; the old tree is served to its end.
+  federation.nameManifests(zone, [sha256(payload)]);
+  federation.replaceDirectory();
+  await people.register();
+  await crash();
+  await pass(limits.kidOverlapSeconds - 4 * hour, 30);
+  expect(served().mapping.succession.previous).to.have.length(1);
+  await pass(4 * hour, 8);
+  expect(served().mapping.succession.previous).to.deep.equal([]);
+  await federation.dp(dpId).configure(zone, {
+    manifest,
+    keys: { signer, voprfSecretKey: nextPair.secretKey },
+  });
+  await people.register();
+  await crash();
+  await pass(hour, 4);
+  expect(served().mapping.head().mapSize).to.equal(people.registered);
+  console.log(`      ${people.lookups} lookups, ${people.registered} registrations, 0 failures`);
+}

@@ -65,8 +65,10 @@ export async function assembleResolver(options: AssembleOptions): Promise<Resolv
   const shares = divideCache(options.cacheBytes);
   const verdicts = new Verdicts(options.verifier, { cacheBytes: shares.verdicts });
   const upstream = { peers, choice, clock };
+  const failures = new FailureCache({ clock, bytes: shares.failures });
   const views = new ZoneViews({
     ...upstream,
+    failures: failures.zones,
     memory,
     manifests: options.manifests,
     verdicts,
@@ -74,9 +76,9 @@ export async function assembleResolver(options: AssembleOptions): Promise<Resolv
     cacheBytes: shares.views,
   });
   const cache = options.cache ?? new AnswerCache({ clock, bytes: shares.answers });
-  const failures = new FailureCache({ clock, bytes: shares.failures });
   const evaluations = new Evaluations({
     ...upstream,
+    failures: failures.zones,
     pool: options.pool,
     inline: options.inline,
     cacheBytes: shares.evaluations,

@@ -16,6 +16,7 @@ import type { ServerChoice } from "./server-choice.js";
 import { SegmentedCache } from "./segmented-cache.js";
 import { askServers } from "./servers.js";
 import { sharedFetch } from "./shared-fetch.js";
+import type { ZoneFailures } from "./zone-failures.js";
 import type { ZoneView } from "./zone-view.js";
 
 /** Secret of whoever evaluated it: opens the contact's slot. */
@@ -29,6 +30,7 @@ export interface Evaluated {
 export interface EvaluationsOptions {
   readonly peers: Peers;
   readonly choice: ServerChoice;
+  readonly failures: ZoneFailures;
   readonly clock: Clock;
   /** For batches: worker threads. */
   readonly pool: VoprfEngine;
@@ -142,12 +144,17 @@ export class Evaluations {
         const waiting = { csi, signal, pay: mayPay(query), resolve, reject };
         this.#gather(view, waiting, { patient, realm });
       });
-    const { value: batched, isOwn } = await sharedFetch(query, {
-      flights: this.#flights,
-      key: `${key} ${query.realm}`,
-      told: "blinded elements, who asks",
-      fetch: enter,
-    });
+    const { value: batched, isOwn } = await this.#options.failures.step(
+      `evaluate ${view.kidHex}`,
+      query,
+      () =>
+        sharedFetch(query, {
+          flights: this.#flights,
+          key: `${key} ${query.realm}`,
+          told: "blinded elements, who asks",
+          fetch: enter,
+        }),
+    );
     const { evaluated, elements, server, rttMs } = batched;
     if (isOwn) query.trace.rpc(batched);
     query.trace.hop({

@@ -1,12 +1,13 @@
 // Failures that are too young to be tried again (RFC 2308 section 7, RFC 9520): 5 s, twice as long each time,
-// at most 300 s, forgotten with the first success. By form and contact; what is down for every contact is
-// server-choice.ts.
+// at most 300 s, forgotten with the first success. By form and contact; what is
+// down for every contact is server-choice.ts, and what is spoilt for every one zone-failures.ts.
 
 import { isDiscoveryError, limits, type Csi, type DiscoveryError } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
 import { LRUCache } from "lru-cache";
 import type { AnswerForm } from "./answer.js";
 import type { CacheUse } from "./cache-shares.js";
+import { ZoneFailures } from "./zone-failures.js";
 
 interface Failure {
   readonly error: DiscoveryError;
@@ -30,16 +31,22 @@ export interface FailureRow {
 /** A DiscoveryError with its stack, a key, the cache's own records. */
 const failureBytes = 1_000;
 const forms = ["verbose", "compact"] as const;
+/** The part of the bytes that zones may take. */
+const zonesShare = 1 / 8;
 
 export class FailureCache {
   readonly #clock: Clock;
   readonly #bytes: number;
+  readonly zones: ZoneFailures;
   readonly #contacts: Readonly<Record<AnswerForm, LRUCache<Csi, Failure>>>;
 
   constructor({ clock, bytes }: FailureCacheOptions) {
     this.#clock = clock;
     this.#bytes = bytes;
-    const max = Math.max(1, Math.floor(bytes / failureBytes / forms.length));
+    const places = (share: number): number =>
+      Math.max(1, Math.floor((bytes * share) / failureBytes));
+    this.zones = new ZoneFailures({ clock, max: places(zonesShare) });
+    const max = places((1 - zonesShare) / forms.length);
     this.#contacts = { verbose: new LRUCache({ max }), compact: new LRUCache({ max }) };
   }
 
@@ -71,6 +78,7 @@ export class FailureCache {
   }
 
   clear(): void {
+    this.zones.clear();
     for (const form of forms) this.#contacts[form].clear();
   }
 
@@ -87,7 +95,7 @@ export class FailureCache {
 
   get use(): CacheUse {
     const { verbose, compact } = this.#contacts;
-    const entries = verbose.size + compact.size;
+    const entries = verbose.size + compact.size + this.zones.size;
     return { entries, bytes: entries * failureBytes, bytesMax: this.#bytes };
   }
 

@@ -18,6 +18,7 @@ import type { ServerChoice } from "./server-choice.js";
 import { askServers } from "./servers.js";
 import { sharedFetch, type Shared } from "./shared-fetch.js";
 import type { Verdicts } from "./verdicts.js";
+import type { ZoneFailures } from "./zone-failures.js";
 import { serversOf } from "./zone-view.js";
 import type { HeldHead, HeldManifest, ZoneView } from "./zone-view.js";
 
@@ -27,6 +28,7 @@ export interface ZoneFetchesOptions {
   readonly memory: HeadMemory;
   readonly manifests: ManifestMemory;
   readonly verdicts: Verdicts;
+  readonly failures: ZoneFailures;
   readonly clock: Clock;
   /** Whether manifests and heads of an earlier run are used instead of fetched. */
   readonly keeps?: boolean;
@@ -70,11 +72,11 @@ export class ZoneFetches {
     // By its hash: the one that was in effect is the one that would come.
     const known = keeps === true ? manifests.named(zone, sha256) : undefined;
     if (known !== undefined) return read(known);
-    const shared = await sharedFetch(query, {
+    const share = {
       flights: this.#manifests,
       key: `${zone} ${toHex(sha256)} ${query.realm}`,
       told: toldZone,
-      fetch: (signal) =>
+      fetch: (signal: AbortSignal) =>
         this.#fetch(
           serversOf(authority).anonymous,
           { ...query, signal },
@@ -86,7 +88,10 @@ export class ZoneFetches {
             },
           },
         ),
-    });
+    };
+    const shared = await this.#options.failures.step(`manifest ${toHex(sha256)}`, query, () =>
+      sharedFetch(query, share),
+    );
     const held = shared.value.value;
     const { version } = held.manifest;
     this.#report(query, shared, { serial: undefined, learnt: `manifest, version ${version}` });
@@ -105,11 +110,11 @@ export class ZoneFetches {
       readonly accept: (object: SignedObject, askedMs: number) => HeldHead;
     },
   ): Promise<HeldHead> {
-    const shared = await sharedFetch(query, {
+    const share = {
       flights: this.#heads,
       key: `${view.zone} ${toHex(kid)} ${query.realm}`,
       told: toldZone,
-      fetch: (signal) =>
+      fetch: (signal: AbortSignal) =>
         this.#fetch(
           view.anonymous,
           { ...query, signal },
@@ -121,7 +126,10 @@ export class ZoneFetches {
             },
           },
         ),
-    });
+    };
+    const shared = await this.#options.failures.step(`head ${toHex(kid)}`, query, () =>
+      sharedFetch(query, share),
+    );
     const held = shared.value.value;
     const { serial, mapSize } = held.head;
     this.#report(query, shared, { serial, learnt: `head, ${mapSize} slots` });

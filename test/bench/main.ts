@@ -9,6 +9,7 @@ import { benchDns } from "./bench-dns.js";
 import { benchDpCpu } from "./bench-dp-cpu.js";
 import { benchEpoch } from "./bench-epoch.js";
 import { benchKnown } from "./bench-known.js";
+import { benchMemory } from "./bench-memory.js";
 import { benchNew } from "./bench-new.js";
 import { benchScale } from "./bench-scale.js";
 import { benchStart } from "./bench-start.js";
@@ -31,6 +32,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchR
   epoch: benchEpoch,
   scale: benchScale,
   bytes: benchBytes,
+  memory: benchMemory,
   start: benchStart,
   dns: benchDns,
 };

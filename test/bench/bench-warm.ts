@@ -12,7 +12,7 @@ import { ratioOf, type BenchReport } from "./report.js";
 import type { BenchOptions } from "./main.js";
 
 const hotContacts = 1_000;
-const cacheBytes = 8 * 1024 ** 3;
+const cacheBytes = 16 * 1024 ** 3;
 const ttlMs = 3_600_000;
 
 export async function benchWarm({ quick }: BenchOptions): Promise<BenchReport> {

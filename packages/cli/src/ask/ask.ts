@@ -8,7 +8,7 @@ import { cliVersion } from "../version.js";
 import type { AskedResolver } from "../whither-run.js";
 import { formatFull } from "./full-text.js";
 import { readInputs, type Input } from "./inputs.js";
-import { formatJson } from "./json-text.js";
+import { formatJson, formatYaml } from "./json-text.js";
 import { formatLine, formatShort } from "./line-text.js";
 import { lookUpAll, lookUpOne, type LookupParts } from "./lookup.js";
 import type { Query } from "./query-arguments.js";
@@ -68,6 +68,7 @@ function printerFor(
   const { sections } = query;
   const write = (text: string): void => void terminal.stdout.write(text);
   if (query.format === "json") return (report) => write(`${formatJson(report)}\n`);
+  if (query.format === "yaml") return (report) => write(formatYaml(report));
   if (query.format === "short") {
     return (report) => {
       write(formatShort(report, { several }));

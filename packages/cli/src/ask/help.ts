@@ -6,6 +6,7 @@ Usage:
   whither [@server] CSI [CSI …] [+option …] [-f FILE|-]
   whither register --help          register an identifier at a provider
   whither verify FILE              verify a credential or a directory offline
+  whither completion bash          completion for bash, zsh or fish
 
 A CSI is a number (+49 30 123456), an e-mail address, a handle (acct:bob@video.example), or a national
 number with --region. Words may come in any order; every +option may be written --option; +no… negates.
@@ -28,13 +29,13 @@ What to ask:
 
 What to print:
   +short               only the providers
-  +json                one JSON object a CSI and line
+  +json, +yaml         one JSON object a CSI and line, or one YAML document a CSI
   +trace               each hop: who was asked, what it was told, what it said
   +validate            each check with its verdict
   +[no]all +[no]answer +[no]proof +[no]provenance +[no]comments +[no]stats
                        sections of the full output: +noall +answer prints the answer alone
 
-Not available in this version: +federation +dp +audience +policy +yaml +privacy=relayed,
+Not available in this version: +federation +dp +audience +policy +privacy=relayed,
 whither setup.
 
 Exit status: 0 found · 1 proven absent · 2 wrong usage · 3 bogus · 4 refused or limited

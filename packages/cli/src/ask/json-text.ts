@@ -1,16 +1,32 @@
-// `+json`: one object an identifier and line. Numbers are numbers, with the unit in the name; keys are
+// `+json` and `+yaml`: one object an identifier. Numbers are numbers, with the unit in the name; keys are
 // always there, null where there is nothing to say. Scripts rely on these names.
 
 import type { AnswerMapping } from "@whither/resolver";
+import { stringify } from "yaml";
 import { errorsOf, hopsOf, statsOf } from "./full-text.js";
 import { statusOf, type Report } from "./report.js";
 import { verdictOf } from "./verdict.js";
 
 /** One line, without newline. */
 export function formatJson(report: Report): string {
+  return JSON.stringify(describeReport(report));
+}
+
+/** `+yaml`: the same object as one document of a stream, with its `---`. */
+export function formatYaml(report: Report): string {
+  return stringify(describeReport(report), {
+    directives: true,
+    // Nothing is folded or left to be taken for another type: scripts read it.
+    lineWidth: 0,
+    version: "1.2",
+    aliasDuplicateObjects: false,
+  });
+}
+
+function describeReport(report: Report) {
   const answer = report.outcome.kind === "answer" ? report.outcome.answer : undefined;
   const { rpcs, bytesIn, bytesOut } = statsOf(report);
-  return JSON.stringify({
+  return {
     csi: report.csi ?? null,
     input: report.input,
     status: statusOf(report),
@@ -48,7 +64,7 @@ export function formatJson(report: Report): string {
     stats: { rpcs, bytes_in: bytesIn, bytes_out: bytesOut },
     rtt_ms: report.rttMs === undefined ? null : roundMs(report.rttMs),
     at: report.atSeconds,
-  });
+  };
 }
 
 function describeMapping(mapping: AnswerMapping): Readonly<Record<string, unknown>> {

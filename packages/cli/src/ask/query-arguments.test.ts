@@ -81,6 +81,8 @@ describe("words of whither", () => {
     ["+1 +(49)30-123", "identifiers", ["+1", "+(49)30-123"]],
     ["-- +short x", "identifiers", ["+short", "x"]],
     ["x +json", "format", "json"],
+    ["x +yaml", "format", "yaml"],
+    ["x +yaml +noyaml", "format", "text"],
     ["x +json +short", "format", "short"],
     ["x +short +noshort", "format", "text"],
     ["x --no-trace", "trace", false],
@@ -152,7 +154,6 @@ describe("words of whither", () => {
     "+dp=dp-a.example",
     "+audience=friends.yaml",
     "+policy",
-    "+yaml",
     "+privacy=relayed",
   ]) {
     it(`${word} is refused by name, not ignored`, () => {

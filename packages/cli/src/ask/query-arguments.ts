@@ -18,7 +18,7 @@ export interface Query {
   readonly server: string | undefined;
   readonly config: string | undefined;
   readonly region: string | undefined;
-  readonly format: "text" | "short" | "json";
+  readonly format: "text" | "short" | "json" | "yaml";
   /** Undefined: verbose for one identifier, compact for several. */
   readonly form: "verbose" | "compact" | undefined;
   readonly trace: boolean;
@@ -40,13 +40,7 @@ const triesDefault = 2;
 const timeoutMs = { min: 50, max: 60_000 } as const;
 
 /** Query parameters of later versions; `+no…` of them is what happens anyway. */
-const unavailable: ReadonlySet<string> = new Set([
-  "federation",
-  "dp",
-  "audience",
-  "policy",
-  "yaml",
-]);
+const unavailable: ReadonlySet<string> = new Set(["federation", "dp", "audience", "policy"]);
 
 type Draft = { -readonly [K in keyof Query]: Query[K] } & { sections: Set<Section> };
 
@@ -54,6 +48,7 @@ type Flag = (draft: Draft, on: boolean) => void;
 const flags: Readonly<Record<string, Flag>> = {
   short: (draft, on) => (draft.format = on ? "short" : "text"),
   json: (draft, on) => (draft.format = on ? "json" : "text"),
+  yaml: (draft, on) => (draft.format = on ? "yaml" : "text"),
   trace: (draft, on) => (draft.trace = on),
   validate: (draft, on) => {
     draft.validate = on;
@@ -94,8 +89,14 @@ const values: Readonly<Record<string, Value>> = {
   },
 };
 
-/** Names that `--help` and completion may offer. */
+/** Names that `--help` has to say. */
 export const optionNames: readonly string[] = [...Object.keys(flags), ...Object.keys(values)];
+
+/** What completion offers after `+`: flags, their negations, and options that take a value. */
+export const queryWords: readonly string[] = [
+  ...Object.keys(flags).flatMap((name) => [name, `no${name}`]),
+  ...Object.keys(values).map((name) => `${name}=`),
+];
 
 /** Throws UsageError for what is no query, and NOT_AVAILABLE for options of later versions. */
 export function parseWords(args: readonly string[]): Query {

@@ -15,6 +15,11 @@ const groups: Readonly<Record<string, LoadGroup>> = {
   manifest: async (terminal) => [(await import("./manifest.js")).manifestCommand(terminal)],
   zone: async (terminal) => [(await import("./zone.js")).zoneCommand(terminal)],
   config: async (terminal) => [(await import("./config.js")).configCommand(terminal)],
+  completion: async (terminal) => {
+    const { completionCommand, completionPoints } = await import("../completion.js");
+    const points = async () => completionPoints(await createWhitherctl(terminal, []));
+    return [completionCommand(terminal, { program: "whitherctl", points })];
+  },
   credential: async (terminal) => [(await import("./credential.js")).credentialCommand(terminal)],
 };
 

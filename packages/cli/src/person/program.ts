@@ -4,6 +4,8 @@ import { Command } from "commander";
 import { DiscoveryError } from "@whither/protocol";
 import type { WhitherRun } from "../whither-run.js";
 import { statusOfFailure } from "../exit-status.js";
+import { queryWords } from "../ask/query-arguments.js";
+import { completionCommand, completionPoints } from "../completion.js";
 import { runProgram } from "../run-program.js";
 import { cliVersion } from "../version.js";
 import { registerCommand } from "./register.js";
@@ -12,7 +14,6 @@ import { verifyCommand } from "./verify.js";
 /** Commands of later versions, and what they will do. */
 const later: Readonly<Record<string, string>> = {
   setup: "write the configuration from anchors, an address and a certificate",
-  completion: "completion for bash, zsh or fish",
   renew: "prove and register again before it ends",
   order: "change the order and tags of your providers",
   invalidate: "end a registration",
@@ -30,6 +31,9 @@ export async function runPersonCommand(run: WhitherRun): Promise<number> {
     .showSuggestionAfterError(true);
   program.addCommand(registerCommand(run));
   program.addCommand(verifyCommand(run));
+  const ofQuery = queryWords.map((word) => `+${word}`);
+  const points = () => completionPoints(program, ofQuery);
+  program.addCommand(completionCommand(terminal, { program: "whither", points }));
   for (const [name, description] of Object.entries(later)) {
     program
       .command(name)

@@ -125,7 +125,10 @@ export function completionCommand(
     .description("print a script that completes commands and options in your shell")
     .addArgument(new Argument("<shell>", "which shell").choices(shells))
     .addOption(jsonOption())
-    .addHelpText("after", `\nExample:\n  ${program} completion bash > ~/.local/share/bash-completion/completions/${program}`)
+    .addHelpText(
+      "after",
+      `\nExample:\n  ${program} completion bash > ~/.local/share/bash-completion/completions/${program}`,
+    )
     .action(async (shell: Shell, { json }: { readonly json?: true }) => {
       const script = completionScript(shell, { program, points: await of.points() });
       print(terminal, { json: json === true, value: { shell, script }, text: script });

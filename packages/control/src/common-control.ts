@@ -193,6 +193,10 @@ function problemOf(error: DiscoveryError): string {
 /** Keys as the configuration file spells them. */
 function snakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snakeCase);
+  // Its keys are the operator's own words, such as the id of an MSP.
+  if (value instanceof Map) {
+    return Object.fromEntries([...value].map(([key, inner]) => [String(key), snakeCase(inner)]));
+  }
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, inner]) => [

@@ -148,6 +148,21 @@ describe("correlated stream", () => {
     }
   });
 
+  it("owes nobody on a new stream what was owed on the old one", async () => {
+    const { streams, request, turn } = setUp();
+    const controller = new AbortController();
+    const left = codeOf(request(6, controller.signal));
+    await turn();
+    controller.abort();
+    expect(await left).to.equal("CANCELLED");
+    streams[0]!.listener.onClose(undefined);
+    const one = codeOf(request(7));
+    await turn();
+    streams[1]!.listener.onMessage(Uint8Array.of(1, 60));
+    expect(await one).to.equal("INVALID_DATA");
+    expect(streams[1]!.cancelled).to.equal(true);
+  });
+
   it("gives a stream up that sends what cannot be parsed", async () => {
     const { streams, request, turn } = setUp();
     const one = codeOf(request(7));

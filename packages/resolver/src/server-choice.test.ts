@@ -135,6 +135,21 @@ describe("choice of a server", () => {
     expect(choice.isDown(a.key)).to.equal(true);
   });
 
+  it("lets a late time-out of an old question take back none that came since", () => {
+    const { choice, timeOut, row } = setUp();
+    const old = choice.begin(a);
+    timeOut(a, 3);
+    choice.timedOut(old);
+    expect(row(a)?.timeouts).to.equal(3);
+  });
+
+  it("passes over one that limits from when it said so", async () => {
+    const { clock, fail, row } = setUp();
+    await clock.advance(3_600_000);
+    fail(a, "LIMITED", 10);
+    expect(row(a)).to.include({ state: "limited", nextProbeMs: 10_000 });
+  });
+
   it("passes over one that limits for as long as it says, between 1 and 60 s", async () => {
     for (const [says, passes] of [
       [0, 1],

@@ -25,7 +25,7 @@ export interface PartPlan {
   readonly prefixes: readonly string[];
 }
 
-/** Somebody's dpd that follows a zone of another operator and serves its public bytes, without a secret. */
+/** Somebody's dpd that follows a zone and serves its public bytes; without a secret unless it is the DP's own. */
 export interface ReplicaPlan {
   readonly id: string;
   readonly operator: string;
@@ -33,6 +33,8 @@ export interface ReplicaPlan {
   readonly zone: string;
   /** An identifier that lies in the zone, registered or not. */
   readonly probe: string;
+  /** The DP whose own secondary it is: with its VOPRF key, able to take its place. */
+  readonly secondaryOf?: string;
 }
 
 export interface MspPlan {
@@ -307,7 +309,7 @@ function registryYaml(parts: {
         .filter((replica) => replica.plan.zone === zone)
         .map(
           (replica) =>
-            `{ host: 127.0.0.1, public_port: ${replica.front.publicPort}, spki: [${pin(replica.plan.id)}], jurisdiction: ${replica.plan.jurisdiction}, operator: ${replica.plan.operator} }`,
+            `{ host: 127.0.0.1, ${replica.plan.secondaryOf === undefined ? "" : `port: ${replica.front.port}, `}public_port: ${replica.front.publicPort}, spki: [${pin(replica.plan.id)}], jurisdiction: ${replica.plan.jurisdiction}, operator: ${replica.plan.operator} }`,
         );
       const named = replicas.length === 0 ? "" : `, replicas: [${replicas.join(", ")}]`;
       return `      - { name: ${zone}, manifest: ${baseName(zone)}.manifest${named} }`;
@@ -418,15 +420,35 @@ export function dpdYaml(parts: {
 
 function replicaYaml(files: FederationFiles, replica: ReplicaFiles): string {
   const { plan, port, publicPort } = replica;
-  return `dp: ${plan.id}
+  const { id, zone, probe, secondaryOf = id } = plan;
+  const key = secondaryOf === id ? "" : `, voprf_key_file: ${baseName(zone)}.voprf`;
+  return `dp: ${secondaryOf}
 state_directory: ${plan.id}.state
 listen: { clients: "127.0.0.1:${port}", public: "127.0.0.1:${publicPort}" }
 tls: { certificate_file: pki/${plan.id}.pem, key_file: pki/${plan.id}-key.pem, client_ca_file: pki/ca.pem }
 directory: { anchors_file: anchors.json, server: "127.0.0.1:${files.rootFrontPort}" }
 replicas:
-  - { name: ${plan.zone}, probe: "${plan.probe}" }
+  - { name: ${zone}, probe: "${probe}"${key} }
 ${files.plan.dpdConfig ?? ""}
 `;
+}
+
+/** The same process as its zone's primary from now on. */
+export function promotedYaml(
+  files: FederationFiles,
+  { replica, epoch }: { readonly replica: ReplicaFiles; readonly epoch: number },
+): string {
+  const { zone, probe } = replica.plan;
+  const keyed = ["manifest", "zone_key", "voprf_key", "vault_key"] as const;
+  const ends = {
+    manifest: "manifest",
+    zone_key: "zone.pem",
+    voprf_key: "voprf",
+    vault_key: "vault",
+  };
+  const named = keyed.map((what) => `${what}_file: ${baseName(zone)}.${ends[what]}`).join(", ");
+  const entry = `  - { name: ${zone}, probe: "${probe}", epoch: ${epoch}, ${named} }`;
+  return replicaYaml(files, replica).replace(/replicas:\n.*/, `zones:\n${entry}`);
 }
 
 /** Configuration of `whither` for a querier with the certificate of an MSP. */

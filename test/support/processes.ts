@@ -191,6 +191,11 @@ export class Daemon implements AsyncDisposable {
   }
 
   /** SIGTERM, or another signal, and the end of the process. */
+  /** Until it ends by itself. */
+  async ended(): Promise<void> {
+    await this.#closed;
+  }
+
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     if (!this.exited) this.#child.kill(signal);
     await this.#closed;

@@ -41,6 +41,8 @@ export { openPrimaryStore } from "./replica/replica-store.js";
 export type { ReplicaDisk } from "./replica/replica-store.js";
 export type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica/replica-zone.js";
 export type { FollowedServer } from "./replica/primary-link.js";
+export { requireNoLaterEpoch } from "./zone-fence.js";
+export type { FenceOptions } from "./zone-fence.js";
 export { createZoneService } from "./zone-service.js";
 export type { ServedZones, ZoneServiceOptions } from "./zone-service.js";
 export { createRegistrarService } from "./registrar-service.js";

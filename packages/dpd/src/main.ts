@@ -25,6 +25,7 @@ import { createDpdControl } from "./control.js";
 import { readCredentials, readZone } from "./credentials.js";
 import { expiries } from "./expiries.js";
 import { DirectorySet } from "./directory-set.js";
+import { createZoneFence } from "./fence.js";
 import { createListeners } from "./listeners.js";
 import { createMeasurements } from "./measurements.js";
 import { reload } from "./reload.js";
@@ -52,13 +53,15 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       logger,
     }),
   );
-  const { anchors } = credentials;
+  const others = {
+    follower,
+    caPem: credentials.anchors.tlsCaPem.join("\n"),
+    ownSpkiSha256: spkiSha256OfPem(identity.certPem),
+  };
   const replicas = await openReplicas(scope, {
+    ...others,
     stateDirectory,
     replicas: credentials.replicas,
-    follower,
-    caPem: anchors.tlsCaPem.join("\n"),
-    ownSpkiSha256: spkiSha256OfPem(identity.certPem),
     voprf,
     clock,
     random,
@@ -94,6 +97,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       clock,
       random,
       logger,
+      fence: createZoneFence({ ...others, clock, logger }),
       onServe: (zone) => provider.addZone(zone),
       onWithdraw: (name) => {
         provider.removeZone(name);

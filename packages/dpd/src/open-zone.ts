@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import {
   openMappingZone,
+  openPrimaryStore,
   openVault,
   type ProvidedZone,
   type Vault,
@@ -19,6 +20,7 @@ import {
   type VoprfEngine,
 } from "@whither/runtime";
 import { openLevelStore, type Store } from "@whither/store";
+import { decodeManifest } from "@whither/wire";
 import type { ZoneCredentials } from "./credentials.js";
 import { PublishedHead } from "./published-head.js";
 
@@ -50,7 +52,11 @@ export async function openZone(
   const { name, probe, epoch, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
   const path = join(options.stateDirectory, "zones", name, "store");
   const onWriteFailed = (error: DiscoveryError): void => onStoreFailed(name, error);
-  const store = scope.use(await openLevelStore({ path, cacheBytes, onWriteFailed }));
+  const kid = decodeManifest(manifest.payload).voprfKeys[0]?.kid;
+  if (kid === undefined) throw new DiscoveryError("CONFIG", "the manifest has no voprf key");
+  const file = scope.use(await openLevelStore({ path, cacheBytes, onWriteFailed }));
+  // What was a replica until now goes on as the primary, in the epoch that its operator has raised.
+  const store = await openPrimaryStore(file, { kid, epoch });
   const note = new PublishedHead({
     path: join(options.stateDirectory, "zones", name, "published"),
     logger,

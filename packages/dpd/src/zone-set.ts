@@ -9,11 +9,12 @@ import { toHex } from "@whither/crypto/node";
 import { DiscoveryError, type ZoneName } from "@whither/protocol";
 import { createScope, formatConfigError, type Scheduled, type Scope } from "@whither/runtime";
 import type { ZoneConfig } from "./config.js";
+import type { ZoneFence } from "./fence.js";
 import { readZone, type ZoneCredentials } from "./credentials.js";
 import { takesWrites } from "./disk-probe.js";
 import { openZone, type OpenedZone, type OpenZoneOptions } from "./open-zone.js";
 
-/** Between two looks at zones that did not open. */
+/** Between two looks at zones that did not open, and at whether those that did are still the zone. */
 const retryMs = 60_000;
 
 /** Between two looks whether the disk of a store that failed takes writes again. */
@@ -29,6 +30,8 @@ export type ZoneCondition =
   | { readonly kind: "failed"; readonly error: DiscoveryError };
 
 export interface ZoneSetOptions extends Omit<OpenZoneOptions, "onStoreFailed"> {
+  /** Throws for a zone that goes on elsewhere; asked before it serves and again while it does. */
+  readonly fence: ZoneFence;
   /** Called with each zone that begins to serve. */
   readonly onServe: (zone: ProvidedZone) => void;
   /** Called before a zone that served is closed. */
@@ -149,9 +152,7 @@ export class ZoneSet implements AsyncDisposable {
       if (entry?.condition.kind === "serving") {
         this.#entries.set(zone, { ...entry, condition: { ...entry.condition, problem: error } });
       } else {
-        const condition = { kind: "failed", error } as const;
-        const scope = createScope();
-        this.#entries.set(zone, { config, condition, print: "", keysPrint: "", scope });
+        this.#entries.set(zone, failedEntry(config, error));
       }
       return { zone, outcome: "failed", error };
     }
@@ -177,6 +178,7 @@ export class ZoneSet implements AsyncDisposable {
     try {
       const onStoreFailed = this.#storeFailed.bind(this);
       const opened = await openZone(scope, { ...this.#options, onStoreFailed }, credentials);
+      await this.#options.fence(opened.provided);
       const condition = { kind: "serving", problem: undefined, ...opened } as const;
       const keysPrint = keysPrintOf(credentials);
       this.#entries.set(config.name, { config, condition, print, keysPrint, scope });
@@ -229,6 +231,24 @@ export class ZoneSet implements AsyncDisposable {
     });
   }
 
+  /** Gives how many zones have ended here because they go on elsewhere. */
+  async #fenceAll(): Promise<number> {
+    let ended = 0;
+    for (const [zone, entry] of [...this.#entries]) {
+      if (entry.condition.kind !== "serving") continue;
+      try {
+        await this.#options.fence(entry.condition.provided);
+      } catch (cause) {
+        const error = asDiscoveryError(cause);
+        this.#options.logger.error("zone failed", { zone, error });
+        await this.#close(zone);
+        this.#entries.set(zone, failedEntry(entry.config, error));
+        ended += 1;
+      }
+    }
+    return ended;
+  }
+
   #retryLater(): void {
     this.#timer?.cancel();
     if (this.#closed) return;
@@ -239,10 +259,16 @@ export class ZoneSet implements AsyncDisposable {
     return this.#exclusive(async () => {
       const failed = [...this.#entries.values()].filter((one) => one.condition.kind === "failed");
       for (const { config } of failed) if (!this.#closed) await this.#settle(config);
-      if (failed.length > 0) this.#options.onChange();
+      const fenced = this.#closed ? 0 : await this.#fenceAll();
+      if (failed.length + fenced > 0) this.#options.onChange();
       this.#retryLater();
     });
   }
+}
+
+function failedEntry(config: ZoneConfig, error: DiscoveryError): Entry {
+  const condition = { kind: "failed", error } as const;
+  return { config, condition, print: "", keysPrint: "", scope: createScope() };
 }
 
 /** What a zone has to be opened anew for: all but the files that it can change to while it serves. */

@@ -15,7 +15,7 @@ import {
 } from "@whither/store";
 import { decodeHead, decodeSignedObject } from "@whither/wire";
 import { deleteKeys } from "../mapping/zone-start.js";
-import { headTablePrefix, present, signedHeadKey } from "../mapping/zone-table.js";
+import { headTablePrefix, signedHeadKey } from "../mapping/zone-table.js";
 
 /** Beyond those of a primary (zone-table.ts), so that neither takes the other's store for its own. */
 const tables = { current: 240, generation: 241, evidence: 242, promoted: 243 } as const;
@@ -188,17 +188,39 @@ export async function openPrimaryStore(
   store: Store,
   { kid, epoch }: { readonly kid: Uint8Array; readonly epoch: number },
 ): Promise<Store> {
+  // Whatever keys the zone has had since, all of its trees lie where it was promoted.
+  const promoted = store.get(promotedKey);
+  if (promoted !== undefined) return generationOf(store, decodePromoted(promoted)).store;
   const value = store.get(currentKey(kid));
-  if (value === undefined) return store;
-  const tree = generationOf(store, { kid, number: readU32(value, 0) }).store;
-  if (store.get(promotedKey) !== undefined) return tree;
+  if (value === undefined) {
+    await refuseOtherTrees(store);
+    return store;
+  }
+  const number = readU32(value, 0);
+  const tree = generationOf(store, { kid, number }).store;
   const head = storedHead(tree, kid);
   if (epoch <= head.epoch) {
     const text = `the store is a replica's: epoch has to be above ${head.epoch}`;
     throw new DiscoveryError("CONFIG", text);
   }
-  await store.commit({ puts: [[promotedKey, present]], deletes: [] }, { sync: true });
+  const row = [promotedKey, Buffer.concat([kid, u32Bytes(number)])] as const;
+  await store.commit({ puts: [row], deletes: [] }, { sync: true });
   return tree;
+}
+
+function decodePromoted(row: Uint8Array): { readonly kid: Uint8Array; readonly number: number } {
+  if (row.length !== kidBytes + 4) throw new DiscoveryError("STORE_CORRUPT", "a wrong promotion");
+  return { kid: row.slice(0, kidBytes), number: readU32(row, kidBytes) };
+}
+
+/** Begun beside what was replicated, an empty zone would sign everybody away. Throws CONFIG. */
+async function refuseOtherTrees(store: Store): Promise<void> {
+  for await (const _ of store.iterate({ ...prefixRange(composeKey(tables.current)), limit: 1 })) {
+    throw new DiscoveryError(
+      "CONFIG",
+      "the store is a replica's, without a tree of this voprf key",
+    );
+  }
 }
 
 function storedHead(store: Store, kid: Uint8Array): Head {

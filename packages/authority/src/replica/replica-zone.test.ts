@@ -2,7 +2,13 @@ import { expect } from "chai";
 import { sha256, uint32Bytes } from "@whither/crypto/node";
 import { isDiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import { createMemoryNetwork, type LinkFaults } from "@whither/rpc";
-import { createMemoryDisk, type Damage, type MemoryDisk, type Store } from "@whither/store";
+import {
+  composeKey,
+  createMemoryDisk,
+  type Damage,
+  type MemoryDisk,
+  type Store,
+} from "@whither/store";
 import {
   createSeededRandom,
   createSimulatedClock,
@@ -305,6 +311,10 @@ describe("replica of a zone", () => {
     await served.close();
     const { kid } = parties.manifest.voprfKeys[0]!;
     let store = await disk.open();
+    const another = kid.with(0, (kid[0] ?? 0) ^ 1);
+    expect(await codeOf(() => openPrimaryStore(store, { kid: another, epoch: 2 }))).to.equal(
+      "CONFIG",
+    );
     expect(await codeOf(() => openPrimaryStore(store, { kid, epoch: 1 }))).to.equal("CONFIG");
     const promoted = await primary({
       store: await openPrimaryStore(store, { kid, epoch: 2 }),
@@ -319,7 +329,10 @@ describe("replica of a zone", () => {
     await store.close();
     expect(await codeOf(() => replica(disk))).to.equal("CONFIG");
     store = await disk.open();
-    await openPrimaryStore(store, { kid, epoch: 2 });
+    for (const since of [kid, another]) {
+      const again = await openPrimaryStore(store, { kid: since, epoch: 1 });
+      expect(again.get(composeKey(headTable, kid, Uint8Array.of(1)))).to.not.equal(undefined);
+    }
   });
 
   it("does not take a primary's store", async () => {

@@ -1,0 +1,136 @@
+// A primary that dies for good: its operator's secondary takes its place in a raised epoch, people register on, no
+// resolver is told of two histories, and the old one finds the zone gone on without it.
+
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createResolver, parseCsi, type Answer, type Resolver } from "@whither/resolver";
+import { expect } from "chai";
+import { makeFederation, promotedYaml, RunningFederation } from "../support/federation.js";
+import { registerPeople, type Person } from "../support/people.js";
+import { Daemon } from "../support/processes.js";
+
+const zone = "de@dp-a.example";
+const probe = "tel:+4930123456";
+const rootZone = `zone: "."
+ttl_s: 86400
+lifetime_s: 604800
+refresh_s: 900
+retry_s: 300
+expire_s: 604800
+federation_default: local
+prefixes:
+  "tel:": { unassigned: true }
+  "tel:+49": { zones: [${zone}] }
+  "mailto:": { unassigned: true }
+  "acct:": { unassigned: true }
+`;
+const person = (csi: string): Person => ({ csi, msps: [{ id: "wire.example" }] });
+const [anna, bert] = [person("tel:+4930901820001"), person("tel:+4930901820002")];
+const secondaryId = "secondary.example";
+
+describe("a secondary that is promoted", function () {
+  this.timeout(120_000);
+  let directory = "";
+  let federation: RunningFederation | undefined;
+  let resolver: Resolver | undefined;
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), "whither-promotion-"));
+    const dp = { id: "dp-a.example", operator: "Operator A", jurisdiction: "DE" };
+    const files = await makeFederation({
+      directory,
+      plan: {
+        dps: [{ ...dp, zones: [zone] }],
+        replicas: [{ ...dp, id: secondaryId, zone, probe, secondaryOf: dp.id }],
+        msps: [{ id: "wire.example", operator: "Operator W", bit: 0 }],
+        rootZone,
+      },
+    });
+    // The old primary knows by the probe where to ask whether the zone has gone on.
+    const { config } = at(files.dps);
+    await change(config, (yaml) => yaml.replace("  - name:", `  - probe: "${probe}"\n    name:`));
+    federation = await RunningFederation.start(files);
+    await registerPeople(files, [anna]);
+    resolver = await createResolver({
+      anchors: files.anchors,
+      directory: `127.0.0.1:${files.rootPort}`,
+      identity: {
+        cert: files.path("pki", "wire.example.pem"),
+        key: files.path("pki", "wire.example-key.pem"),
+      },
+    });
+  });
+  after(async () => {
+    await resolver?.close();
+    await federation?.[Symbol.asyncDispose]();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const running = () => {
+    if (federation === undefined || resolver === undefined) throw new TypeError("not started");
+    return { federation, resolver, files: federation.files };
+  };
+  const ask = ({ csi }: Person): Promise<Answer<"verbose">> =>
+    running().resolver.lookup(parseCsi(csi), { refresh: true });
+
+  it("answers everybody while the primary is dead, a stranger too", async () => {
+    const { federation: processes } = running();
+    expect((await ask(anna)).status).to.equal("found");
+    const secondary = processes.dpds.get(secondaryId);
+    await secondary?.waitFor("replica advanced");
+    await processes.dpds.get("dp-a.example")?.stop("SIGKILL");
+    expect((await ask(anna)).status).to.equal("found");
+    expect((await ask(bert)).status).to.equal("none");
+  });
+
+  it("does not take its place in the old epoch", async () => {
+    const { federation: processes, files } = running();
+    await processes.dpds.get(secondaryId)?.stop();
+    const secondary = at(files.replicas);
+    await writeFile(secondary.config, promotedYaml(files, { replica: secondary, epoch: 1 }));
+    await using refused = Daemon.spawn("whither-dpd", ["--config", secondary.config]);
+    await refused.ended();
+    expect(refused.exitCode).to.equal(1);
+    expect(refused.stderr).to.contain("epoch has to be above 1");
+  });
+
+  it("takes its place in a raised one: who was registered is found, and others register", async () => {
+    const { federation: processes, files } = running();
+    const secondary = at(files.replicas);
+    await writeFile(secondary.config, promotedYaml(files, { replica: secondary, epoch: 2 }));
+    await processes.restart(secondaryId);
+    expect((await ask(anna)).status).to.equal("found");
+    await registerPeople(files, [bert]);
+    expect((await ask(bert)).status).to.equal("found");
+    expect((await ask(anna)).status).to.equal("found");
+    expect(running().resolver.evidence()).to.deep.equal([]);
+  });
+
+  it("goes on after kill -9, without another epoch", async () => {
+    const { federation: processes } = running();
+    const again = await processes.restart(secondaryId);
+    expect(await again.waitFor("zone opened")).to.include({ slots: 2 });
+    expect((await ask(bert)).status).to.equal("found");
+  });
+
+  it("keeps out the old primary that comes back", async () => {
+    const { files, resolver: asking } = running();
+    const { config } = at(files.dps);
+    await using old = Daemon.spawn("whither-dpd", ["--config", config]);
+    await old.ended();
+    expect(old.exitCode).to.equal(1);
+    expect(old.stderr).to.contain("the zone goes on in epoch 2, here it is 1");
+    for (const one of [anna, bert]) expect((await ask(one)).status).to.equal("found");
+    expect(asking.evidence()).to.deep.equal([]);
+  });
+});
+
+function at<T>([first]: readonly T[]): T {
+  if (first === undefined) throw new TypeError("not in the plan");
+  return first;
+}
+
+async function change(path: string, by: (text: string) => string): Promise<void> {
+  await writeFile(path, by(await readFile(path, "utf8")));
+}

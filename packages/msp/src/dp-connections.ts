@@ -8,6 +8,7 @@ import {
   isDiscoveryError,
   type Authority,
   type Endpoint,
+  type ErrorCode,
   type Manifest,
 } from "@whither/protocol";
 import { createClient, type Channel, type Client, type TlsIdentity } from "@whither/rpc";
@@ -43,7 +44,11 @@ export class DpConnections implements Disposable {
     this.#options = options;
   }
 
-  /** Calls the zone's Registrar: the next endpoint after a NETWORK failure. Throws the last one. */
+  /**
+   * Calls the zone's Registrar: the next endpoint after one that cannot be had. What is asked may be asked again: one
+   * of them is the primary, which knows a statement again, and the others take none. Throws the first failure of one
+   * that might have taken it, else the last.
+   */
   registrar<T>(
     authority: Authority,
     call: (client: Client<typeof Registrar>) => Promise<T>,
@@ -107,23 +112,35 @@ export function bounded(signal: AbortSignal | undefined) {
   return signal === undefined ? { timeoutMs: callTimeoutMs } : { timeoutMs: callTimeoutMs, signal };
 }
 
+/** After these another endpoint may do: it cannot be had, says nothing, sheds load, or is a secondary. */
+const goOnAfter: ReadonlySet<ErrorCode> = new Set([
+  "NETWORK",
+  "DEADLINE",
+  "OVERLOADED",
+  "UNREACHABLE",
+  "NOT_AUTHORITATIVE",
+]);
+
 async function eachEndpoint<T>(
   authority: Authority,
   fits: (endpoint: Endpoint) => boolean,
   call: (endpoint: Endpoint) => Promise<T>,
 ): Promise<T> {
-  let failure = new DiscoveryError("UNREACHABLE", "the zone has no such endpoint", {
-    upstream: authority.zone,
-  });
+  const failures: DiscoveryError[] = [];
   for (const endpoint of authority.endpoints.filter(fits)) {
     try {
       return await call(endpoint);
     } catch (error) {
-      if (!isDiscoveryError(error, "NETWORK")) throw error;
-      failure = error;
+      if (!isDiscoveryError(error) || !goOnAfter.has(error.code)) throw error;
+      failures.push(error);
     }
   }
-  throw failure;
+  // That a secondary takes no registration says nothing of the primary.
+  const telling = failures.find(({ retryable }) => retryable) ?? failures.at(-1);
+  if (telling !== undefined) throw telling;
+  throw new DiscoveryError("UNREACHABLE", "the zone has no such endpoint", {
+    upstream: authority.zone,
+  });
 }
 
 function forgetOldest<T>(held: Map<string, T>, max: number): T | undefined {

@@ -66,6 +66,7 @@ const registry = createRegistry([dp, dpB, prover, ...msps], 1);
 const credential = makeCredential(parties);
 
 interface World {
+  readonly authorities: Authority[];
   readonly clock: SimulatedClock;
   readonly network: MemoryNetwork;
   readonly zones: ReadonlyMap<string, MappingZone>;
@@ -154,7 +155,7 @@ async function makeWorld(names: readonly ("a" | "b")[] = ["a"]): Promise<World> 
     await end;
     return await work;
   };
-  return { clock, network, zones, registrant, register, options, msp, during };
+  return { clock, network, zones, authorities, registrant, register, options, msp, during };
 }
 
 const peer = {
@@ -278,6 +279,37 @@ describe("registrant", () => {
     expect(registered.map((one) => one.zone)).to.deep.equal(["us@dp-a.example"]);
     expect(failed.map((one) => one.zone)).to.deep.equal(["us@dp-b.example"]);
     expect(failed[0]!.error.code).to.equal("NETWORK");
+  });
+
+  /** Of two servers only `a` has the zone; the directory names both, in this order. */
+  const namedAs = async (order: readonly ("a" | "b")[]) => {
+    const world = await makeWorld(["a", "b"]);
+    const [a, b] = world.authorities.splice(0);
+    if (a === undefined || b === undefined) throw new TypeError("two servers were made");
+    const endpoints = order.flatMap((name) => (name === "a" ? a : b).endpoints);
+    world.authorities.push({ ...a, endpoints });
+    return world;
+  };
+  const before = {
+    "is not there": { partition: "refused" },
+    "says nothing": { partition: "silent" },
+    "is a secondary": undefined,
+  } as const;
+
+  for (const [what, faults] of Object.entries(before)) {
+    it(`goes on to the next server of the zone after one that ${what}`, async () => {
+      const world = await namedAs(["b", "a"]);
+      world.network.setFaults({ to: "b:7354" }, faults);
+      const { registered } = await world.during(world.register());
+      expect(registered.map(({ zone }) => zone)).to.deep.equal(["us@dp-a.example"]);
+      expect(await slotOf(world.zones.get("a")!)).to.not.equal(undefined);
+    });
+  }
+
+  it("says of a primary that is not there that it is not, whatever its secondary says", async () => {
+    const world = await namedAs(["a", "b"]);
+    world.network.setFaults({ to: "a:7354" }, { partition: "refused" });
+    expect(await outcome(world.during(world.register()))).to.equal("NETWORK");
   });
 
   it("registers in the zones it is told", async () => {

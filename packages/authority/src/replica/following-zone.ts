@@ -39,6 +39,7 @@ export class FollowingZone implements ReplicaZone {
   readonly #listeners = new Set<(news: HeadNews) => void>();
   readonly #watch: PrimaryWatch;
   #round: Promise<void> | undefined;
+  #followsFirst = false;
 
   constructor(
     options: ReplicaZoneOptions,
@@ -163,15 +164,21 @@ export class FollowingZone implements ReplicaZone {
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
-    const server = await runRound(this.#parts, signal);
+    const { server, isFirst } = await runRound(this.#parts, signal);
+    this.#followsFirst = isFirst;
     // A round that a close has overtaken begins nothing.
     if (!signal.aborted) this.#watch.on(server);
   }
 
-  /** As long as heads are pushed nobody is asked: longer than the longest pause between two. */
+  /**
+   * As long as heads are pushed nobody is asked: longer than the longest pause between two. But replicas that watch
+   * one another while the primary is away would not see it come back.
+   */
   #periodSeconds(): number {
     const epochSeconds = this.#trees.current?.manifest.epochSeconds ?? limits.epochSeconds;
-    return this.#watch.isStanding ? 1.5 * limits.heartbeatSeconds : epochSeconds;
+    return this.#watch.isStanding && this.#followsFirst
+      ? 1.5 * limits.heartbeatSeconds
+      : epochSeconds;
   }
 
   #hear(pushed: SignedObject): void {

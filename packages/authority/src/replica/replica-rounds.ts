@@ -67,8 +67,15 @@ interface Wanted extends Round {
   readonly kid: Uint8Array;
 }
 
-/** Gives the server that answered. Throws what the last one failed with. */
-export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<FollowedServer> {
+export interface RoundOutcome {
+  /** The one that answered. */
+  readonly server: FollowedServer;
+  /** Whether it is the one that is named first, as the primary is. */
+  readonly isFirst: boolean;
+}
+
+/** Throws what the last server failed with. */
+export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<RoundOutcome> {
   const { authority: authorityOf, primaries, ownSpkiSha256 } = parts.options;
   const { endpoints, manifestSha256 } = await authorityOf({ signal });
   const isOther = ({ publicPort, spkiSha256 }: FollowedServer): boolean =>
@@ -78,7 +85,7 @@ export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<
   for (const server of primaries ?? endpoints.filter(isOther)) {
     try {
       await follow(parts, server, { manifestSha256, signal });
-      return server;
+      return { server, isFirst: failure === undefined };
     } catch (error) {
       if (!isDiscoveryError(error)) throw error;
       if (signal.aborted) throw abortError(signal);

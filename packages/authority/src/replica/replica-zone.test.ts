@@ -17,7 +17,7 @@ import {
 } from "@whither/testkit";
 import { createAdmission } from "../admission.js";
 import { createZoneService } from "../zone-service.js";
-import type { MappingZone } from "../mapping/mapping-zone.js";
+import type { ReadableZone } from "../mapping/mapping-zone.js";
 import { openReplicaZone } from "./open-replica-zone.js";
 import { openPrimaryStore } from "./replica-store.js";
 
@@ -56,18 +56,18 @@ function setting() {
   const admission = createAdmission({ clock, mspOfSpki: () => undefined });
   const primary = (options: { store?: Store; epoch?: number } = {}) =>
     openTestZone({ parties, clock, random, ...options });
-  const serve = (served: MappingZone) =>
-    network.serve("a:1", {
+  const serve = (served: ReadableZone, at = "a:1") =>
+    network.serve(at, {
       services: [createZoneService({ zones: new Map([[zone, served]]), admission, clock })],
       clients: { kind: "none" },
       spkiSha256: sha256(zeros),
     });
   const makeDisk = () => createMemoryDisk({ clock });
-  const replica = (disk: MemoryDisk = makeDisk()) =>
+  const replica = (disk: MemoryDisk = makeDisk(), endpoints = authority.endpoints) =>
     openReplicaZone({
       disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
-      authority: () => Promise.resolve(authority),
+      authority: () => Promise.resolve({ ...authority, endpoints }),
       openChannel: ({ host, port, pins }) =>
         network.connect(`${host}:${port}`, { from: "replica", ...(pins ? { pins } : {}) }),
       caPem: "",
@@ -80,7 +80,7 @@ function setting() {
   network.tap(({ kind, method }) => {
     if (kind === "open" && method.endsWith("/Transfer")) asked.count += 1;
   });
-  return { clock, primary, serve, makeDisk, replica, faults, asked };
+  return { clock, endpoint, primary, serve, makeDisk, replica, faults, asked };
 }
 
 const zeros = new Uint8Array(1);
@@ -99,7 +99,7 @@ async function codeOf(run: () => unknown): Promise<ErrorCode | "ok"> {
 }
 
 /** All that a reader can ask for. */
-function everything(served: Pick<MappingZone, "head" | "bucketResponse">): readonly string[] {
+function everything(served: Pick<ReadableZone, "head" | "bucketResponse">): readonly string[] {
   const { kid, b } = served.head();
   return Array.from({ length: 2 ** b }, (_, n) => {
     const prefix = new Uint8Array(16);
@@ -271,6 +271,24 @@ describe("replica of a zone", () => {
     faults(undefined);
     await clock.advance(1.2 * limits.epochSeconds * 1000);
     expect(asked.count).to.equal(3);
+    await served.close();
+  });
+
+  it("sees within an epoch that the primary is back, though another replica pushes meanwhile", async () => {
+    const { clock, endpoint, primary, serve, makeDisk, replica, faults } = setting();
+    const served = await primary();
+    serve(served);
+    await using sibling = await replica();
+    serve(sibling, "c:1");
+    await using follower = await replica(makeDisk(), [endpoint, { ...endpoint, host: "c" }]);
+    for (const one of [sibling, follower]) one.start();
+    await clock.advance(60_000);
+    faults({ partition: "refused" });
+    await clock.advance(600_000);
+    faults(undefined);
+    await served.runEpoch();
+    await clock.advance(1.2 * limits.epochSeconds * 1000);
+    expect(follower.head().serial).to.equal(served.head().serial);
     await served.close();
   });
 

@@ -489,6 +489,8 @@ class World {
       if (!host.isRunning) return [`${host.record.id} is down`];
       return host.replicas.flatMap((replica) => {
         const { state, head } = replica.status();
+        const primary = this.#dpOf(replica.zone);
+        if (!primary.isRunning) return [`${primary.record.id} is down`];
         const { serial } = this.#federation.zone(replica.zone).mapping.head();
         if (state === "serving" && head !== undefined && head.serial >= serial - 1) return [];
         return [`${host.record.id} ${state} at ${head?.serial ?? 0} of ${serial}`];

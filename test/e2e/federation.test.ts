@@ -225,18 +225,8 @@ describe("a federation of real processes", function () {
         "+privacy=relayed",
         "+audience=x",
         "+policy",
-        "+yaml",
       ];
-      const verbs = [
-        "setup",
-        "completion",
-        "renew",
-        "order",
-        "invalidate",
-        "monitor",
-        "link",
-        "grant",
-      ];
+      const verbs = ["setup", "renew", "order", "invalidate", "monitor", "link", "grant"];
       const calls = [...words.map((word) => [anna.csi, word]), ...verbs.map((verb) => [verb])];
       for (const args of calls) {
         const written = { stdout: "", stderr: "" };

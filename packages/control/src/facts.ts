@@ -47,7 +47,7 @@ export interface SuccessionFact {
   readonly problem: DiscoveryError | undefined;
 }
 
-export interface NextTreeFact {
+interface NextTreeFact {
   /** Hexadecimal. */
   readonly kid: string;
   readonly phase: "copying" | "loading" | "built";

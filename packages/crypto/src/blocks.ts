@@ -3,7 +3,7 @@
 import { ecb } from "@noble/ciphers/aes.js";
 import { expectLength } from "./bytes.js";
 
-export const blockBytes = 16;
+const blockBytes = 16;
 
 /** Throws TypeError for a key of another length and for a part of a block. */
 export function checkBlocks(key32: Uint8Array, blocks: Uint8Array): void {

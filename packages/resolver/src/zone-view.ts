@@ -99,7 +99,7 @@ export function serversOf(authority: Authority): {
 }
 
 /** An endpoint that something else than the directory speaks for as well: asked before its equals, and no more. */
-export interface SuggestedEndpoint extends Endpoint {
+interface SuggestedEndpoint extends Endpoint {
   readonly suggested: true;
 }
 

@@ -43,7 +43,7 @@ export interface TransferExpectation {
 }
 
 /** What has been verified before. */
-export interface HeldState {
+interface HeldState {
   readonly published: PublishedTree;
   readonly manifest: Manifest;
   /** Encoded signed object. */

@@ -115,7 +115,7 @@ function domainOf(prefix: Prefix): string | undefined {
 }
 
 /** Pure. `isOwn`: the delegation is this domain's and nobody else's, so that its order may be too. */
-export function weighService(
+function weighService(
   delegation: Delegation,
   of: { readonly service: Service; readonly domain: string; readonly isOwn: boolean },
 ): Weighed {

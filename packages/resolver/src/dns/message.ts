@@ -4,7 +4,7 @@
 import { decode, encode, type Answer, type RecordType } from "dns-packet";
 import { DiscoveryError, limits } from "@whither/protocol";
 
-export type DnsType = "A" | "AAAA" | "SRV" | "SVCB";
+type DnsType = "A" | "AAAA" | "SRV" | "SVCB";
 
 export interface DnsQuestion {
   /** Without a trailing dot. */

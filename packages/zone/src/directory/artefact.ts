@@ -120,9 +120,7 @@ export function transferHead(first: TransferChunk): RootVoucher & { readonly hea
 }
 
 /** The same of a part. Throws INVALID_DATA. */
-export function partTransferHead(
-  first: TransferChunk,
-): PartVoucher & { readonly head: SignedObject } {
+function partTransferHead(first: TransferChunk): PartVoucher & { readonly head: SignedObject } {
   const { manifest, head } = first;
   if (manifest === undefined || head === undefined) {
     throw new DiscoveryError("INVALID_DATA", "transfer: begins without manifest and head");

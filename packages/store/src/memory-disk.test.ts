@@ -46,6 +46,25 @@ async function withThree(disk: MemoryDisk): Promise<Store> {
 }
 
 describe("a disk in memory", () => {
+  it("takes nothing of a process that has gone, also what waited for its turn", async () => {
+    for (const sync of [false, true]) {
+      const disk = createMemoryDisk(noTime);
+      const before = await withThree(disk);
+      const late = codeOf(() => before.commit(put("d", "4"), { sync }));
+      disk.cut(0);
+      const store = await disk.open();
+      await store.commit(put("e", "5"), { sync: true });
+      expect(await late).to.equal("STORE");
+      expect(["a", "b", "d", "e"].map((key) => read(store, key))).to.deep.equal([
+        "1",
+        undefined,
+        undefined,
+        "5",
+      ]);
+      expect(disk.rows()).to.have.length(2);
+    }
+  });
+
   it("keeps what was synced, and of the rest as many commits as the cut leaves, in order", async () => {
     const cases: readonly [number, (string | undefined)[]][] = [
       [0, ["1", undefined, undefined]],

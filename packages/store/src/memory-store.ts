@@ -79,6 +79,7 @@ export class MemoryStore implements Store {
   });
   #version: Version;
   #closed = false;
+  #isLost = false;
 
   constructor(options: { readonly rows: Rows; readonly backing: MemoryBacking | undefined }) {
     this.#version = { rows: [...options.rows], shared: false };
@@ -139,6 +140,7 @@ export class MemoryStore implements Store {
   /** The process is gone: whatever it still does finds the store closed. */
   lose(): void {
     this.#closed = true;
+    this.#isLost = true;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -165,6 +167,8 @@ export class MemoryStore implements Store {
       this.#version.shared ||= sync;
       return this.#version.rows;
     };
+    // What waited for its turn when the process went must not reach the disk that the next one has opened.
+    if (this.#isLost) throw closedError();
     if (this.#backing === undefined) apply();
     else await this.#backing.write(batches, { sync, apply });
   }

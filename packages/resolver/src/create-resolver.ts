@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fromBase64Url, toBase64Url } from "@whither/crypto";
 import { loadSodiumVoprf } from "@whither/crypto/node";
 import { createDirectoryFollower, type OpenChannel } from "@whither/directory";
-import { DiscoveryError, limits } from "@whither/protocol";
+import { limits } from "@whither/protocol";
 import {
   checkIdentity,
   openChannel as openGrpcChannel,
@@ -41,6 +41,7 @@ import { ManifestMemory } from "./manifest-memory.js";
 import { KeptCaches } from "./kept-caches.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
+import { stateCorrupt, withinFile } from "./state-fields.js";
 import type { Replica } from "./zone-view.js";
 
 export interface ResolverOptions {
@@ -203,7 +204,7 @@ async function readIdentity(
   return pem;
 }
 
-/** The secret behind decoys and choice keys: made once per state directory. */
+/** The secret behind decoys, choice keys and kept caches: made once per state directory. Throws STORE_CORRUPT. */
 async function readLocalSecret(path: string | undefined, random: Random): Promise<Uint8Array> {
   if (path === undefined) return random.bytes(secretBytes);
   if (!(await pathExists(path))) {
@@ -212,9 +213,11 @@ async function readLocalSecret(path: string | undefined, random: Random): Promis
     return secret;
   }
   const text = new TextDecoder().decode(await readSecretFile(path)).trim();
-  const secret = fromBase64Url(text);
-  if (secret.length === secretBytes) return secret;
-  throw new DiscoveryError("CONFIG", "the resolver's secret file is damaged");
+  return withinFile(path, () => {
+    const secret = fromBase64Url(text);
+    if (secret.length !== secretBytes) throw stateCorrupt();
+    return secret;
+  });
 }
 
 async function voprfEngines(

@@ -68,7 +68,7 @@ export interface ClientCounts {
 }
 
 /** Pauses of the loops: they leave the machine to the daemons, nothing is concluded from them. */
-const lookupEveryMs = 15;
+const lookupEveryMs = 40;
 const registerEveryMs = 250;
 const lookers = 4;
 const failuresMax = 20;

@@ -44,10 +44,10 @@ describe("the memory of heads", () => {
       clock,
       evidence: await EvidenceFile.open({ path: undefined, clock }),
     });
-  const accept = (memory: HeadMemory, head: Head): string => {
+  const accept = (memory: HeadMemory, head: Head, askedMs = clock.monotonicMs()): string => {
     try {
       const object = { payload: encodeHead(head), signatures: [] };
-      memory.accept(object, head, { askedMs: clock.monotonicMs() });
+      memory.accept(object, head, { askedMs });
       return "ok";
     } catch (error) {
       if (error instanceof DiscoveryError) return error.code;
@@ -61,6 +61,17 @@ describe("the memory of heads", () => {
     expect(accept(memory, headOf(newKid, 3))).to.equal("ok");
     expect(accept(memory, headOf(oldKid, 902))).to.equal("ok");
     expect(accept(memory, headOf(newKid, 2))).to.equal("ROLLBACK");
+    expect(accept(memory, headOf(oldKid, 901))).to.equal("ROLLBACK");
+    await memory.close();
+  });
+
+  it("calls an older head a roll-back only if it was asked for when the newer one was known", async () => {
+    const memory = await open();
+    const askedBeforeMs = clock.monotonicMs();
+    await clock.advance(10);
+    expect(accept(memory, headOf(oldKid, 902))).to.equal("ok");
+    expect(accept(memory, headOf(oldKid, 901), askedBeforeMs), "overtaken").to.equal("STALE");
+    await clock.advance(10);
     expect(accept(memory, headOf(oldKid, 901))).to.equal("ROLLBACK");
     await memory.close();
   });

@@ -5,25 +5,20 @@ import { mkdtemp, open, readdir, rm, stat, truncate, copyFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseCsi } from "@whither/protocol";
-import { createResolver, type Resolver } from "@whither/resolver";
+import { type Resolver } from "@whither/resolver";
 import { expect } from "chai";
 import { makeFederation, RunningFederation, type FederationFiles } from "../support/federation.js";
 import { registerPeople, type Person } from "../support/people.js";
 import { whitherctlHere, type Daemon } from "../support/processes.js";
+import { openResolver } from "../support/open-resolver.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
 const dpId = "dp-a.example";
 const zone = "de@dp-a.example";
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true }
-  "tel:+49": { zones: [${zone}] }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true }",
+  "tel:+49": `{ zones: [${zone}] }`,
+});
 const personOf = (n: number): Person => ({
   csi: `tel:+4930901${String(n).padStart(4, "0")}`,
   msps: [{ id: "wire.example" }],
@@ -50,14 +45,7 @@ describe("a zone's backup", function () {
       },
     });
     federation = await RunningFederation.start(files);
-    resolver = await createResolver({
-      anchors: files.anchors,
-      directory: `127.0.0.1:${files.rootPort}`,
-      identity: {
-        cert: files.path("pki", "wire.example.pem"),
-        key: files.path("pki", "wire.example-key.pem"),
-      },
-    });
+    resolver = await openResolver(files);
   });
   after(async () => {
     await resolver?.close();

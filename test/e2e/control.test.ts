@@ -7,19 +7,13 @@ import { expect } from "chai";
 import { healthOf } from "../support/grpc-health.js";
 import { makeFederation, type DpFiles, type FederationFiles } from "../support/federation.js";
 import { Daemon, run, whitherctlHere } from "../support/processes.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [de@dp-a.example], name: Germany }
-  "mailto:": { zones: [mail@dp-a.example], name: e-mail }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
+  "mailto:": "{ zones: [mail@dp-a.example], name: e-mail }",
+});
 
 interface StatusJson {
   readonly daemon: string;

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { createResolver, parseCsi, type Resolver } from "@whither/resolver";
+import { parseCsi, type Resolver } from "@whither/resolver";
 import { expect } from "chai";
 import {
   makeFederation,
@@ -15,19 +15,14 @@ import {
 } from "../support/federation.js";
 import { registerPeople, type Person } from "../support/people.js";
 import { whitherctlHere, type Daemon } from "../support/processes.js";
+import { openResolver } from "../support/open-resolver.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
 const zone = "de@dp-a.example";
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [${zone}], name: Germany }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": `{ zones: [${zone}], name: Germany }`,
+});
 const personOf = (n: number): Person => ({
   csi: `tel:+493090${String(1_820_000 + n)}`,
   msps: [{ id: "wire.example" }],
@@ -56,14 +51,7 @@ describe("a dpd whose disk is full", function () {
     dp = first;
     federation = await RunningFederation.start(files);
     await registerPeople(files, [0, 1].map(personOf));
-    resolver = await createResolver({
-      anchors: files.anchors,
-      directory: `127.0.0.1:${files.rootPort}`,
-      identity: {
-        cert: files.path("pki", "wire.example.pem"),
-        key: files.path("pki", "wire.example-key.pem"),
-      },
-    });
+    resolver = await openResolver(files);
   });
   after(async () => {
     await resolver.close();

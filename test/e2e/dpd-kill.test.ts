@@ -49,6 +49,7 @@ import {
   type DpFiles,
   type FederationFiles,
 } from "../support/federation.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
 const killsPerDp = 26;
 const seed = 20_261_123;
@@ -58,18 +59,11 @@ const registrationsPerRoundMax = 8;
 /** Heads read between the promises and the kill at most: spreads kills over the second that an epoch takes. */
 const pollsMax = 250;
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true }
-  "tel:+49": { zones: [de@dp-a.example] }
-  "tel:+44": { zones: [gb@dp-b.example] }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true }",
+  "tel:+49": "{ zones: [de@dp-a.example] }",
+  "tel:+44": "{ zones: [gb@dp-b.example] }",
+});
 
 /** A registration that a DP has receipted. */
 interface Promised {

@@ -19,20 +19,14 @@ import {
 import { healthOf } from "../support/grpc-health.js";
 import { freshClient, registerPeople, type Person } from "../support/people.js";
 import { run, whitherctlInProcess, type Finished } from "../support/processes.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [de@dp-a.example], name: Germany }
-  "tel:+1": { zones: [rest@dp-b.example], name: World zone 1 }
-  "mailto:": { zones: [mail@dp-b.example], name: e-mail }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
+  "tel:+1": "{ zones: [rest@dp-b.example], name: World zone 1 }",
+  "mailto:": "{ zones: [mail@dp-b.example], name: e-mail }",
+});
 
 const anna: Person = {
   csi: "tel:+4930901820001",

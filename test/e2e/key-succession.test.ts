@@ -3,7 +3,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createResolver, parseCsi, type Resolver } from "@whither/resolver";
+import { parseCsi, type Resolver } from "@whither/resolver";
 import { silentLogger, systemClock, type Logger } from "@whither/runtime";
 import { expect } from "chai";
 import {
@@ -15,21 +15,19 @@ import {
 } from "../support/federation.js";
 import { registerPeople, type Person } from "../support/people.js";
 import { whitherctlHere, whitherctlInProcess, type Daemon } from "../support/processes.js";
+import { openResolver } from "../support/open-resolver.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
 const zone = "de@dp-a.example";
 const dpId = "dp-a.example";
 const peopleFirst = 60;
-const rootZone = `zone: "."
-ttl_s: 60
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [${zone}], name: Germany }
-`;
+const rootZone = rootZoneYaml(
+  {
+    "tel:": "{ unassigned: true, name: E.164 }",
+    "tel:+49": `{ zones: [${zone}], name: Germany }`,
+  },
+  { ttlSeconds: 60 },
+);
 
 interface ZoneJson {
   readonly size: number;
@@ -94,15 +92,7 @@ describe("a change of keys at a running dpd", function () {
         if (event === "directory mirrored") mirrored.push(Number(fields?.["serial"]));
       },
     };
-    resolver = await createResolver({
-      anchors: files.anchors,
-      directory: `127.0.0.1:${files.rootPort}`,
-      identity: {
-        cert: files.path("pki", "wire.example.pem"),
-        key: files.path("pki", "wire.example-key.pem"),
-      },
-      logger,
-    });
+    resolver = await openResolver(files, { logger });
   });
   afterEach(() => Promise.all(loads.splice(0).map((load) => load.stop())));
   after(async () => {

@@ -15,19 +15,13 @@ import {
 } from "../support/federation.js";
 import { freshClient, registerPeople, type Person } from "../support/people.js";
 import { run, whitherctlHere, whitherctlInProcess, type Finished } from "../support/processes.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { directory: [sub@dp-a.example], name: Germany }
-  "mailto:": { zones: [mail@dp-b.example], name: e-mail }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": "{ directory: [sub@dp-a.example], name: Germany }",
+  "mailto:": "{ zones: [mail@dp-b.example], name: e-mail }",
+});
 const part: PartPlan = {
   zone: "sub@dp-a.example",
   apex: "tel:+49",

@@ -52,6 +52,7 @@ import {
   type RecordedCall,
   type RecordingProxy,
 } from "../support/recording-proxy.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
 const zoneName = parseZoneName("de@dp-a.example");
 const fillers = 100_000;
@@ -74,17 +75,10 @@ const csis = Array.from({ length: lookups }, (_, place) =>
 const registered = csis.slice(0, registeredCount);
 const verbose = registered.slice(0, verboseCount);
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true }
-  "tel:+49": { zones: [${zoneName}] }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true }",
+  "tel:+49": `{ zones: [${zoneName}] }`,
+});
 
 describe("what a discovery provider can know", function () {
   this.timeout(180_000);

@@ -4,27 +4,22 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createResolver, parseCsi, type Answer, type Resolver } from "@whither/resolver";
+import { parseCsi, type Answer, type Resolver } from "@whither/resolver";
 import { expect } from "chai";
 import { makeFederation, promotedYaml, RunningFederation } from "../support/federation.js";
 import { registerPeople, type Person } from "../support/people.js";
 import { Daemon } from "../support/processes.js";
+import { openResolver } from "../support/open-resolver.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
 const zone = "de@dp-a.example";
 const probe = "tel:+4930123456";
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true }
-  "tel:+49": { zones: [${zone}] }
-  "mailto:": { unassigned: true }
-  "acct:": { unassigned: true }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true }",
+  "tel:+49": `{ zones: [${zone}] }`,
+  "mailto:": "{ unassigned: true }",
+  "acct:": "{ unassigned: true }",
+});
 const person = (csi: string): Person => ({ csi, msps: [{ id: "wire.example" }] });
 const [anna, bert] = [person("tel:+4930901820001"), person("tel:+4930901820002")];
 const secondaryId = "secondary.example";
@@ -52,14 +47,7 @@ describe("a secondary that is promoted", function () {
     await change(config, (yaml) => yaml.replace("  - name:", `  - probe: "${probe}"\n    name:`));
     federation = await RunningFederation.start(files);
     await registerPeople(files, [anna]);
-    resolver = await createResolver({
-      anchors: files.anchors,
-      directory: `127.0.0.1:${files.rootPort}`,
-      identity: {
-        cert: files.path("pki", "wire.example.pem"),
-        key: files.path("pki", "wire.example-key.pem"),
-      },
-    });
+    resolver = await openResolver(files);
   });
   after(async () => {
     await resolver?.close();

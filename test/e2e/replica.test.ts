@@ -4,23 +4,18 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createResolver, parseCsi, type Answer, type Resolver } from "@whither/resolver";
+import { parseCsi, type Answer, type Resolver } from "@whither/resolver";
 import { expect } from "chai";
 import { makeFederation, RunningFederation } from "../support/federation.js";
 import { registerPeople, type Person } from "../support/people.js";
 import { whitherctlHere } from "../support/processes.js";
+import { openResolver } from "../support/open-resolver.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [de@dp-a.example], name: Germany }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
+});
 const anna: Person = {
   csi: "tel:+4930901820001",
   msps: [{ id: "video.example" }, { id: "wire.example" }],
@@ -57,14 +52,7 @@ describe("a bucket replica of another operator", function () {
     });
     federation = await RunningFederation.start(files);
     await registerPeople(files, [anna]);
-    resolver = await createResolver({
-      anchors: files.anchors,
-      directory: `127.0.0.1:${files.rootPort}`,
-      identity: {
-        cert: files.path("pki", "wire.example.pem"),
-        key: files.path("pki", "wire.example-key.pem"),
-      },
-    });
+    resolver = await openResolver(files);
   });
   after(async () => {
     await resolver?.close();

@@ -12,20 +12,17 @@ import { expect } from "chai";
 import { makeFederation, RunningFederation, type FederationFiles } from "../support/federation.js";
 import { whitherctlInProcess, type Daemon, type LogLine } from "../support/processes.js";
 import type { ClientCounts, ClientPlan } from "../support/rolling-client.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
 const zones = ["de@dp-a.example", "de@dp-b.example"] as const;
 const numbers = "tel:+493090182";
-const rootZone = `zone: "."
-ttl_s: 60
-lifetime_s: 604800
-refresh_s: 60
-retry_s: 10
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [${zones.join(", ")}], name: Germany }
-`;
+const rootZone = rootZoneYaml(
+  {
+    "tel:": "{ unassigned: true, name: E.164 }",
+    "tel:+49": `{ zones: [${zones.join(", ")}], name: Germany }`,
+  },
+  { ttlSeconds: 60, refreshSeconds: 60, retrySeconds: 10 },
+);
 /** The driver is faster than a client may be. */
 const dpdConfig = `limits:
   requests_per_second: 100000

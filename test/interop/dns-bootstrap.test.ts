@@ -8,18 +8,12 @@ import { expect } from "chai";
 import { makeFederation, type FederationFiles } from "../support/federation.js";
 import { ForeignDaemon, isTested } from "../support/foreign-programs.js";
 import { Daemon, freePorts, run, type Finished } from "../support/processes.js";
+import { rootZoneYaml } from "../support/root-zone.js";
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [de@dp-a.example], name: Germany }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
+});
 const unboundProgram = { name: "unbound", debianPackage: "unbound" };
 const service = "_whither._tcp.root.example.";
 

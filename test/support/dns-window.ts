@@ -6,18 +6,12 @@ import { join } from "node:path";
 import { makeFederation, RunningFederation, type FederationFiles } from "./federation.js";
 import { registerPeople, type Person } from "./people.js";
 import { Daemon } from "./processes.js";
+import { rootZoneYaml } from "./root-zone.js";
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [de@dp-a.example], name: Germany }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
+});
 
 /** Registered with two providers; the one after it with nobody. */
 export const reachable: Person = {

@@ -10,18 +10,12 @@ import { createScope, systemClock, type Scope } from "@whither/runtime";
 import { FaultProxy } from "./fault-proxy.js";
 import { makeFederation, RunningFederation, type FederationFiles } from "./federation.js";
 import { registerPeople, type Person } from "./people.js";
+import { rootZoneYaml } from "./root-zone.js";
 
-const rootZone = `zone: "."
-ttl_s: 86400
-lifetime_s: 604800
-refresh_s: 900
-retry_s: 300
-expire_s: 604800
-federation_default: local
-prefixes:
-  "tel:": { unassigned: true, name: E.164 }
-  "tel:+49": { zones: [de@dp-a.example], name: Germany }
-`;
+const rootZone = rootZoneYaml({
+  "tel:": "{ unassigned: true, name: E.164 }",
+  "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
+});
 const msps = [{ id: "video.example" }, { id: "wire.example" }];
 const anna: Person = { csi: "tel:+4930901820001", msps };
 export const dpId = "dp-a.example";

@@ -89,4 +89,15 @@ describe("Prometheus pages", function () {
       expect(pageOf(name)).not.to.match(/127\.0\.0\.1|4930901|wire\.example/);
     });
   }
+
+  it("say when the certificate in use ends", () => {
+    const nowSeconds = Date.now() / 1000;
+    const ends = {
+      rootd: /^whither_rootd_certificate_not_after_seconds (\d+)$/m,
+      dpd: /^whither_dpd_not_after_seconds\{what="tls certificate".*\} (\d+)$/m,
+    };
+    for (const [name, line] of Object.entries(ends)) {
+      expect(Number(line.exec(pageOf(name))?.[1]), name).to.be.above(nowSeconds);
+    }
+  });
 });

@@ -173,6 +173,7 @@ function successionState({ next, problem, ...fact }: SuccessionFact) {
         }),
     previous: fact.previous.map(({ kid, dropAt }) => ({ kid, dropAt: BigInt(dropAt) })),
     problem: problem === undefined ? "" : problemOf(problem),
+    acceptancesToRenew: fact.acceptancesToRenew,
   };
 }
 

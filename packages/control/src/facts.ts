@@ -45,6 +45,8 @@ export interface SuccessionFact {
   readonly previous: readonly { readonly kid: string; readonly dropAt: number }[];
   /** Why it does not go on. */
   readonly problem: DiscoveryError | undefined;
+  /** Acceptances in slots are still by the zone key before. */
+  readonly acceptancesToRenew: boolean;
 }
 
 interface NextTreeFact {

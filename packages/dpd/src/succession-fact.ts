@@ -7,7 +7,9 @@ import { toHex } from "@whither/crypto/node";
 /** Undefined: nothing changes. */
 export function successionFact(status: SuccessionStatus): SuccessionFact | undefined {
   const { successor, next, previous, problem } = status;
-  if (successor === undefined && next === undefined && previous.length === 0) return undefined;
+  const acceptancesToRenew = status.acceptances === "to renew";
+  const isChanging = successor !== undefined || next !== undefined || previous.length > 0;
+  if (!isChanging && !acceptancesToRenew) return undefined;
   return {
     manifestSha256: successor === undefined ? "" : toHex(successor.sha256),
     namedAt: successor?.namedAt ?? 0,
@@ -15,5 +17,6 @@ export function successionFact(status: SuccessionStatus): SuccessionFact | undef
     next: next === undefined ? undefined : { ...next, kid: toHex(next.kid) },
     previous: previous.map(({ kid, dropAt }) => ({ kid: toHex(kid), dropAt })),
     problem,
+    acceptancesToRenew,
   };
 }

@@ -47,7 +47,6 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     createDelegationHealth({ ...config.health, anchors, clock, random, logger }),
   );
   const measurements = createMeasurements();
-  measurements.watch({ health, service });
   const { metrics, onCall } = measurements;
   const queryLog = createQueryLog({ clock, random, logger: createLogger() });
   const listener = scope.use(
@@ -61,6 +60,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       queryLog: queryLog.interceptor,
     }),
   );
+  measurements.watch({ health, service, listener });
   const expiry = scope.use(
     createExpiryWatch({ clock, logger, onServing: (isServing) => listener.setServing(isServing) }),
   );

@@ -7,6 +7,7 @@ import { errorRegistry } from "@whither/protocol";
 import type { CallSample } from "@whither/rpc";
 import { createMetrics, type Metrics } from "@whither/runtime";
 import type { Directory } from "@whither/zone";
+import type { Listener } from "./listener.js";
 
 const durationBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 const methodsMax = 16;
@@ -19,6 +20,7 @@ export interface Measurements {
   watch(sources: {
     readonly health: Pick<DelegationHealth, "list">;
     readonly service: Pick<DirectoryService, "watchers">;
+    readonly listener: Pick<Listener, "certificateNotAfter">;
   }): void;
 }
 
@@ -45,7 +47,7 @@ export function createMeasurements(): Measurements {
       serial.set({}, head.serial);
       end.set({}, head.notAfter);
     },
-    watch({ health, service }) {
+    watch({ health, service, listener }) {
       const states = ["healthy", "lame", "unknown"] as const;
       const authorities = metrics.gauge({
         name: "whither_rootd_authority_entries",
@@ -56,7 +58,12 @@ export function createMeasurements(): Measurements {
         name: "whither_rootd_watch_connections",
         help: "open streams that wait for the next head",
       });
+      const certificate = metrics.gauge({
+        name: "whither_rootd_certificate_not_after_seconds",
+        help: "end of the TLS certificate in use, Unix time",
+      });
       metrics.beforeRead(() => {
+        certificate.set({}, listener.certificateNotAfter());
         watchers.set({}, service.watchers);
         const found = health.list();
         for (const state of states) {

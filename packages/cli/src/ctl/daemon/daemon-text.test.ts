@@ -34,6 +34,7 @@ describe("zones as an operator reads them", () => {
           next: { kid: "01020304", phase: "copying", done: 16n, total: 40n, missing: 2n },
           previous: [{ kid: "05060708", dropAt: 1_800_000_000n }],
           problem: "the vault does not know every slot of the zone",
+          acceptancesToRenew: true,
         },
       }),
     ]);
@@ -44,6 +45,7 @@ describe("zones as an operator reads them", () => {
         "next VOPRF key 01020304: copying 16 of 40, 2 slots are not in the vault",
         "next manifest abababababababab: not named by the directory",
         "VOPRF key 05060708 before: served until 2027-01-15T08:00:00Z, then destroy its file",
+        "acceptances are being signed by the new zone key: no further rollover before",
         "waits: the vault does not know every slot of the zone",
       ].map((line) => `  de@dp-a.example: ${line}`),
     );

@@ -69,6 +69,9 @@ function successionLines(succession: KeySuccession): readonly string[] {
   for (const { kid, dropAt } of previous) {
     lines.push(`VOPRF key ${kid} before: served until ${utc(dropAt)}, then destroy its file`);
   }
+  if (succession.acceptancesToRenew) {
+    lines.push("acceptances are being signed by the new zone key: no further rollover before");
+  }
   return [...lines, ...problemLines(succession).map((line) => `waits: ${line}`)];
 }
 

@@ -105,6 +105,17 @@ describe("servers of a directory in the DNS", () => {
     expect(asked).to.have.length(2);
   });
 
+  it("are shown to the first who wants to see them, even when found for another", async () => {
+    const { location, asked } = makeLocation(hinted);
+    await location.locate({});
+    const hops: Hop[] = [];
+    const onHop = (hop: Hop): void => void hops.push(hop);
+    await location.locate({ onHop });
+    await location.locate({ onHop });
+    expect(asked).to.have.length(1);
+    expect(hops.map(({ told }) => told)).to.deep.equal([`${owner} SVCB`]);
+  });
+
   it("that do not answer are asked for again, but not at every question", async () => {
     const { location, asked, clock } = makeLocation(hinted);
     await location.locate({});

@@ -45,6 +45,8 @@ export class DirectoryLocation implements DirectoryLocator {
   readonly #options: DirectoryLocationOptions;
   readonly #flights = new Coalescer<Held>();
   #held: Held | undefined;
+  /** What was found for somebody who wants no hops, until somebody who does comes. */
+  #untold: Held | undefined;
   #failure: Failure | undefined;
 
   constructor(options: DirectoryLocationOptions) {
@@ -55,13 +57,16 @@ export class DirectoryLocation implements DirectoryLocator {
   async locate({ signal, onHop, anew = false }: LocateOptions): Promise<Located> {
     const nowMs = this.#options.clock.monotonicMs();
     const held = this.#held;
-    if (held !== undefined && nowMs < this.#endOf(held, anew)) return held;
+    if (held !== undefined && nowMs < this.#endOf(held, anew)) {
+      if (held === this.#untold) this.#tell(held, onHop);
+      return held;
+    }
     const startMs = nowMs;
     try {
       const found = await this.#flights.run("", (own) => this.#find(own), {
         signal: signal ?? new AbortController().signal,
       });
-      for (const step of found.steps) onHop?.(hopOf(step));
+      this.#tell(found, onHop);
       return found;
     } catch (error) {
       if (!isDiscoveryError(error) || signal?.aborted === true) throw error;
@@ -81,6 +86,13 @@ export class DirectoryLocation implements DirectoryLocator {
     }
   }
 
+  /** A mirror that loads in the background is often first, and the trace of the question shall show the DNS even so. */
+  #tell(found: Held, onHop: LocateOptions["onHop"]): void {
+    if (onHop === undefined) return;
+    for (const step of found.steps) onHop(hopOf(step));
+    if (found === this.#untold) this.#untold = undefined;
+  }
+
   /** Servers that do not answer are no reason to ask the DNS at every question. */
   #endOf({ foundMs, untilMs }: Held, anew: boolean): number {
     return anew ? Math.min(untilMs, foundMs + limits.failureTtlSecondsMin * 1_000) : untilMs;
@@ -95,6 +107,7 @@ export class DirectoryLocation implements DirectoryLocator {
     using deadline = deadlineSignal(clock, limits.dnsSearchTimeoutMs, signal);
     try {
       this.#held = await this.#search(deadline.signal);
+      this.#untold = this.#held;
       this.#failure = undefined;
       return this.#held;
     } catch (cause) {

@@ -30,9 +30,10 @@ describe(`files of daemons, damaged (seed ${seed})`, function () {
     opened.push(ground);
     for (const id of [dpId, replicaId]) await ground.federation.restart(id); // LevelDB makes a table of its log
     await ground.register(late);
-    // So long that the replica has her too, and the resolver what it needs to ask it alone.
+    // The resolver has what it needs to ask the replica alone.
     await ground.recovered();
-    for (const csi of [late, stranger]) await ground.outcome(csi);
+    expect(await ground.outcome(late)).to.equal("found");
+    expect(await ground.outcome(stranger)).to.equal("none");
     for (const id of [dpId, replicaId]) await ground.federation.dpds.get(id)?.stop();
   });
   after(async () => {

@@ -9,15 +9,16 @@ import { createResolver, parseCsi, type Resolver } from "@whither/resolver";
 import { createScope, systemClock, type Scope } from "@whither/runtime";
 import { FaultProxy } from "./fault-proxy.js";
 import { makeFederation, RunningFederation, type FederationFiles } from "./federation.js";
-import { registerPeople, type Person } from "./people.js";
+import { registerPeople } from "./people.js";
+import { whitherctlHere } from "./processes.js";
 import { rootZoneYaml } from "./root-zone.js";
 
 const rootZone = rootZoneYaml({
   "tel:": "{ unassigned: true, name: E.164 }",
   "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
 });
+const zone = "de@dp-a.example";
 const msps = [{ id: "video.example" }, { id: "wire.example" }];
-const anna: Person = { csi: "tel:+4930901820001", msps };
 export const dpId = "dp-a.example";
 export const replicaId = "replica.example";
 
@@ -50,7 +51,7 @@ export interface FaultLinks {
 export class FaultGround implements AsyncDisposable {
   readonly federation: RunningFederation;
   readonly links: FaultLinks;
-  readonly known: Csi = parseCsi(anna.csi);
+  readonly known: Csi = parseCsi("tel:+4930901820001");
   readonly #scope: Scope;
   #resolver: Resolver;
   #strangers = 0;
@@ -91,9 +92,10 @@ export class FaultGround implements AsyncDisposable {
     this.#resolver = await openResolver(this.files);
   }
 
-  /** One more person, as she is, published. */
+  /** One more person, as she is, published, and at the replica too. */
   async register(csi: Csi): Promise<void> {
     await registerPeople(this.files, [{ csi, msps }]);
+    if (this.links.replica !== undefined) await this.#replicaCaughtUp();
   }
 
   /** How a question ends, right or wrong: for a test that judges by itself. */
@@ -127,6 +129,29 @@ export class FaultGround implements AsyncDisposable {
     const startMs = systemClock.monotonicMs();
     while ((await this.askBoth()).join() !== "found,none") await systemClock.sleep(askEveryMs);
     return Math.round(systemClock.monotonicMs() - startMs);
+  }
+
+  /** Until the replica is where its primary is. An honest one may be an epoch behind, and then answers as of then. */
+  async #replicaCaughtUp(): Promise<void> {
+    const [serial, ofReplica] = await Promise.all([
+      this.#serialAt(dpId),
+      this.#serialAt(replicaId),
+    ]);
+    if (serial === ofReplica) return;
+    await systemClock.sleep(askEveryMs);
+    await this.#replicaCaughtUp();
+  }
+
+  async #serialAt(id: string): Promise<string> {
+    const config = this.files.path(`${id}.yaml`);
+    const { status, stdout, stderr } = await whitherctlHere([
+      "zone-serial",
+      zone,
+      "--config",
+      config,
+    ]);
+    if (status !== 0) throw new Error(`${id}: ${stderr}`);
+    return stdout.trim();
   }
 
   /** People who ask until told to stop; a wrong answer is thrown by `stop`. */
@@ -175,15 +200,15 @@ async function open(scope: Scope, options: { readonly hasReplica: boolean }): Pr
     replica: replica && (await link(replica.front.publicPort, replica.publicPort)),
   };
   const federation = scope.use(await RunningFederation.start(files));
-  await registerPeople(files, [anna]);
-  return new FaultGround({ federation, links, resolver: await openResolver(files), scope });
+  const ground = new FaultGround({ federation, links, resolver: await openResolver(files), scope });
+  await ground.register(ground.known);
+  return ground;
 }
 
 async function makeFiles(
   directory: string,
   { hasReplica }: { readonly hasReplica: boolean },
 ): Promise<FederationFiles> {
-  const zone = "de@dp-a.example";
   const replica = { id: replicaId, operator: "Operator R", jurisdiction: "FR" };
   return await makeFederation({
     directory,

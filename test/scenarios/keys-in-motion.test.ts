@@ -85,13 +85,24 @@ describe(`a VOPRF key replaced while everybody goes on (seed ${seed})`, () => {
   ]) {
     it(`loses no lookup and no registration, ${beside}`, async function () {
       this.timeout(120_000);
-      await replaceKey(replicas);
+      await replaceKey({ replicas });
     });
   }
+
+  it("loses none of those who reach nobody but a full replica, which goes over with its primary", async function () {
+    this.timeout(120_000);
+    const full = { ...replica, full: true, nextVoprfSecretKey: nextPair.secretKey };
+    await replaceKey({ replicas: [full], isPrimaryHidden: true });
+  });
 });
 
 /** From the first row of the next tree to the end of the old one. */
-async function replaceKey(replicas: readonly ReplicaSpec[]): Promise<void> {
+async function replaceKey(of: {
+  readonly replicas: readonly ReplicaSpec[];
+  /** Whether only those who register reach the DP itself. */
+  readonly isPrimaryHidden?: boolean;
+}): Promise<void> {
+  const { replicas, isPrimaryHidden = false } = of;
   await using federation = await createFederation({
     seed,
     dps: [{ id: dpId, zones: [{ name: "de", probe: parseCsi("tel:+4930123456") }], replicas }],
@@ -103,7 +114,15 @@ async function replaceKey(replicas: readonly ReplicaSpec[]): Promise<void> {
     await federation.resolver({ client: "walks", mirror: false }),
     await federation.resolver({ client: "wire.example", mirror: true }),
   ];
-  const people = new Public(federation, resolvers);
+  if (isPrimaryHidden) {
+    const { clientAddress, publicAddress } = federation.dp(dpId).identity;
+    for (const from of ["mirrors", "walks"]) {
+      for (const to of [clientAddress, publicAddress]) {
+        federation.network.setFaults({ from, to }, { partition: "refused" });
+      }
+    }
+  }
+  const people = new Public(federation, isPrimaryHidden ? resolvers.slice(0, 2) : resolvers);
   for (let n = 0; n < 20; n += 1) await people.register();
   await people.lookUp();
   const served = () => federation.zone(zone);
@@ -120,9 +139,11 @@ async function replaceKey(replicas: readonly ReplicaSpec[]): Promise<void> {
     }
   };
   const crash = async (): Promise<void> => {
-    federation.dp(dpId).crash({ kept: (unsynced) => federation.random.below(unsynced + 1) });
-    await federation.dp(dpId).start();
-    await people.lookUp();
+    for (const host of [federation.dp(dpId), ...federation.replicas]) {
+      host.crash({ kept: (unsynced) => federation.random.below(unsynced + 1) });
+      await host.start();
+      await people.lookUp();
+    }
   };
 
   // The next tree, made while people register; the process ends in the middle of it.

@@ -33,6 +33,12 @@ describe("dpd configuration", () => {
       voprfKeyFile: undefined,
       primaries: undefined,
     });
+    const full = entry.replace(" }", ", voprf_key_file: v, next_voprf_key_file: v2 }");
+    expect(parse(only(full)).replicas[0]).to.include({
+      voprfKeyFile: "/etc/whither/v",
+      nextVoprfKeyFile: "/etc/whither/v2",
+    });
+    expect(mistakes(only(full.replace("voprf_key_file: v, ", "")))).to.include("beside it");
     expect(mistakes(only(`${entry}, ${entry}`))).to.include("each zone once");
     expect(mistakes(only("{ name: de@dp-x.example }"))).to.include("probe");
     expect(mistakes(only(""))).to.include("at least one zone or replica");

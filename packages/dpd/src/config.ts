@@ -60,6 +60,8 @@ export interface ReplicaConfig {
   readonly primaries: readonly FollowedServer[] | undefined;
   /** Of a full replica. */
   readonly voprfKeyFile: string | undefined;
+  /** Of the key that replaces it. */
+  readonly nextVoprfKeyFile: string | undefined;
   readonly storeCacheBytes: number;
   readonly bucketCacheBytes: number;
 }
@@ -276,14 +278,24 @@ function replicaSchema(secret: ReturnType<typeof secretPathField>) {
       ),
       primaries: z.array(primary).min(1).max(limits.endpointsMax).optional(),
       voprf_key_file: secret.optional(),
+      next_voprf_key_file: secret.optional(),
       store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
       bucket_cache: sizeField({ min: 0, max: 64 * 1024 * mib }).default(8 * mib),
     })
+    .refine(
+      (value) => value.next_voprf_key_file === undefined || value.voprf_key_file !== undefined,
+      {
+        path: ["next_voprf_key_file"],
+        message: "expected voprf_key_file beside it",
+        params: { expected: "voprf_key_file beside it: a full replica has the key in use too" },
+      },
+    )
     .transform((value): ReplicaConfig => ({
       name: value.name,
       probe: value.probe,
       primaries: value.primaries,
       voprfKeyFile: value.voprf_key_file,
+      nextVoprfKeyFile: value.next_voprf_key_file,
       storeCacheBytes: value.store_cache,
       bucketCacheBytes: value.bucket_cache,
     }));

@@ -1,7 +1,12 @@
 // Everything whither-dpd reads from files before it serves: anchors, certificates, manifests, keys, checked
 // against one another. What concerns the process stops its start; what concerns a zone stops that zone.
 
-import { makeZoneKeys, parseManifestFile, type ZoneSecrets } from "@whither/authority";
+import {
+  makeZoneKeys,
+  parseManifestFile,
+  type ReplicaSecret,
+  type ZoneSecrets,
+} from "@whither/authority";
 import {
   createSigner,
   decodePrivateKeyPem,
@@ -30,8 +35,8 @@ export interface ZoneCredentials {
 
 export interface ReplicaCredentials {
   readonly config: ReplicaConfig;
-  /** 32-byte scalar of a full replica. */
-  readonly voprfSecretKey: Uint8Array | undefined;
+  /** Of a full replica: its key, and the one that replaces it. */
+  readonly secretKeys: readonly ReplicaSecret[];
 }
 
 export interface Credentials {
@@ -48,9 +53,12 @@ export async function readCredentials(config: DpdConfig): Promise<Credentials> {
   const clientCaPem = await readText(config.tls.clientCaFile);
   const replicas: ReplicaCredentials[] = [];
   for (const replica of config.replicas) {
-    const { voprfKeyFile: path } = replica;
-    const voprfSecretKey = path === undefined ? undefined : await readKey(path, decodeVoprfKey);
-    replicas.push({ config: replica, voprfSecretKey });
+    const secretKeys: ReplicaSecret[] = [];
+    for (const from of [replica.voprfKeyFile, replica.nextVoprfKeyFile]) {
+      if (from === undefined) continue;
+      secretKeys.push({ secretKey: await readKey(from, decodeVoprfKey), from });
+    }
+    replicas.push({ config: replica, secretKeys });
   }
   return { anchors, identity, clientCaPem, replicas };
 }

@@ -37,7 +37,7 @@ export async function openReplicas(
 ): Promise<readonly ReplicaZone[]> {
   const { follower, caPem, ownSpkiSha256, voprf, clock, random, logger } = options;
   const opened: ReplicaZone[] = [];
-  for (const { config, voprfSecretKey } of options.replicas) {
+  for (const { config, secretKeys } of options.replicas) {
     const { name: zone, primaries, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
     const path = join(options.stateDirectory, "zones", zone, "store");
     const replica = await openReplicaZone({
@@ -45,9 +45,7 @@ export async function openReplicas(
       zone,
       authority: ({ signal }) => authorityOf(config, { follower, signal }),
       ...(primaries === undefined ? {} : { primaries }),
-      ...(voprfSecretKey === undefined
-        ? {}
-        : { evaluation: { voprf, secretKeys: [voprfSecretKey] } }),
+      ...(secretKeys.length === 0 ? {} : { evaluation: { voprf, secretKeys } }),
       ownSpkiSha256,
       openChannel,
       caPem,

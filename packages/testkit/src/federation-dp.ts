@@ -269,11 +269,12 @@ export class FederationDp {
   }
 
   async #openReplica(
-    { of, probe, full }: FollowedZone,
+    { of, probe, secretKeys: scalars }: FollowedZone,
     { engine, clock, follower, openChannel }: Machine,
   ): Promise<ReplicaZone> {
-    const { zone, voprfKeys } = of;
+    const { zone } = of;
     const disk = this.#disk(zone);
+    const secretKeys = scalars.map((secretKey, n) => ({ secretKey, from: `voprf key ${n}` }));
     return await openReplicaZone({
       disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
@@ -284,7 +285,7 @@ export class FederationDp {
         throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory does not name the zone");
       },
       ownSpkiSha256: this.identity.spkiSha256,
-      ...(full ? { evaluation: { voprf: engine, secretKeys: [voprfKeys.secretKey] } } : {}),
+      ...(secretKeys.length === 0 ? {} : { evaluation: { voprf: engine, secretKeys } }),
       openChannel,
       caPem: "",
       clock,

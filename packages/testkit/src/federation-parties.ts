@@ -59,6 +59,8 @@ export interface ReplicaSpec {
   readonly probe: string;
   /** Whether it has the VOPRF keys and evaluates too. Default: false. */
   readonly full?: boolean;
+  /** Scalar of a full replica for the key that is to replace the zone's. */
+  readonly nextVoprfSecretKey?: Uint8Array;
 }
 
 export interface MspSpec {
@@ -104,7 +106,8 @@ export interface ZoneIdentity {
 export interface FollowedZone {
   readonly of: ZoneIdentity;
   readonly probe: Csi;
-  readonly full: boolean;
+  /** Scalars of a full replica. */
+  readonly secretKeys: readonly Uint8Array[];
 }
 
 export interface DpIdentity {
@@ -137,7 +140,9 @@ export function makeReplicaIdentity(spec: ReplicaSpec, dp: DpIdentity): DpIdenti
   const { zone = dp.zones[0]?.zone.split("@")[0], probe, full = false } = spec;
   const of = dp.zones.find((one) => one.zone === `${zone ?? ""}@${dp.record.id}`);
   if (of === undefined) throw new TypeError(`${dp.record.id} has no zone for ${spec.id}`);
-  const follows = [{ of, probe: parseCsi(probe), full }];
+  const { nextVoprfSecretKey: next } = spec;
+  const secretKeys = full ? [of.voprfKeys.secretKey, ...(next === undefined ? [] : [next])] : [];
+  const follows = [{ of, probe: parseCsi(probe), secretKeys }];
   return { ...makeServer(spec), zones: [], follows, limits: {} };
 }
 
@@ -298,10 +303,10 @@ export function registrySourceOf(parties: {
     parties.replicas.flatMap(({ record: { endpoints, operator }, follows }) =>
       follows
         .filter(({ of }) => of.zone === zone)
-        .flatMap(({ full }) =>
+        .flatMap(({ secretKeys }) =>
           endpoints.map((endpoint) => ({
             ...endpoint,
-            port: full ? endpoint.port : 0,
+            port: secretKeys.length > 0 ? endpoint.port : 0,
             operator: operator === dpOperator ? "" : operator,
           })),
         ),

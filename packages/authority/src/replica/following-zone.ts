@@ -1,6 +1,6 @@
 // A replica in service: reads from its trees, rounds by its timer, and a watch that says when there is something to ask.
 
-import { equalBytes, portableVoprf } from "@whither/crypto/node";
+import { equalBytes } from "@whither/crypto/node";
 import {
   DiscoveryError,
   isDiscoveryError,
@@ -16,6 +16,7 @@ import type { HeadNews, HeldTree } from "../mapping/held-tree.js";
 import type { BlindedRequest, SignalOption } from "../mapping/mapping-zone.js";
 import type { BucketQuery } from "../mapping/published-tree.js";
 import { encodeBodiesResponse, encodeObjectResponse } from "../mapping/raw-messages.js";
+import { EvaluationKeys } from "./evaluation-keys.js";
 import { PrimaryLink } from "./primary-link.js";
 import { PrimaryWatch } from "./primary-watch.js";
 import { RefreshTimer } from "./refresh-timer.js";
@@ -38,6 +39,7 @@ export class FollowingZone implements ReplicaZone {
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(news: HeadNews) => void>();
   readonly #watch: PrimaryWatch;
+  readonly #keys: EvaluationKeys;
   #round: Promise<void> | undefined;
   #followsFirst = false;
 
@@ -50,7 +52,10 @@ export class FollowingZone implements ReplicaZone {
     this.zone = zone;
     this.#options = options;
     this.#trees = trees;
+    this.#keys = new EvaluationKeys(options.evaluation?.secretKeys ?? [], { zone, logger });
+    this.#tellUnlisted();
     const onNews = (news: HeadNews): void => {
+      this.#tellUnlisted();
       for (const listener of this.#listeners) listener(news);
     };
     const link = new PrimaryLink(options);
@@ -114,16 +119,8 @@ export class FollowingZone implements ReplicaZone {
     if (evaluation === undefined) {
       throw new DiscoveryError("NOT_AUTHORITATIVE", "this replica evaluates nothing");
     }
-    const { voprfKeys } = this.#trees.served(kid).manifest;
-    const key = voprfKeys.find((one) => equalBytes(one.kid, kid));
-    const { voprf, secretKeys } = evaluation;
-    const secretKey = secretKeys.find(
-      (secret) => key !== undefined && equalBytes(portableVoprf.publicKeyOf(secret), key.publicKey),
-    );
-    if (key === undefined || secretKey === undefined) {
-      throw new DiscoveryError("UNKNOWN_KID", "no voprf key of that kid");
-    }
-    return await voprf.evaluate({ secretKey, publicKey: key.publicKey, blinded }, options);
+    const { secretKey, publicKey } = this.#keys.of(kid, this.#trees.served(kid).manifest);
+    return await evaluation.voprf.evaluate({ secretKey, publicKey, blinded }, options);
   }
 
   holdTree(kid: Uint8Array = noKid): HeldTree {
@@ -198,6 +195,11 @@ export class FollowingZone implements ReplicaZone {
       if (isOwnDamage(error)) this.#parts.damage.note();
       this.notify();
     }
+  }
+
+  #tellUnlisted(): void {
+    const { current } = this.#trees;
+    if (current !== undefined) this.#keys.tellUnlisted(current.manifest);
   }
 
   #exclusive(work: Promise<void>): Promise<void> {

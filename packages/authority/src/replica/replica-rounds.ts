@@ -21,7 +21,7 @@ import type { FollowedServer, PrimaryLink } from "./primary-link.js";
 import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
 import { noKid, type ReplicaTrees } from "./replica-trees.js";
 import type { ReplicaZoneOptions } from "./replica-zone.js";
-import { ForkError, verifyStart } from "./transfer-start.js";
+import { ForkError, verifyStart, type VerifiedStart } from "./transfer-start.js";
 
 export interface RoundParts {
   readonly options: ReplicaZoneOptions;
@@ -131,7 +131,8 @@ export async function takeHeartbeat(
   const head = signedObjectToWire(object);
   const manifest = signedObjectToWire(decodeSignedObject(held.manifestBytes));
   const value = create(TransferStartSchema, { kind: TransferKind.EPOCHS, head, manifest });
-  const expected = { zone, kid, manifestSha256, held, nowSeconds: clock.nowSeconds() };
+  const nowSeconds = clock.nowSeconds();
+  const expected = { zone, kid, manifestSha256, held: trees.all(), fromKid: kid, nowSeconds };
   const start = verifyStart({ case: "start", value }, expected);
   if (start.kind !== "epochs") return;
   const epoch = create(TransferEpochSchema, { head: object.payload });
@@ -157,12 +158,12 @@ async function record(
   }
 }
 
-/** Every tree that the manifest lists and the server has. */
+/** The tree that the zone calls current, and every other one that its manifest lists and the server has. */
 async function follow(parts: RoundParts, server: FollowedServer, round: Round): Promise<void> {
   const { trees, context } = parts;
-  await transfer(parts, server, { ...round, kid: noKid });
-  trees.chooseCurrent();
-  for (const { kid } of trees.current?.manifest.voprfKeys.slice(1) ?? []) {
+  const first = await transfer(parts, server, { ...round, kid: noKid });
+  for (const kid of trees.listed()) {
+    if (equalBytes(kid, first)) continue;
     try {
       await transfer(parts, server, { ...round, kid });
     } catch (error) {
@@ -175,16 +176,32 @@ async function follow(parts: RoundParts, server: FollowedServer, round: Round): 
   }
 }
 
-async function transfer(parts: RoundParts, server: FollowedServer, wanted: Wanted): Promise<void> {
+/** Gives the kid of the tree that the server spoke of. */
+async function transfer(
+  parts: RoundParts,
+  server: FollowedServer,
+  wanted: Wanted,
+): Promise<Uint8Array> {
+  const { kind, head } = await receiveOrWhole(parts, server, wanted);
+  if (kind !== "elsewhere") return head.kid;
+  // After a rotation the current tree is another one than that whose place was told.
+  return await transfer(parts, server, { ...wanted, kid: head.kid });
+}
+
+async function receiveOrWhole(
+  parts: RoundParts,
+  server: FollowedServer,
+  wanted: Wanted,
+): Promise<VerifiedStart> {
   const held = parts.trees.find(wanted.kid);
   try {
     const isWhole = parts.damage.isThere || held?.isLost === true;
-    await receive(parts, server, { ...wanted, held, from: isWhole ? undefined : held });
+    return await receive(parts, server, { ...wanted, from: isWhole ? undefined : held });
   } catch (error) {
     const isWay = isDiscoveryError(error, "BOGUS") || isDiscoveryError(error, "TOO_LARGE");
     if (held === undefined || !isWay || wanted.signal.aborted) throw error;
     // The way from here to there may be what is wrong; the whole proves itself.
-    await receive(parts, server, { ...wanted, held, from: undefined });
+    return await receive(parts, server, { ...wanted, from: undefined });
   }
 }
 
@@ -199,24 +216,26 @@ async function receive(
   { options, context, damage, trees, link, onNews }: RoundParts,
   server: FollowedServer,
   wanted: Wanted & {
-    readonly held: ReplicaTree | undefined;
     /** Where the transfer may begin; undefined: the whole is asked for. */
     readonly from: ReplicaTree | undefined;
   },
-): Promise<void> {
-  const { kid, manifestSha256, held, signal } = wanted;
+): Promise<VerifiedStart> {
+  const { kid, manifestSha256, signal } = wanted;
   const { zone, clock, logger = silentLogger } = options;
   const from = { zone, kid, ...placeOf(wanted.from) };
   const received = link.transfer(server, { from, signal });
   try {
     const first = await received.next();
     if (first.done === true) throw new DiscoveryError("INVALID_DATA", "transfer: empty");
-    const nowSeconds = clock.nowSeconds();
-    const expected = { zone, kid, manifestSha256, held, nowSeconds };
-    const start = verifyStart(first.value, { ...expected, isRefill: wanted.from === undefined });
+    const start = verifyStart(first.value, {
+      ...{ zone, kid, manifestSha256, held: trees.all(), nowSeconds: clock.nowSeconds() },
+      fromKid: wanted.from?.published.head.kid,
+      isRefill: wanted.from === undefined,
+    });
+    if (start.kind === "elsewhere") return start;
     if (start.kind === "current") {
       await received.next(); // its end, so that nothing is broken off
-      return;
+      return start;
     }
     if (damage.isThere) {
       // Not before somebody gives the whole: until then what is undamaged is served.
@@ -225,13 +244,13 @@ async function receive(
       await context.replicas.renew();
       damage.mended();
     }
-    // A rotation makes another tree current: what was held is not what it continues.
     const known = trees.find(start.head.kid);
     const news = await take(known, { context, trees }, { start, parts: received });
     trees.chooseCurrent();
     const { serial, mapSize: slots, b } = start.head;
     logger.info("replica advanced", { zone, serial, slots, b, by: start.kind });
     onNews(news);
+    return start;
   } finally {
     await received.return(undefined);
   }

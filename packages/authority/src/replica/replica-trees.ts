@@ -69,11 +69,21 @@ export class ReplicaTrees {
     this.#current = first === undefined ? undefined : (this.#byKid.get(toHex(first)) ?? newest);
   }
 
-  /** Gives up those that the manifest lists no more; gives them, retired. */
+  /** Kids of the manifest that the zone is under. */
+  listed(): readonly Uint8Array[] {
+    return (this.#current?.manifest.voprfKeys ?? []).map(({ kid }) => kid);
+  }
+
+  /**
+   * Gives up those that the manifest lists no more, and those that have ended: the zone's own are gone by then, and a
+   * server that only hides a tree loses its reader nothing before. Gives them, retired.
+   */
   async dropUnlisted(): Promise<readonly ReplicaTree[]> {
-    const keys = this.#current?.manifest.voprfKeys ?? [];
-    const listed = new Set(keys.map(({ kid }) => toHex(kid)));
-    const dropped = [...this.#byKid].filter(([kid]) => !listed.has(kid));
+    const listed = new Set(this.listed().map((kid) => toHex(kid)));
+    const dropped = [...this.#byKid].filter(
+      ([kid, tree]) =>
+        !listed.has(kid) || (tree !== this.#current && this.isExpired(tree.published.head)),
+    );
     for (const [kid, tree] of dropped) {
       this.#byKid.delete(kid);
       await tree.retire();

@@ -4,8 +4,9 @@
 
 import type { OpenChannel } from "@whither/directory";
 import type { Head, ZoneName, Authority } from "@whither/protocol";
-import type { Clock, Logger, Random, VoprfEngine } from "@whither/runtime";
+import type { Clock, Logger, Random } from "@whither/runtime";
 import type { ReadableZone } from "../mapping/mapping-zone.js";
+import type { ReplicaEvaluation } from "./evaluation-keys.js";
 import type { FollowedServer } from "./primary-link.js";
 import type { ReplicaDisk } from "./replica-store.js";
 
@@ -22,11 +23,8 @@ export interface ReplicaZoneOptions {
   readonly openChannel: OpenChannel;
   /** PEM bundle of the only CAs trusted. */
   readonly caPem: string;
-  /** Engine and 32-byte scalars of a full replica. */
-  readonly evaluation?: {
-    readonly voprf: VoprfEngine;
-    readonly secretKeys: readonly Uint8Array[];
-  };
+  /** Of a full replica. */
+  readonly evaluation?: ReplicaEvaluation;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger;

@@ -36,7 +36,10 @@ export interface TransferExpectation {
   readonly kid: Uint8Array;
   /** Hashes of the zone's manifests in the signed directory. */
   readonly manifestSha256: readonly Uint8Array[];
-  readonly held: HeldState | undefined;
+  /** Every tree that is held. */
+  readonly held: readonly HeldState[];
+  /** Kid of the tree whose place was told to the server; undefined: none was. */
+  readonly fromKid?: Uint8Array | undefined;
   /** Whether the whole is wanted, also of the head that is held. */
   readonly isRefill?: boolean;
   readonly nowSeconds: number;
@@ -51,8 +54,8 @@ interface HeldState {
 }
 
 export interface VerifiedStart {
-  /** `current`: there is nothing newer here. */
-  readonly kind: "current" | "whole" | "epochs";
+  /** `current`: there is nothing newer here; `elsewhere`: newer, and not told from the place that was asked from. */
+  readonly kind: "current" | "elsewhere" | "whole" | "epochs";
   readonly head: Head;
   readonly headObject: SignedObject;
   readonly manifest: Manifest;
@@ -80,12 +83,13 @@ export function verifyStart(
 ): VerifiedStart {
   if (part.case !== "start") throw invalid("expected the start first");
   const start = part.value;
-  const { zone, nowSeconds, held, isRefill = false } = expected;
+  const { zone, nowSeconds, isRefill = false } = expected;
   const manifestObject = signedObjectFromWire(start.manifest);
   const { manifest, sha256: manifestHash } = verifyHeldOrNew(manifestObject, expected);
   const headObject = signedObjectFromWire(start.head);
-  if (held !== undefined && !isRefill && isSame(headObject, held.published.headBytes)) {
-    const { head } = held.published;
+  const known = expected.held.find(({ published }) => isSame(headObject, published.headBytes));
+  if (known !== undefined && !isRefill) {
+    const { head } = known.published;
     return { kind: "current", head, headObject, manifest, manifestObject };
   }
   const verifier = nodeVerifier;
@@ -95,11 +99,17 @@ export function verifyStart(
   const kid = expected.kid.length > 0 ? expected.kid : manifest.voprfKeys[0]?.kid;
   if (kid === undefined || !equalBytes(head.kid, kid)) throw bogus("the head is of another key");
   checkSize(head);
+  // Serials of two trees say nothing of one another: a head is placed after that of its own kid.
+  const held = expected.held.find(({ published }) => equalBytes(published.head.kid, head.kid));
   const kind = held === undefined ? "newer" : placeAfter(held.published, { head, headObject });
   const verified = { head, headObject, manifest, manifestObject };
   if (isRefill && kind === "older")
     throw new DiscoveryError("STALE", "transfer: behind what is held");
   if (!isRefill && kind !== "newer") return { kind: "current", ...verified };
+  const { fromKid } = expected;
+  if (fromKid !== undefined && !equalBytes(fromKid, head.kid)) {
+    return { kind: "elsewhere", ...verified };
+  }
   switch (start.kind) {
     case TransferKind.WHOLE:
       return { kind: "whole", ...verified };
@@ -118,8 +128,9 @@ function verifyHeldOrNew(
   object: SignedObject,
   { held, zone, manifestSha256, nowSeconds }: TransferExpectation,
 ): { readonly manifest: Manifest; readonly sha256: Uint8Array } {
-  if (held !== undefined && isSame(object, held.manifestBytes)) {
-    const { manifest } = held;
+  const known = held.find(({ manifestBytes }) => isSame(object, manifestBytes));
+  if (known !== undefined) {
+    const { manifest } = known;
     const hash = payloadSha256(object);
     if (manifestSha256.some((named) => equalBytes(named, hash))) {
       checkManifestTimes(manifest, nowSeconds);

@@ -287,7 +287,9 @@ export function learntOf(node: Node, asked: Prefix): string {
   const below = node.firstChild === "" ? "nothing below" : "more below";
   switch (node.disposition) {
     case "delegated": {
-      const zones = node.authorities.map(({ zone }) => zone).join(", ");
+      const zones = node.authorities
+        .map(({ zone, withdrawnAt }) => (withdrawnAt === undefined ? zone : `${zone} (withdrawn)`))
+        .join(", ");
       const [authority] = node.authorities;
       if (authority?.kind === "directory") return `its directory is that of ${zones}`;
       return `delegated to ${zones}; ${below}`;

@@ -127,6 +127,8 @@ export const limits = {
   absenceTtlSecondsMax: 60,
   absenceTtlSecondsZoneMax: 300,
   directoryTtlSecondsMax: 86_400,
+  /** A node that holds an authority back: who walks hears of its return as soon (ADR on withdrawal). */
+  withdrawnTtlSeconds: 300,
   failureTtlSecondsMin: 5,
   /** Of the caches in a file from one run to the next. */
   keptCacheBytesMax: 64 * 1024 * 1024,

@@ -73,6 +73,8 @@ export interface Authority {
   readonly relayOnly: boolean;
   readonly manifestSha256: readonly Uint8Array[];
   readonly endpoints: readonly Endpoint[];
+  /** Held back by the directory's server as lame, since then, Unix seconds: not asked while another stands beside it. */
+  readonly withdrawnAt?: number;
 }
 
 export interface Node {

@@ -3,7 +3,7 @@
 // sections 3, 5 and 7).
 
 import { DiscoveryError, limits } from "@whither/protocol";
-import type { Csi, Prefix } from "@whither/protocol";
+import type { Authority, Csi, Prefix } from "@whither/protocol";
 import type { DirectoryFollower, Hop } from "@whither/directory";
 import { abortError, deadlineSignal, type Clock, type Scheduled } from "@whither/runtime";
 import type { Delegation, Registry } from "@whither/zone";
@@ -135,6 +135,8 @@ async function askContact<F extends AnswerForm>(
         spend: budget.zone(),
       };
       try {
+        if (isHeldBack(authority, { authorities, replicas: parts.replicas }))
+          throw withdrawn(authority);
         const placed = within(withReplicas(authority, parts.replicas), jurisdictions);
         const result = await askZone(parts, { authority: placed, registry }, query);
         if (hasMappings(result)) others?.begin();
@@ -148,6 +150,30 @@ async function askContact<F extends AnswerForm>(
   );
   if (options.signal?.aborted === true) throw abortError(options.signal);
   return { prefix, registry, result: noting(mergeOutcomes(form, outcomes, registry)) };
+}
+
+/**
+ * Whether the directory's server holds it back as lame (ADR on withdrawal). Its word only saves the wait: where all are held
+ * back, or the user has named a server for the zone, they are asked as ever.
+ */
+function isHeldBack(
+  { zone, withdrawnAt }: Authority,
+  {
+    authorities,
+    replicas,
+  }: { readonly authorities: readonly Authority[]; readonly replicas: readonly Replica[] },
+): boolean {
+  return (
+    withdrawnAt !== undefined &&
+    authorities.some((other) => other.withdrawnAt === undefined) &&
+    !replicas.some((replica) => replica.zone === zone)
+  );
+}
+
+/** As one that could not be reached: what it holds is unknown, not absent. */
+function withdrawn({ zone }: Authority): DiscoveryError {
+  const text = "withdrawn: the directory's server found it lame";
+  return new DiscoveryError("UNREACHABLE", text, { upstream: zone });
 }
 
 /** The same result, with a further error reported beside it. */

@@ -430,6 +430,42 @@ describe("lookup: several DPs (requirement 9)", () => {
     });
   }
 
+  it("does not ask one that the directory holds back, and never takes its silence for an absence", async () => {
+    for (const [present, status] of [
+      [true, "found"],
+      [false, "incomplete"],
+    ] as const) {
+      const lame = second(undefined);
+      const zone = present ? first() : new ScriptedZone({ parties, contacts: [] });
+      const zones = [zone, lame];
+      const authorities = [zone.authority(), lame.authority({ withdrawnAt: 1 })];
+      const { resolver } = await scriptedWorld({ zones, authorities, registry });
+      const answer = await resolver.lookup(csi);
+      expect(answer.status).to.equal(status);
+      expect(answer.complete).to.deep.equal({ answered: 1, asked: 2 });
+      expect(answer.errors.map(({ code, upstream }) => [code, upstream])).to.deep.equal([
+        ["UNREACHABLE", "us@dp-b.example"],
+      ]);
+      expect(lame.asked, "not a call").to.deep.equal([]);
+    }
+  });
+
+  it("asks all where all are held back: a directory's word saves the wait and silences nobody", async () => {
+    const zones = [first(), second(undefined)];
+    const authorities = zones.map((zone) => zone.authority({ withdrawnAt: 1 }));
+    const { resolver } = await scriptedWorld({ zones, authorities, registry });
+    expect((await resolver.lookup(csi)).complete).to.deep.equal({ answered: 2, asked: 2 });
+  });
+
+  it("asks one that is held back where the user has named a server for its zone", async () => {
+    const zones = [first(), second(undefined)];
+    const authorities = [zones[0]!.authority(), zones[1]!.authority({ withdrawnAt: 1 })];
+    const replica = { zone: "us@dp-b.example", host: "dp-b.example", port: 7364 };
+    const replicas = [{ ...replica, pins: [fixedBytes("spki")] }];
+    const { resolver } = await scriptedWorld({ zones, authorities, registry, replicas });
+    expect((await resolver.lookup(csi)).complete).to.deep.equal({ answered: 2, asked: 2 });
+  });
+
   const worst: readonly [ErrorCode, ErrorCode, ErrorCode, string][] = [
     ["OVERLOADED", "BOGUS", "BOGUS", "bogus"],
     ["PROHIBITED", "OVERLOADED", "PROHIBITED", "refused"],

@@ -109,6 +109,9 @@ function authorityFromWire(m: WireAuthority): Authority {
       m.endpoints,
       (e) => endpointFromWire(context, e),
     ),
+    ...(m.withdrawnAt === 0n
+      ? {}
+      : { withdrawnAt: integer(context, "withdrawn_at", m.withdrawnAt, { min: 1 }) }),
   };
 }
 
@@ -154,6 +157,7 @@ export function encodeNode(value: Node): Uint8Array {
         relayOnly: a.relayOnly,
         manifestSha256: [...a.manifestSha256],
         endpoints: a.endpoints.map(endpointToWire),
+        withdrawnAt: BigInt(a.withdrawnAt ?? 0),
       })),
       ttlS: value.ttlSeconds,
       notBefore: BigInt(value.notBefore),

@@ -95,6 +95,10 @@ const node: Node = {
   notAfter: 1_000 + 7 * 86_400,
   serial: 9,
 };
+const heldBack: Node = {
+  ...node,
+  authorities: node.authorities.map((one) => ({ ...one, withdrawnAt: 1_500 })),
+};
 const directoryHead: DirectoryHead = {
   zone: root,
   epoch: 1,
@@ -275,6 +279,12 @@ const codecs: readonly Codec[] = [
   { name: "root-keys", decode: decodeRootKeys, encoded: encodeRootKeys(rootKeys), value: rootKeys },
   { name: "node", decode: decodeNode, encoded: encodeNode(node), value: node },
   {
+    name: "node with an authority held back",
+    decode: decodeNode,
+    encoded: encodeNode(heldBack),
+    value: heldBack,
+  },
+  {
     name: "directory-head",
     decode: decodeDirectoryHead,
     encoded: encodeDirectoryHead(directoryHead),
@@ -401,6 +411,16 @@ describe("strict codecs", () => {
               ...authority,
               endpoints: Array.from({ length: 10_000 }, () => endpoint),
             })),
+          }),
+        ),
+    ],
+    [
+      "a withdrawal beyond 2^53",
+      () =>
+        decodeNode(
+          encodeNode({
+            ...node,
+            authorities: node.authorities.map((one) => ({ ...one, withdrawnAt: 2 ** 60 })),
           }),
         ),
     ],

@@ -94,6 +94,7 @@ function describeNode(node: Node): Readonly<Record<string, unknown>> {
       kind: authority.kind,
       zone: authority.zone,
       relay_only: authority.relayOnly,
+      ...(authority.withdrawnAt === undefined ? {} : { withdrawn_at: authority.withdrawnAt }),
       manifest_sha256: authority.manifestSha256.map(toHex),
       endpoints: authority.endpoints.map(describeEndpoint),
     })),
@@ -182,13 +183,15 @@ const prefixWidth = 24;
 function nodeLines(node: Node): readonly string[] {
   const start = `${node.prefix.padEnd(prefixWidth)} ${String(node.ttlSeconds).padStart(5)}`;
   if (node.authorities.length === 0) return [`${start}  ${node.disposition.toUpperCase()}`];
-  return node.authorities.map(({ kind, zone, relayOnly, endpoints, manifestSha256 }) => {
+  return node.authorities.map((authority) => {
+    const { kind, zone, relayOnly, endpoints, manifestSha256, withdrawnAt } = authority;
     const at = endpoints
       .map(({ host, port, publicPort }) => `${host} ${port}/${publicPort}`)
       .join(", ");
     const manifest = manifestSha256.map((hash) => toHex(hash).slice(0, 16)).join(",");
     const only = relayOnly ? " relay-only" : "";
-    return `${start}  ${kind.toUpperCase()} ${zone}${only}  manifest ${manifest}  at ${at}`;
+    const held = withdrawnAt === undefined ? "" : ` withdrawn since ${formatUtc(withdrawnAt)}`;
+    return `${start}  ${kind.toUpperCase()} ${zone}${only}${held}  manifest ${manifest}  at ${at}`;
   });
 }
 

@@ -34,6 +34,8 @@ export const directoryFixtureSeconds = Date.UTC(2027, 0, 15, 7) / 1000;
 export interface RootFixture {
   readonly ksks: readonly Signer[];
   readonly zsk: Signer;
+  /** A second ZSK, such as a server has; in the key set where a fixture is told so. */
+  readonly online: Signer;
   readonly anchors: Anchors;
   /** Signed by two of three KSKs. */
   readonly rootKeys: SignedObject;
@@ -45,6 +47,7 @@ export function makeRootFixture(
     readonly nowSeconds?: number;
     readonly version?: number;
     readonly zsk?: Partial<KeyPeriod>;
+    readonly online?: Partial<KeyPeriod>;
     readonly signers?: readonly Signer[];
     readonly tlsCaPem?: readonly string[];
   } = {},
@@ -52,6 +55,7 @@ export function makeRootFixture(
   const { nowSeconds = directoryFixtureSeconds, version = 1 } = options;
   const ksks = ["ksk 1", "ksk 2", "ksk 3"].map(signer);
   const zsk = signer("zsk");
+  const online = signer("online zsk");
   const keys = ksks.map((ksk) => ksk.publicKey);
   const period = { notBefore: nowSeconds - day, notAfter: nowSeconds + 90 * day };
   const rootKeys = signRootKeys(
@@ -60,7 +64,12 @@ export function makeRootFixture(
       version,
       threshold: 2,
       ksks: keys,
-      zsks: [{ publicKey: zsk.publicKey, ...period, ...options.zsk }],
+      zsks: [
+        { publicKey: zsk.publicKey, ...period, ...options.zsk },
+        ...(options.online === undefined
+          ? []
+          : [{ publicKey: online.publicKey, ...period, ...options.online }]),
+      ],
       ...period,
     },
     options.signers ?? ksks.slice(0, 2),
@@ -68,6 +77,7 @@ export function makeRootFixture(
   return {
     ksks,
     zsk,
+    online,
     anchors: { version: 1, threshold: 2, keys, tlsCaPem: options.tlsCaPem ?? [] },
     rootKeys,
   };

@@ -3,7 +3,11 @@ import { DiscoveryError } from "@whither/protocol";
 import { HeadWatchers } from "./head-watchers.js";
 
 const head = (byte: number): Uint8Array => Uint8Array.of(byte);
-const context = (address = "192.0.2.1") => ({ address, signal: new AbortController().signal });
+const never = (): AbortSignal => new AbortController().signal;
+const context = (address = "192.0.2.1", draining = never()) => ({
+  ...{ address, draining },
+  signal: never(),
+});
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
   try {
@@ -42,7 +46,7 @@ describe("watchers of heads", () => {
   it("leave when their call ends, and all of them when the service does", async () => {
     const watchers = new HeadWatchers();
     const leaving = new AbortController();
-    const left = watchers.watch(head(1), { address: "192.0.2.1", signal: leaving.signal });
+    const left = watchers.watch(head(1), { ...context(), signal: leaving.signal });
     const stays = watchers.watch(head(1), context("192.0.2.2"));
     await left.next();
     await stays.next();
@@ -54,6 +58,20 @@ describe("watchers of heads", () => {
     watchers.close();
     expect((await end).done).to.equal(true);
     expect(await codeOf(watchers.watch(head(1), context()).next())).to.equal("OVERLOADED");
+  });
+
+  it("leave when the server drains, and so do those who come then", async () => {
+    const watchers = new HeadWatchers();
+    const draining = new AbortController();
+    const stream = watchers.watch(head(1), context("192.0.2.1", draining.signal));
+    await stream.next();
+    const last = stream.next();
+    draining.abort();
+    expect((await last).done).to.equal(true);
+    const late = watchers.watch(head(1), context("192.0.2.1", draining.signal));
+    expect((await late.next()).value).to.deep.equal(head(1));
+    expect((await late.next()).done).to.equal(true);
+    expect(watchers.size).to.equal(0);
   });
 
   it("are bounded for one address", async () => {

@@ -29,14 +29,14 @@ export class HeadWatchers {
   /** `first`, then whatever is pushed. Throws OVERLOADED when there is no room, or to one that is slow. */
   async *watch(
     first: Uint8Array,
-    { address, signal }: Pick<CallContext, "address" | "signal">,
+    { address, signal, draining }: Pick<CallContext, "address" | "signal" | "draining">,
   ): AsyncGenerator<Uint8Array, void> {
     const watcher = this.#add(addressPrefix(address));
     const onAbort = (): void => watcher.wake();
-    signal.addEventListener("abort", onAbort, { once: true });
+    for (const end of [signal, draining]) end.addEventListener("abort", onAbort, { once: true });
     try {
       yield first;
-      while (!this.#isClosed && !signal.aborted) {
+      while (!this.#isClosed && !signal.aborted && !draining.aborted) {
         if (watcher.isSlow) throw new DiscoveryError("OVERLOADED", "this watcher reads too slowly");
         const { pending } = watcher;
         watcher.pending = undefined;
@@ -44,7 +44,7 @@ export class HeadWatchers {
         else await new Promise<void>((resolve) => (watcher.wake = resolve));
       }
     } finally {
-      signal.removeEventListener("abort", onAbort);
+      for (const end of [signal, draining]) end.removeEventListener("abort", onAbort);
       this.#remove(watcher);
     }
   }

@@ -9,6 +9,7 @@ const context = (address: string): CallContext => ({
   peer: { kind: "anonymous" },
   address,
   signal: new AbortController().signal,
+  draining: new AbortController().signal,
   deadlineMs: undefined,
   metadata: new Map([["x-what", "tel:+15550100"]]),
   method: "/whither.v1.Zone/Bucket",

@@ -324,6 +324,7 @@ describe("rate limit of the root", () => {
         peer: { kind: "anonymous" },
         address,
         signal: AbortSignal.any([]),
+        draining: AbortSignal.any([]),
         deadlineMs: undefined,
         metadata: new Map(),
         method: "/whither.v1.Directory/Refer",

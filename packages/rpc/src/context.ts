@@ -25,6 +25,11 @@ export interface CallContext {
   readonly address: string;
   /** Aborts when the client leaves, its deadline passes, or the server closes. */
   readonly signal: AbortSignal;
+  /**
+   * Aborts when the server takes no new calls. A stream that a client keeps open answers what it owes and
+   * ends; whoever calls next goes elsewhere, instead of staying until the drain's time is over.
+   */
+  readonly draining: AbortSignal;
   /** Point on the server's clock, in milliseconds, at which nobody waits any more. */
   readonly deadlineMs: number | undefined;
   readonly metadata: CallMetadata;

@@ -12,7 +12,7 @@ export function serveCallback(
 ): (call: IncomingCall, context: CallContext) => Promise<void> {
   return (call, context) =>
     new Promise<void>((resolve, reject) => {
-      const { signal } = context;
+      const { signal, draining } = context;
       const onLeft = (): void => {
         settle(() => {
           reject(abortError(signal));
@@ -23,6 +23,7 @@ export function serveCallback(
         if (over) return;
         over = true;
         signal.removeEventListener("abort", onLeft);
+        draining.removeEventListener("abort", onDraining);
         outcome();
       };
       if (signal.aborted) {
@@ -35,11 +36,16 @@ export function serveCallback(
           reject(asError(error));
         });
       };
+      const { duplex, finish } = openDuplex({
+        ...{ call, codec, fail },
+        ...{ isOver: () => over, end: () => settle(resolve) },
+      });
+      // The same as when the client has no more to ask: what is owed is answered, then the stream ends.
+      const onDraining = finish;
+      draining.addEventListener("abort", onDraining, { once: true });
       try {
-        run(
-          context,
-          openDuplex({ call, codec, isOver: () => over, end: () => settle(resolve), fail }),
-        );
+        run(context, duplex);
+        if (draining.aborted) finish();
       } catch (error) {
         fail(error);
       }
@@ -54,13 +60,13 @@ interface DuplexParts {
   readonly fail: (error: unknown) => void;
 }
 
-function openDuplex({
-  call,
-  codec,
-  isOver,
-  end,
-  fail,
-}: DuplexParts): ServerDuplex<unknown, unknown> {
+interface Duplex {
+  readonly duplex: ServerDuplex<unknown, unknown>;
+  /** Nothing more will be asked. */
+  readonly finish: () => void;
+}
+
+function openDuplex({ call, codec, isOver, end, fail }: DuplexParts): Duplex {
   let onDrain: () => void = () => undefined;
   let onEnd = end;
   // Reading stops for two reasons, the handler's wish and a full send queue; it goes on when neither stands.
@@ -74,7 +80,8 @@ function openDuplex({
       fail(error);
     }
   };
-  return {
+  const finish = (): void => guarded(onEnd);
+  const duplex: ServerDuplex<unknown, unknown> = {
     send(response) {
       if (isOver()) return false;
       const free = call.send(codec.encode(response));
@@ -93,9 +100,7 @@ function openDuplex({
             listener(codec.decode(bytes));
           });
         },
-        onHalfClose() {
-          guarded(onEnd);
-        },
+        onHalfClose: finish,
         onDrain() {
           if (pausedByQueue) {
             pausedByQueue = false;
@@ -122,4 +127,5 @@ function openDuplex({
       if (!pausedByQueue) call.resume();
     },
   };
+  return { duplex, finish };
 }

@@ -1,6 +1,7 @@
 // Incoming grpc-js calls as IncomingCall: reading one message at a time, queued bytes counted, the peer
 // taken from its certificate, the end of the call told once.
 import { X509Certificate } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { Metadata, ServerInterceptingCall, status as grpcStatus } from "@grpc/grpc-js";
 import type { Server, ServerInterceptingCallInterface, ServerInterceptor } from "@grpc/grpc-js";
 import { DiscoveryError } from "@whither/protocol";
@@ -25,6 +26,8 @@ export interface Incoming {
   readonly interceptor: ServerInterceptor;
   /** grpc-js routes only what is registered; the interceptor then has the call. */
   register(server: Server, path: string): void;
+  /** Tells every stream that is open, and those still to come, to end once it owes nothing. */
+  drain(): void;
   abortAll(reason: DiscoveryError): void;
   /** Resolves when no call is open any more. */
   settled(): Promise<void>;
@@ -32,6 +35,8 @@ export interface Incoming {
 
 export function takeOver({ router, wantsCertificates, clock }: TakeOverOptions): Incoming {
   const open = new Map<AbortController, Promise<void>>();
+  const draining = new AbortController();
+  setMaxListeners(0, draining.signal); // one of each open stream
   const peerOf = createPeerReader(wantsCertificates);
   const serve = (call: ServerInterceptingCallInterface, method: MethodRegistration): void => {
     const controller = new AbortController();
@@ -43,7 +48,8 @@ export function takeOver({ router, wantsCertificates, clock }: TakeOverOptions):
           stream.close(new DiscoveryError("UNAUTHENTICATED", "a client certificate is required"));
           return;
         }
-        const context = contextOf(call, { method, metadata, peer, signal });
+        const parts = { method, metadata, peer, signal, draining: draining.signal };
+        const context = contextOf(call, parts);
         const done = router.run(method, stream, context).finally(() => open.delete(controller));
         open.set(controller, done);
       },
@@ -67,6 +73,7 @@ export function takeOver({ router, wantsCertificates, clock }: TakeOverOptions):
       const bytes = (message: Buffer): Buffer => message;
       server.register(path, unreachable, bytes, bytes, "bidi");
     },
+    drain: () => draining.abort(),
     abortAll(reason) {
       for (const controller of open.keys()) controller.abort(reason);
     },
@@ -166,18 +173,20 @@ interface ContextParts {
   readonly method: MethodRegistration;
   readonly metadata: Metadata;
   readonly signal: AbortSignal;
+  readonly draining: AbortSignal;
   readonly peer: Peer;
 }
 
 function contextOf(
   call: ServerInterceptingCallInterface,
-  { method, metadata, signal, peer }: ContextParts,
+  { method, metadata, signal, draining, peer }: ContextParts,
 ): CallContext {
   const deadlineMs = Number(call.getDeadline());
   return {
     peer,
     address: call.getConnectionInfo().remoteAddress ?? "unknown",
     signal,
+    draining,
     deadlineMs: Number.isFinite(deadlineMs) ? deadlineMs : undefined,
     metadata: metadataMap(metadata),
     method: method.path,

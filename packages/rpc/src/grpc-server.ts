@@ -67,7 +67,10 @@ export interface Serving extends AsyncDisposable {
    * Services and "" begin as SERVING.
    */
   setStatus(service: string, status: ServingStatus): void;
-  /** Takes no new call, waits for those open, and ends what is left after `timeoutMs` with OVERLOADED. */
+  /**
+   * Takes no new call, waits for those open, and ends what is left after `timeoutMs` with OVERLOADED. Streams that
+   * owe nothing end at once.
+   */
   drain(options: { readonly timeoutMs: number }): Promise<void>;
   /** Ends everything now. */
   close(): Promise<void>;
@@ -149,6 +152,7 @@ export function startServing(
     setStatus: (service, status) => health.setStatus(service, status),
     async drain({ timeoutMs }) {
       health.stop();
+      incoming.drain();
       // grpc-js never calls back where a session was destroyed and has not ended yet (a client's reset), so
       // the time bounds the wait itself.
       let timer: Scheduled | undefined;

@@ -22,7 +22,8 @@ export interface ServerDuplex<Request, Response> {
   /** Messages arrive once this is set; set it before the handler returns. */
   onMessage(listener: (request: Request) => void): void;
   /**
-   * The client has half-closed: answer what is open, then `end`. Without a listener the call ends.
+   * The client has half-closed, or the server drains: answer what is open, then `end`. Without a listener the
+   * call ends. May be told twice.
    * Node's HTTP/2 clients half-close a moment before they reset, so this is never the sign to commit
    * something: what has to be whole is whole within one message.
    */

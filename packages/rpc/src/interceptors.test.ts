@@ -23,6 +23,7 @@ const context = (peer: Peer, address = "192.0.2.1"): CallContext => ({
   peer,
   address,
   signal: new AbortController().signal,
+  draining: new AbortController().signal,
   deadlineMs: undefined,
   metadata: new Map(),
   method: "/whither.test.Echo/Unary",

@@ -25,6 +25,9 @@ export interface MemoryServed {
   readonly messageBytesMax: number;
   /** Calls in progress and the end of their handlers. */
   readonly open: Map<AbortController, Promise<void>>;
+  /** As in CallContext. */
+  readonly draining: AbortSignal;
+  drain(): void;
   abortAll(reason: DiscoveryError): void;
 }
 
@@ -322,7 +325,16 @@ function serve(given: MemoryCallOptions, call: IncomingCall, controller: AbortCo
     return;
   }
   const seen: Peer = server.wantsCertificates ? peer : { kind: "anonymous" };
-  const context = contextOf({ registration, peer: seen, link, options, clock, controller });
+  const { draining } = server;
+  const context = contextOf({
+    registration,
+    peer: seen,
+    link,
+    options,
+    clock,
+    controller,
+    draining,
+  });
   const { from, to } = link;
   const { metadata, method } = context;
   record()?.({ kind: "open", from, to, method, direction: "request", peer, metadata });
@@ -339,15 +351,17 @@ interface ContextParts {
   readonly options: OutgoingOptions;
   readonly clock: Clock;
   readonly controller: AbortController;
+  readonly draining: AbortSignal;
 }
 
 function contextOf(parts: ContextParts): CallContext {
-  const { registration, peer, link, options, clock, controller } = parts;
+  const { registration, peer, link, options, clock, controller, draining } = parts;
   const { timeoutMs, metadata } = options;
   return {
     peer,
     address: link.from,
     signal: controller.signal,
+    draining,
     deadlineMs: timeoutMs === undefined ? undefined : clock.nowMs() + timeoutMs,
     metadata: new Map(metadata),
     method: registration.path,

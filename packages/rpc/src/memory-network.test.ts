@@ -335,6 +335,22 @@ describe("giving up", () => {
     expect(await failure(client.unary({}))).to.include({ code: "NETWORK" });
     network.serve(address, { services: [], clients: { kind: "none" } });
   });
+
+  it("closes a server: a stream that owes nothing ends well, one that owes something with OVERLOADED", async () => {
+    const { channel, server } = setUp();
+    const ends: (ErrorCode | undefined)[] = [];
+    for (const command of ["", "linger"]) {
+      const duplex = openDuplex(
+        { channel, method: Echo.method.exchange },
+        { onMessage: () => undefined, onClose: (error) => ends.push(error?.code) },
+      );
+      duplex.send({ id: 1n, command });
+    }
+    await settle();
+    await server.close();
+    await settle();
+    expect(ends).to.deep.equal([undefined, "OVERLOADED"]);
+  });
 });
 
 describe("faults of the simulated network", () => {

@@ -1,6 +1,7 @@
 // A network inside one process for tests: real router, interceptors, codecs and error trailers, with a
 // given clock and randomness, faults per link and taps. Messages cross it as bytes. Not for production.
 import { X509Certificate } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { DiscoveryError, limits as protocolLimits } from "@whither/protocol";
 import { randomBelow, silentLogger } from "@whither/runtime";
 import type { Clock, Logger, Random } from "@whither/runtime";
@@ -34,7 +35,10 @@ export interface MemoryServerOptions {
 }
 
 export interface MemoryServer extends AsyncDisposable {
-  /** Ends all calls with OVERLOADED and frees the address; resolves when their handlers have ended. */
+  /**
+   * Ends streams that owe nothing, all other calls with OVERLOADED, and frees the address; resolves when their
+   * handlers have ended.
+   */
   close(): Promise<void>;
   /**
    * As a process that is killed: the address is free at once, its calls fail with NETWORK as soon as the link
@@ -128,6 +132,7 @@ export function createMemoryNetwork({ clock, random }: MemoryNetworkOptions): Me
       servers.set(address, served);
       const close = async (): Promise<void> => {
         if (servers.get(address) === served) servers.delete(address);
+        served.drain();
         served.abortAll(new DiscoveryError("OVERLOADED", "the server is shutting down"));
         await Promise.all(served.open.values());
       };
@@ -197,6 +202,8 @@ function serveMemory(options: MemoryServerOptions): MemoryServed {
   const messageBytesMax = limits.messageBytesMax ?? protocolLimits.messageBytesMax;
   const perPeerMax = limits.inFlightPerPeerMax ?? protocolLimits.inFlightPerPeerMax;
   const open = new Map<AbortController, Promise<void>>();
+  const draining = new AbortController();
+  setMaxListeners(0, draining.signal); // one of each open stream
   return {
     router: createRouter({
       services,
@@ -208,6 +215,8 @@ function serveMemory(options: MemoryServerOptions): MemoryServed {
     spkiSha256: options.spkiSha256,
     messageBytesMax,
     open,
+    draining: draining.signal,
+    drain: () => draining.abort(),
     abortAll(reason) {
       for (const controller of open.keys()) controller.abort(reason);
     },

@@ -161,6 +161,19 @@ describe("Zone.Watch", () => {
     await stream.return?.();
   });
 
+  it("ends when the server drains", async () => {
+    const { served, watchers } = await serve(1);
+    const draining = new AbortController();
+    const never = new AbortController().signal;
+    const context = { address: "192.0.2.1", signal: never, draining: draining.signal };
+    const stream = watchers.watch(served, context);
+    await stream.next();
+    const last = stream.next();
+    draining.abort();
+    expect((await last).done).to.equal(true);
+    expect(watchers.size).to.equal(0);
+  });
+
   it("refuses the 33rd stream of one address", async () => {
     const served = await serve(1);
     const streams = Array.from({ length: limits.watchersPerAddressMax }, () =>

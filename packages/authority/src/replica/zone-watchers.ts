@@ -39,7 +39,7 @@ export class ZoneWatchers {
   /** The current head, then each new one. Throws OVERLOADED when there is no room, or to one that is slow. */
   async *watch(
     zone: ReadableZone,
-    { address, signal }: Pick<CallContext, "address" | "signal">,
+    { address, signal, draining }: Pick<CallContext, "address" | "signal" | "draining">,
   ): AsyncGenerator<Uint8Array> {
     const watcher: Watcher = {
       waiting: [firstMessage(zone)],
@@ -48,16 +48,16 @@ export class ZoneWatchers {
     };
     const leave = this.#enter(zone, { watcher, address: addressPrefix(address) });
     const onAbort = (): void => watcher.wake();
-    signal.addEventListener("abort", onAbort, { once: true });
+    for (const end of [signal, draining]) end.addEventListener("abort", onAbort, { once: true });
     try {
-      while (!signal.aborted) {
+      while (!signal.aborted && !draining.aborted) {
         if (watcher.isSlow) throw new DiscoveryError("OVERLOADED", "this watcher reads too slowly");
         const message = watcher.waiting.shift();
         if (message !== undefined) yield message;
         else await this.#wait(watcher);
       }
     } finally {
-      signal.removeEventListener("abort", onAbort);
+      for (const end of [signal, draining]) end.removeEventListener("abort", onAbort);
       leave();
     }
   }

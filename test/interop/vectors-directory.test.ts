@@ -23,9 +23,15 @@ const table: Record<string, { message: string; roles: Record<number, string[]>; 
   credential: { message: "Credential", roles: { 7: ["prover"] }, zone: "" },
   statement: { message: "Statement", roles: { 4: ["holder"] }, zone },
   acceptance: { message: "Acceptance", roles: { 6: ["zone"] }, zone },
+  "key-link": { message: "KeyLink", roles: { 4: ["holder", "holder_second"] }, zone: "" },
   promise: { message: "Promise", roles: { 6: ["zone"] }, zone },
 };
-const signaturesDue: Record<string, number> = { "root-keys": 2, mapping: 2, manifest: 0 };
+const signaturesDue: Record<string, number> = {
+  "root-keys": 2,
+  mapping: 2,
+  "key-link": 2,
+  manifest: 0,
+};
 
 const signedObjects: any[] = [];
 (function collect(value: any): void {

@@ -106,6 +106,21 @@ describe("vectors: registration", () => {
     expect(promise.fields.by - promise.fields.accepted_at).to.be.at.most(60);
   });
 
+  it("a key-link: both keys signed it, and its own opening opens its commitment", () => {
+    const { opening: own, fields, signatures } = v.registration.key_link;
+    expect(own).to.equal(hex(drawn("link opening")));
+    expect(fields).to.deep.equal({
+      csi_commit: hex(hash("sha256", lp(unhex(own)), lp(csi))),
+      old_public_key: v.keys.holder.public_key,
+      new_public_key: v.keys.holder_second.public_key,
+      nonce: hex(drawn("link nonce")),
+    });
+    expect(signatures.map(({ by, role }: any) => [by, role])).to.deep.equal([
+      ["holder", 4],
+      ["holder_second", 4],
+    ]);
+  });
+
   it("messages of the Registrar service", () => {
     const expected: Record<string, Message> = {
       BeginRequest: { zone },
@@ -120,7 +135,7 @@ describe("vectors: registration", () => {
         csi,
         opening,
         credential: wire(credential),
-        public: { mapping: wire(mappings[1]), statement: wire(statement) },
+        public: { mapping: wire(mappings[1]), statement: wire(statement), links: [] },
       },
       RegisterResponse: { acceptance: wire(acceptances[1]), promise: wire(promise) },
     };

@@ -36,7 +36,7 @@ describe("requirement 6: others verify that the holder took part", () => {
     const plaintext = await plaintextOf(federation, { zone, csi: alice });
     const slot = readSlot(federation, { zone, csi: alice, plaintext });
     const keys = [
-      slot.holderPublicKey,
+      ...slot.holderKeys,
       ...slot.mappings.flatMap(({ mapping, credential }) => [
         mapping.holderPublicKey,
         credential.holderPublicKey,

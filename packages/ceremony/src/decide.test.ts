@@ -182,7 +182,11 @@ describe("order, tags and removal", () => {
   it("remove all: the slot leaves the tree, its statement stays as a receipt", () => {
     const { decision, settle, statement } = decide({ names: [], seq: 7, current: two });
     expect(decision.kind).to.equal("remove");
-    expect(decodeSlotBody(settle().plaintext)).to.deep.equal({ statement, mappings: [] });
+    expect(decodeSlotBody(settle().plaintext)).to.deep.equal({
+      statement,
+      mappings: [],
+      links: [],
+    });
   });
 
   it("a mapping that stands is named anew with the acceptance it has", () => {

@@ -213,7 +213,7 @@ function compose(input: {
   if (named.length === 0) return remove(checked, standing);
   const mspIds = named.map((one) => one.mapping.mspId);
   if (new Set(mspIds).size !== mspIds.length) refuse("names one msp twice");
-  checkNamedMappings(statement, named);
+  checkNamedMappings(statement, named, [statement.holderPublicKey]);
   const kept = named.filter((one) => "slotMapping" in one);
   for (const entry of kept) requireStillCounts(entry, input);
   const isFresh = added !== undefined && kept.length < named.length;

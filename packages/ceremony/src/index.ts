@@ -2,6 +2,7 @@ export { checkRegistration, decideRegistration } from "./dp.js";
 export type { CheckedRegistration, DpContext, RegistrationDecision } from "./dp.js";
 export { countersignDraft, requestDraft, verifyReceipt } from "./holder.js";
 export type { Countersigned, DraftPending, HolderContext } from "./holder.js";
+export { agreeToKeyLink, approveKeyLink } from "./key-link.js";
 export { answerDraft, openDraft } from "./msp.js";
 export type { DraftRequest, DraftState } from "./msp.js";
 export { checkOffer, makeOffer, offerBytes, offerKeyBytes } from "./offer.js";

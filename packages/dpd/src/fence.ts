@@ -12,8 +12,7 @@ const fenceMs = 5_000;
 
 export interface ZoneFenceOptions {
   readonly follower: DirectoryFollower;
-  /** Pin of the certificate that this process shows at the moment. */
-  readonly ownSpkiSha256: () => Uint8Array;
+  readonly ownSpkiSha256: Uint8Array;
   readonly caPem: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -29,8 +28,7 @@ export function createZoneFence(options: ZoneFenceOptions): ZoneFence {
     const { signal } = deadline;
     const authority = await authorityOf(options, { zone: zone.zone, probe, signal });
     if (authority === undefined) return;
-    const ownSpkiSha256 = options.ownSpkiSha256();
-    await requireNoLaterEpoch({ ...options, ownSpkiSha256, zone, authority, openChannel, signal });
+    await requireNoLaterEpoch({ ...options, zone, authority, openChannel, signal });
   };
 }
 

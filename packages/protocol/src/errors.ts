@@ -175,6 +175,7 @@ export const errorRegistry = {
   INCUMBENT: entry(49212, "FAILED_PRECONDITION", false, "another holder key has this identifier"),
   SLOT_FULL: entry(49213, "RESOURCE_EXHAUSTED", false, "the slot or its size class is full"),
   NOT_REACHABLE_HERE: entry(49214, "NOT_FOUND", false, "the MSP does not confirm reachability"),
+  BAD_KEY_LINK: entry(49215, "INVALID_ARGUMENT", false, "the key-link breaks a rule"),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorRegistry;

@@ -16,6 +16,8 @@ export const limits = {
   bodiesPerRequestMax: 128,
   /** Mappings of one slot (section 4). */
   mappingsPerSlotMax: 8,
+  /** Key-links of one slot, so four keys of one holder. Two verifications each, within a zone's 12 (section 7). */
+  keyLinksPerSlotMax: 3,
   /** Tags of one item and their length in UTF-8 octets (section 6). */
   tagsPerItemMax: 4,
   tagBytesMax: 64,

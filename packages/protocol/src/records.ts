@@ -293,8 +293,24 @@ export interface SlotMapping {
   readonly acceptance: SignedObject;
 }
 
+/** Two keys are one holder's, for one CSI. */
+export interface KeyLink {
+  readonly csiCommit: Uint8Array;
+  readonly oldPublicKey: Uint8Array;
+  readonly newPublicKey: Uint8Array;
+  readonly nonce: Uint8Array;
+}
+
+export interface SlotKeyLink {
+  readonly link: SignedObject;
+  /** 32 bytes that open its `csiCommit`. */
+  readonly opening: Uint8Array;
+}
+
 /** Plaintext of a public slot. */
 export interface SlotBody {
   readonly statement: SignedObject;
   readonly mappings: readonly SlotMapping[];
+  /** Each joins one more key to the statement's own. */
+  readonly links: readonly SlotKeyLink[];
 }

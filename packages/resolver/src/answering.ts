@@ -45,13 +45,13 @@ export function answerOf<F extends AnswerForm>(
   const { choices, clock } = parts;
   const { msps, ownMsp = parts.ownMsp, account = "" } = options;
   const { merged } = result;
-  const { holderPublicKey, verified } = merged.content;
+  const { holderKeys, verified } = merged.content;
   const key = merged.form === "verbose" ? choices.key(csi, account) : undefined;
   const selection = select(result, {
     msps: msps === undefined ? undefined : new Set<string>(msps),
     ownMsp,
     remembered: key === undefined ? undefined : choices.get(key),
-    holder: holderPublicKey === undefined ? undefined : choices.holderTag(holderPublicKey),
+    holders: holderKeys.map((key) => choices.holderTag(key)),
     nowSeconds: clock.nowSeconds(),
   });
   if (key !== undefined && msps === undefined && verified) {
@@ -65,7 +65,7 @@ function remember(
   key: string,
   { choice, merged, mappings }: Selection<AnswerForm>,
 ): void {
-  const { holderPublicKey } = merged.content;
+  const [holderPublicKey] = merged.content.holderKeys;
   if (choice === undefined || holderPublicKey === undefined) return;
   const ends = mappings().map((mapping) => ("notAfter" in mapping ? mapping.notAfter : 0));
   choices.set(key, {
@@ -88,12 +88,12 @@ export function keepAnswer<F extends AnswerForm>(
   const { choices, clock, cache, ownMsp } = parts;
   const { merged } = result;
   const { proof, content } = merged;
-  const { holderPublicKey } = content;
+  const { holderKeys } = content;
   const options: SelectionOptions = {
     msps: undefined,
     ownMsp,
     remembered: merged.form === "verbose" ? choices.get(choices.key(csi, "")) : undefined,
-    holder: holderPublicKey === undefined ? undefined : choices.holderTag(holderPublicKey),
+    holders: holderKeys.map((key) => choices.holderTag(key)),
     nowSeconds: clock.nowSeconds(),
   };
   const selection = keepSmall(select(result, options), options);

@@ -118,7 +118,6 @@ export async function assembleResolver(options: AssembleOptions): Promise<Resolv
     ...resolution,
     renewals,
     choice,
-    peers,
     introspection: createResolverCache({ ...caches, clock, secret }),
     close,
   });

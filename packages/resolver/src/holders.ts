@@ -1,9 +1,8 @@
 // Whose mappings count where several slots are shown (protocol.md section 5, "Across DPs"): one holder's, of whom the
 // claim is the stronger; of his slots the newest statement's order. Mappings of different keys are never mixed. Pure.
 
-import { toHex } from "@whither/crypto";
 import type { MspId, ZoneName } from "@whither/protocol";
-import type { Registry } from "@whither/zone";
+import { includesKey, type Registry } from "@whither/zone";
 import type { AnswerForm, AnswerMapping, AnswerWarning } from "./answer.js";
 import { decodeMappings } from "./mappings.js";
 import type { SlotPart, ZonePart } from "./zone-lookup.js";
@@ -20,7 +19,8 @@ export interface Content<F extends AnswerForm = AnswerForm> {
   readonly portedTo: string;
   /** First end of what counts, Unix seconds. */
   readonly endsAt: number;
-  readonly holderPublicKey: Uint8Array | undefined;
+  /** Keys of the holder, the one that signed first; none: nobody's name stands for it. */
+  readonly holderKeys: readonly Uint8Array[];
   readonly verified: boolean;
 }
 
@@ -49,7 +49,7 @@ export const noContent = {
   firstPreference: 0,
   portedTo: "",
   endsAt: Number.MAX_SAFE_INTEGER,
-  holderPublicKey: undefined,
+  holderKeys: [],
   verified: true,
 } satisfies Content;
 export const nothing = {
@@ -98,7 +98,7 @@ export function contentOfSlots(
     plaintext: content.plaintext,
     keep: new Set(content.mappings.map(({ preference }) => preference)),
   }));
-  const { exclusive, sameAppOnly, firstPreference, portedTo, holderPublicKey } = first.content;
+  const { exclusive, sameAppOnly, firstPreference, portedTo } = first.content;
   return {
     mappings: joined(meant.map(({ content }) => content.mappings)),
     content: {
@@ -110,21 +110,39 @@ export function contentOfSlots(
       firstPreference,
       portedTo,
       endsAt: Math.min(...meant.map(({ content }) => content.endsAt)),
-      holderPublicKey,
+      holderKeys: distinctKeys(newest.flatMap(({ content }) => content.holderKeys)),
       verified: meant.every(({ content }) => content.unverified === undefined),
     },
   };
 }
 
+/** One group for each holder: slots that have a key in common, directly or through others (key-links, ADR 38). */
 function groupByHolder(slots: readonly Placed<SlotPart>[]): Placed<SlotPart>[][] {
-  const groups = new Map<string, Placed<SlotPart>[]>();
+  const groups: Placed<SlotPart>[][] = [];
   for (const slot of slots) {
-    const holder = toHex(slot.content.holderPublicKey ?? new Uint8Array());
-    const group = groups.get(holder);
-    if (group === undefined) groups.set(holder, [slot]);
-    else group.push(slot);
+    const [own, ...joined] = groups.filter((group) => group.some((one) => isOneHolder(one, slot)));
+    if (own === undefined) groups.push([slot]);
+    else {
+      own.push(slot, ...joined.flat());
+      for (const group of joined) groups.splice(groups.indexOf(group), 1);
+    }
   }
-  return [...groups.values()];
+  return groups;
+}
+
+function isOneHolder({ content: a }: Placed<SlotPart>, { content: b }: Placed<SlotPart>): boolean {
+  return (
+    isSameHolder(a.holderKeys, b.holderKeys) || a.holderKeys.length + b.holderKeys.length === 0
+  );
+}
+
+/** Whether one key is among both. */
+export function isSameHolder(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  return a.some((key) => includesKey(b, key));
+}
+
+export function distinctKeys(all: readonly Uint8Array[]): readonly Uint8Array[] {
+  return all.filter((key, at) => !includesKey(all.slice(0, at), key));
 }
 
 /** The better first: higher level, then the older claim; a holder without mappings last. */

@@ -169,7 +169,7 @@ function winnerOfBits(parts: readonly ZonePart[], registry: Registry): Winner<"c
       firstPreference: 0,
       portedTo: "",
       endsAt: Number.MAX_SAFE_INTEGER,
-      holderPublicKey: undefined,
+      holderKeys: [],
       verified: true,
     },
     slots: [],

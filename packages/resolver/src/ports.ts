@@ -2,12 +2,11 @@
 // under the query's one budget (protocol.md sections 6 and 7; ADR 0023). A step counts only if it ends at a slot
 // of the same holder key, asked of whom the directory names; a step that does not leaves the answer where it is.
 
-import { equalBytes } from "@whither/crypto";
 import { DiscoveryError, isCanonicalCsi, isDiscoveryError } from "@whither/protocol";
 import type { Csi, ZoneName } from "@whither/protocol";
 import type { Registry } from "@whither/zone";
 import { answerError, type AnswerForm, type DpPart, type PortOutcome } from "./answer.js";
-import { contentOfSlots } from "./holders.js";
+import { contentOfSlots, distinctKeys, isSameHolder } from "./holders.js";
 import type { Merge, Merged } from "./merge.js";
 
 export interface FollowPorts<F extends AnswerForm> {
@@ -99,13 +98,15 @@ function toZone<F extends AnswerForm>(
   const winner = contentOfSlots(there, registry);
   if (winner.mappings.length === 0) return { outcome: "absent", found: at };
   const endsAt = Math.min(at.merged.content.endsAt, winner.content.endsAt);
+  // The slot there is one of this holder's, whichever slot holds the link that says so.
+  const holderKeys = distinctKeys([...winner.content.holderKeys, ...at.merged.content.holderKeys]);
   const proof = {
     ...at.merged.proof,
     zone: part.zone,
     serial: part.serial ?? 0,
     kid: part.kid ?? "",
   };
-  const content = { ...winner.content, endsAt };
+  const content = { ...winner.content, endsAt, holderKeys };
   const merged = { ...at.merged, proof, content } as Merged<F>; // slots are found in the verbose form only
   return {
     outcome: "followed",
@@ -127,7 +128,9 @@ function arrived<F extends AnswerForm>(at: Merge<F>, csi: Csi, there: Merge<F>):
     errors: [...from.errors, ...to.errors],
     ttlSeconds: Math.min(from.ttlSeconds, to.ttlSeconds),
   };
-  const isSame = isSameHolder(from.content.holderPublicKey, to.content.holderPublicKey);
+  // One holder's mappings are never shown as another's: who is named elsewhere has to agree, by the same key or
+  // by one that a link joins to it.
+  const isSame = isSameHolder(from.content.holderKeys, to.content.holderKeys);
   if (there.mappings.length > 0 && isSame && to.content.verified) {
     const endsAt = Math.min(from.content.endsAt, to.content.endsAt);
     const merged = { ...to, ...way, content: { ...to.content, endsAt } };
@@ -138,11 +141,6 @@ function arrived<F extends AnswerForm>(at: Merge<F>, csi: Csi, there: Merge<F>):
   const [error] = to.errors;
   const isProven = to.complete.answered === to.complete.asked;
   return { outcome: isProven ? "absent" : (error?.code ?? "UNREACHABLE"), found };
-}
-
-/** One holder's mappings are never shown as another's: who is named elsewhere has to agree by the same key. */
-function isSameHolder(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  return a !== undefined && b !== undefined && equalBytes(a, b);
 }
 
 function refused<F extends AnswerForm>(

@@ -11,8 +11,8 @@ export interface SelectionOptions {
   readonly msps: ReadonlySet<string> | undefined;
   readonly ownMsp: string | undefined;
   readonly remembered: Remembered | undefined;
-  /** Keyed hash of the holder's key of this result. */
-  readonly holder: string | undefined;
+  /** Keyed hashes of the keys of this result's holder; none: no key is known. */
+  readonly holders: readonly string[];
   readonly nowSeconds: number;
 }
 
@@ -65,16 +65,16 @@ function chosen<F extends AnswerForm>(
 function warningsOf(
   { merged, mappings }: Result,
   count: number,
-  { remembered, holder, nowSeconds }: SelectionOptions,
+  { remembered, holders, nowSeconds }: SelectionOptions,
 ): readonly AnswerWarning[] {
   const { proof, complete, dps } = merged;
-  const { holderPublicKey, verified } = merged.content;
+  const { verified } = merged.content;
   const warnings: AnswerWarning[] = [];
   const upstream = proof.zone;
   if (!verified) warnings.push({ code: "UNVALIDATED", text: "signatures do not verify", upstream });
   if (remembered === undefined) return warnings;
   const knewHolder = remembered.holder !== "";
-  const isOther = holderPublicKey !== undefined && knewHolder && remembered.holder !== holder;
+  const isOther = holders.length > 0 && knewHolder && !holders.includes(remembered.holder);
   if (isOther && count > 0) {
     warnings.push({
       code: "HOLDER_KEY_CHANGED",

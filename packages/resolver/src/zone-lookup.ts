@@ -32,7 +32,8 @@ export interface SlotPart {
   readonly mappings: readonly VerifiedAnswerMapping[];
   readonly dropped: readonly DroppedMapping[];
   readonly plaintext: Uint8Array;
-  readonly holderPublicKey: Uint8Array | undefined;
+  /** All keys of the holder that this slot tells of, the statement's first; none: not verified. */
+  readonly holderKeys: readonly Uint8Array[];
   readonly seq: number;
   readonly exclusive: boolean;
   readonly sameAppOnly: boolean;
@@ -220,7 +221,7 @@ function verifiedPart(opening: SlotOpening): SlotPart {
     mappings: slot.mappings.map(answerMappingOf).sort(byPreference),
     dropped: slot.dropped,
     plaintext,
-    holderPublicKey: slot.holderPublicKey,
+    holderKeys: slot.holderKeys,
     seq: statement.seq,
     exclusive: statement.exclusive,
     sameAppOnly: statement.sameAppOnly,
@@ -242,7 +243,7 @@ function unverifiedPart(opening: SlotOpening, unverified: DiscoveryError): SlotP
     mappings: decodeMappings(plaintext, opening.registry).slice(0, limits.mappingsPerSlotMax),
     dropped: [],
     plaintext,
-    holderPublicKey: undefined,
+    holderKeys: [],
     seq: 0,
     exclusive: false,
     sameAppOnly: false,

@@ -3,7 +3,6 @@
 
 import type { DirectoryService, RateLimit, ServedFiles } from "@whither/authority";
 import type { ReloadReport } from "@whither/control";
-import { checkCertificatePeriod } from "@whither/rpc";
 import type { Clock, RootLogger } from "@whither/runtime";
 import { compareMarks, markOf } from "@whither/zone";
 import { loadRootdConfig, type RootdConfig } from "./config.js";
@@ -40,7 +39,6 @@ export async function reload(
   try {
     const next = await loadRootdConfig(path);
     const identity = await readIdentity(next);
-    checkCertificatePeriod(identity.certPem, clock.nowSeconds());
     const artefact = await loadDirectory({ ...next, clock, previous: served });
     const restartNeeded = fixedKeys.filter(
       (key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]),

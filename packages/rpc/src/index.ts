@@ -50,7 +50,6 @@ export { implementService } from "./service.js";
 export type { MethodRegistration, ServiceOptions, ServiceRegistration } from "./service.js";
 export {
   certificateNotAfter,
-  checkCertificatePeriod,
   checkIdentity,
   spkiSha256OfPem,
   tlsIdentityFromFiles,

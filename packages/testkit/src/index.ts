@@ -9,6 +9,7 @@ export {
   flipSignature,
   makeAcceptance,
   makeCredential,
+  makeKeyLink,
   makeMapping,
   makeRegistrationParties,
   makeSlot,

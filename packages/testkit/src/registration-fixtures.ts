@@ -8,12 +8,14 @@ import {
   type Csi,
   type DpRecord,
   type ErrorCode,
+  type KeyLink,
   type Manifest,
   type Mapping,
   type MspRecord,
   type Party,
   type ProverRecord,
   type SignedObject,
+  type SlotKeyLink,
   type SlotMapping,
   type Statement,
   type ZoneName,
@@ -36,6 +38,7 @@ import {
 import {
   encodeAcceptance,
   encodeCredential,
+  encodeKeyLink,
   encodeManifest,
   encodeMapping,
   encodeSlotBody,
@@ -45,6 +48,7 @@ import {
   addSignature,
   createRegistry,
   csiCommit,
+  keyLinkPlace,
   payloadSha256,
   signObject,
   type Registry,
@@ -354,6 +358,36 @@ export function makeAcceptance(
   return signObject({ type: "acceptance", role: roles.dp, zone: parties.zone, payload, signer });
 }
 
+/** A link from the parties' holder to the other one, for their CSI; every part can be replaced. */
+export function makeKeyLink(
+  parties: RegistrationParties,
+  knobs: {
+    readonly from?: Signer;
+    readonly to?: Signer;
+    readonly csi?: Csi;
+    readonly fields?: Partial<KeyLink>;
+    /** Who signs; default both keys. */
+    readonly signedBy?: readonly Signer[];
+  } = {},
+): SlotKeyLink {
+  const { from = parties.holder, to = parties.otherHolder, csi = parties.csi } = knobs;
+  const opening = fixedBytes("opening of a link");
+  const payload = encodeKeyLink({
+    csiCommit: csiCommit({ csi, opening }),
+    oldPublicKey: from.publicKey,
+    newPublicKey: to.publicKey,
+    nonce: fixedBytes("nonce of a link"),
+    ...knobs.fields,
+  });
+  const signers = knobs.signedBy ?? [from, to];
+  const unsigned: SignedObject = { payload, signatures: [] };
+  const link = signers.reduce(
+    (object, signer) => addSignature(object, { ...keyLinkPlace, signer }),
+    unsigned,
+  );
+  return { link, opening };
+}
+
 export interface SlotFixture {
   readonly credential: SignedObject;
   readonly statement: SignedObject;
@@ -371,6 +405,7 @@ export function makeSlot(
     readonly mapping?: Partial<MappingKnobs>;
     readonly statement?: Omit<Parameters<typeof makeStatement>[1], "mappings">;
     readonly acceptance?: Omit<Parameters<typeof makeAcceptance>[1], "mapping">;
+    readonly links?: readonly SlotKeyLink[];
     /** Rewrites the mappings after the statement was signed. */
     readonly tamper?: (mappings: readonly SlotMapping[]) => readonly SlotMapping[];
   } = {},
@@ -387,7 +422,7 @@ export function makeSlot(
     ...knobs.statement,
   });
   const placed = knobs.tamper?.(mappings) ?? mappings;
-  const plaintext = encodeSlotBody({ statement, mappings: placed });
+  const plaintext = encodeSlotBody({ statement, mappings: placed, links: knobs.links ?? [] });
   return { credential, statement, mappings: placed, plaintext };
 }
 

@@ -17,6 +17,7 @@ import {
   BeginResponseSchema,
   encodeAcceptance,
   encodeCredential,
+  encodeKeyLink,
   encodeMapping,
   encodePromise,
   encodeSlotBody,
@@ -25,7 +26,7 @@ import {
   RegisterResponseSchema,
   signedObjectToWire,
 } from "@whither/wire";
-import { addSignature, csiCommit, payloadSha256, signObject } from "@whither/zone";
+import { addSignature, csiCommit, keyLinkPlace, payloadSha256, signObject } from "@whither/zone";
 import { drawn, fieldsOf, signedVector, signerOf, type JsonObject } from "./transcript-values.js";
 
 const day = 86_400;
@@ -91,6 +92,7 @@ export function makeTranscriptRegistration(of: Registered): TranscriptRegistrati
     ),
     statement: signedVector({ type: "statement", zone, message: "Statement" }, statement),
     promise: signedVector({ type: "promise", zone, message: "Promise" }, promise),
+    key_link: makeKeyLink(csi),
     messages: messageVectors({ ...of, opening, nonceD, credential, statement, promise, video }),
   };
   return { statement, mappings, plaintext, vectors };
@@ -143,6 +145,22 @@ function makeMapping(of: {
     signer: signerOf(`msp_${msp}`),
   });
   return addSignature(signed, { ...place, role: roles.holder, signer: signerOf("holder") });
+}
+
+/** The holder lets the key of a second app in. The transcript's slot does not carry it. */
+function makeKeyLink(csi: Csi): JsonObject {
+  const [holder, second] = [signerOf("holder"), signerOf("holder_second")];
+  const opening = drawn("link opening");
+  const payload = encodeKeyLink({
+    csiCommit: csiCommit({ csi, opening }),
+    oldPublicKey: holder.publicKey,
+    newPublicKey: second.publicKey,
+    nonce: drawn("link nonce"),
+  });
+  const approved = signObject({ ...keyLinkPlace, payload, signer: holder });
+  const link = addSignature(approved, { ...keyLinkPlace, signer: second });
+  const { type, zone } = keyLinkPlace;
+  return { opening: toHex(opening), ...signedVector({ type, zone, message: "KeyLink" }, link) };
 }
 
 function makeStatement(

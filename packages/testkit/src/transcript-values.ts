@@ -45,6 +45,7 @@ const signerSeeds = {
   msp_video: "msp video.example",
   prover: "prover",
   holder: "holder",
+  holder_second: "holder second app",
 } as const;
 export type SignerName = keyof typeof signerSeeds;
 

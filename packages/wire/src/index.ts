@@ -138,17 +138,18 @@ export { decodeRegistryRecord, encodeRegistryRecord } from "./registry-records.j
 export {
   decodeAcceptance,
   decodeCredential,
+  decodeKeyLink,
   decodeMapping,
   decodePromise,
-  decodeSlotBody,
   decodeStatement,
   encodeAcceptance,
   encodeCredential,
+  encodeKeyLink,
   encodeMapping,
   encodePromise,
-  encodeSlotBody,
   encodeStatement,
 } from "./registration-records.js";
+export { decodeSlotBody, encodeSlotBody, keyLinksFromWire, keyLinksToWire } from "./slot-body.js";
 export {
   decodeSignedObject,
   encodeSignedObject,

@@ -15,6 +15,7 @@ import {
   type Credential,
   type DirectoryHead,
   type Head,
+  type KeyLink,
   type Manifest,
   type Mapping,
   type Node,
@@ -27,6 +28,7 @@ import {
   decodeCredential,
   decodeDirectoryHead,
   decodeHead,
+  decodeKeyLink,
   decodeManifest,
   decodeMapping,
   decodeNode,
@@ -40,6 +42,7 @@ import {
   encodeCredential,
   encodeDirectoryHead,
   encodeHead,
+  encodeKeyLink,
   encodeManifest,
   encodeMapping,
   encodeNode,
@@ -258,6 +261,12 @@ const statement: Statement = {
   notBefore: 100,
   notAfter: 200,
 };
+const keyLink: KeyLink = {
+  csiCommit: bytes(32, 1),
+  oldPublicKey: bytes(32, 2),
+  newPublicKey: bytes(32, 3),
+  nonce: bytes(16, 4),
+};
 const signed = {
   payload: bytes(3, 1),
   signatures: [{ keyId: bytes(8, 1), role: 3, signature: bytes(64, 2) }],
@@ -272,6 +281,10 @@ interface Codec {
 const slotBody = {
   statement: signed,
   mappings: [{ mapping: signed, credential: signed, opening: bytes(32, 1), acceptance: signed }],
+};
+const linkedSlotBody = {
+  ...slotBody,
+  links: Array.from({ length: 3 }, (_, n) => ({ link: signed, opening: bytes(32, n) })),
 };
 const acceptance = { zone, mappingSha256: bytes(32, 1), acceptedAt: 5 };
 const promise = { zone, statementSha256: bytes(32, 1), acceptedAt: 5, by: 65 };
@@ -304,6 +317,7 @@ const codecs: readonly Codec[] = [
     encoded: encodeCredential(credential),
     value: credential,
   },
+  { name: "key-link", decode: decodeKeyLink, encoded: encodeKeyLink(keyLink), value: keyLink },
   { name: "mapping", decode: decodeMapping, encoded: encodeMapping(mapping), value: mapping },
   {
     name: "statement",
@@ -318,7 +332,18 @@ const codecs: readonly Codec[] = [
     value: acceptance,
   },
   { name: "promise", decode: decodePromise, encoded: encodePromise(promise), value: promise },
-  { name: "slot body", decode: decodeSlotBody, encoded: encodeSlotBody(slotBody), value: slotBody },
+  {
+    name: "slot body",
+    decode: decodeSlotBody,
+    encoded: encodeSlotBody(slotBody),
+    value: { ...slotBody, links: [] },
+  },
+  {
+    name: "slot body with links",
+    decode: decodeSlotBody,
+    encoded: encodeSlotBody(linkedSlotBody),
+    value: linkedSlotBody,
+  },
   {
     name: "signed object",
     decode: decodeSignedObject,
@@ -506,6 +531,35 @@ describe("strict codecs", () => {
               tags: [],
             })),
           }),
+        ),
+    ],
+    [
+      "a key linked to itself",
+      () => decodeKeyLink(encodeKeyLink({ ...keyLink, newPublicKey: keyLink.oldPublicKey })),
+    ],
+    [
+      "a link's nonce of 15 octets",
+      () => decodeKeyLink(encodeKeyLink({ ...keyLink, nonce: bytes(15, 1) })),
+    ],
+    [
+      "a link's key of 31 octets",
+      () => decodeKeyLink(encodeKeyLink({ ...keyLink, newPublicKey: bytes(31, 1) })),
+    ],
+    [
+      "a slot of four links",
+      () =>
+        decodeSlotBody(
+          encodeSlotBody({
+            ...linkedSlotBody,
+            links: Array.from({ length: 4 }, () => linkedSlotBody.links[0]!),
+          }),
+        ),
+    ],
+    [
+      "a link's opening of 31 octets",
+      () =>
+        decodeSlotBody(
+          encodeSlotBody({ ...slotBody, links: [{ link: signed, opening: bytes(31, 1) }] }),
         ),
     ],
     ["seq 0", () => decodeStatement(encodeStatement({ ...statement, seq: 0 }))],

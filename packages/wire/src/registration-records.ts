@@ -1,5 +1,5 @@
-// Strict codecs of what holder, MSP, prover and DP sign about a person, and of the slot that holds it
-// (protocol.md sections 4 and 6). Rules that need more than one record are in @whither/zone.
+// Strict codecs of what holder, MSP, prover and DP sign about a person (protocol.md section 6). The slot that
+// holds it is slot-body.ts. Rules that need more than one record are in @whither/zone.
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
@@ -9,23 +9,23 @@ import {
   parseZoneName,
   type Acceptance,
   type Credential,
+  type KeyLink,
   type Mapping,
   type MergePromise,
-  type SlotBody,
   type Statement,
   type StatementItem,
 } from "@whither/protocol";
 import {
   AcceptanceSchema,
   CredentialSchema,
+  KeyLinkSchema,
   MappingSchema,
   PromiseSchema,
-  SlotBodySchema,
   StatementSchema,
   type StatementItem as WireStatementItem,
 } from "./gen/whither/v1/record_pb.js";
 import { integer, invalid, list, octets, period, text } from "./fields.js";
-import { parseMessage, signedObjectFromWire, signedObjectToWire } from "./signed-object.js";
+import { parseMessage } from "./signed-object.js";
 
 const nonceLengths = [16, 24, 32] as const;
 
@@ -130,9 +130,9 @@ function itemFromWire(m: WireStatementItem): StatementItem {
   };
 }
 
-/** Octet by octet: a handful of hashes is told apart sooner than written as text. */
-function isSameMapping(a: StatementItem, b: StatementItem): boolean {
-  return a.mappingSha256.every((octet, at) => octet === b.mappingSha256[at]);
+/** Of one length, octet by octet: a handful of hashes is told apart sooner than written as text. */
+function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.every((octet, at) => octet === b[at]);
 }
 
 export function decodeStatement(payload: Uint8Array): Statement {
@@ -147,7 +147,8 @@ export function decodeStatement(payload: Uint8Array): Statement {
   if (new Set(items.map((item) => item.preference)).size !== items.length) {
     throw invalid(context, "preference", "unique values");
   }
-  if (items.some((item, at) => items.slice(0, at).some((before) => isSameMapping(before, item)))) {
+  const hashes = items.map((item) => item.mappingSha256);
+  if (hashes.some((hash, at) => hashes.slice(0, at).some((before) => isSameBytes(before, hash)))) {
     throw invalid(context, "mapping_sha256", "each mapping once");
   }
   return {
@@ -239,36 +240,31 @@ export function encodePromise(value: MergePromise): Uint8Array {
   );
 }
 
-export function decodeSlotBody(bytes: Uint8Array): SlotBody {
-  const context = { record: "slot body" };
-  const m = parseMessage(() => fromBinary(SlotBodySchema, bytes));
+/** Two equal keys link nothing. */
+export function decodeKeyLink(payload: Uint8Array): KeyLink {
+  const context = { record: "key-link" };
+  const m = parseMessage(() => fromBinary(KeyLinkSchema, payload));
+  const oldPublicKey = octets(context, "old_public_key", m.oldPublicKey, 32);
+  const newPublicKey = octets(context, "new_public_key", m.newPublicKey, 32);
+  if (isSameBytes(oldPublicKey, newPublicKey)) {
+    throw invalid(context, "new_public_key", "another key than the old");
+  }
   return {
-    statement: signedObjectFromWire(m.statement),
-    mappings: list(
-      context,
-      { field: "mappings", min: 0, max: limits.mappingsPerSlotMax },
-      m.mappings,
-      (entry) => ({
-        mapping: signedObjectFromWire(entry.mapping),
-        credential: signedObjectFromWire(entry.credential),
-        opening: octets(context, "opening", entry.opening, 32),
-        acceptance: signedObjectFromWire(entry.acceptance),
-      }),
-    ),
+    csiCommit: octets(context, "csi_commit", m.csiCommit, 32),
+    oldPublicKey,
+    newPublicKey,
+    nonce: octets(context, "nonce", m.nonce, ...nonceLengths),
   };
 }
 
-export function encodeSlotBody(value: SlotBody): Uint8Array {
+export function encodeKeyLink(value: KeyLink): Uint8Array {
   return toBinary(
-    SlotBodySchema,
-    create(SlotBodySchema, {
-      statement: signedObjectToWire(value.statement),
-      mappings: value.mappings.map((entry) => ({
-        mapping: signedObjectToWire(entry.mapping),
-        credential: signedObjectToWire(entry.credential),
-        opening: entry.opening,
-        acceptance: signedObjectToWire(entry.acceptance),
-      })),
+    KeyLinkSchema,
+    create(KeyLinkSchema, {
+      csiCommit: value.csiCommit,
+      oldPublicKey: value.oldPublicKey,
+      newPublicKey: value.newPublicKey,
+      nonce: value.nonce,
     }),
   );
 }

@@ -8,6 +8,15 @@ export type { AcceptanceCheck, PromiseCheck } from "./registration/acceptance.js
 export { csiCommit, openingBytes, verifyCommit } from "./registration/commit.js";
 export { verifyCredential } from "./registration/credential.js";
 export type { CredentialCheck, VerifiedCredential } from "./registration/credential.js";
+export {
+  includesKey,
+  joinedKey,
+  joinKeys,
+  keyLinkPlace,
+  verifyApproval,
+  verifyKeyLink,
+} from "./registration/key-link.js";
+export type { KeyLinkCheck } from "./registration/key-link.js";
 export { checkContent, readMapping, verifyMapping, verifyMspSide } from "./registration/mapping.js";
 export type { MappingCheck, PlacedMapping, UnverifiedMapping } from "./registration/mapping.js";
 export { slotBits, verifySlot, verifySlotBits } from "./registration/slot-verify.js";

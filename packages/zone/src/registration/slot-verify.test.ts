@@ -6,15 +6,19 @@ import {
   parsePrefix,
   parseZoneName,
   type ErrorCode,
+  type SlotKeyLink,
 } from "@whither/protocol";
+import { encodeSlotBody } from "@whither/wire";
 import {
   fixedBytes,
   fixedSigner,
   flipSignature,
   makeCredential,
+  makeKeyLink,
   makeMapping,
   makeRegistrationParties,
   makeSlot,
+  makeStatement,
   malleateSignature,
   outcomeOf,
   type RegistrationParties,
@@ -43,6 +47,36 @@ function check(
     verifier: nodeVerifier,
   };
 }
+
+function countingVerifier(): SignatureVerifier & { verifications: number } {
+  return {
+    verifications: 0,
+    verify(one) {
+      this.verifications += 1;
+      return nodeVerifier.verify(one);
+    },
+  };
+}
+
+const publicKeyOf = ({ publicKey }: { readonly publicKey: Uint8Array }): Uint8Array => publicKey;
+
+/** A slot of the holder's statement with a mapping of its own and one of the other holder's. */
+function linkedSlot(links: readonly SlotKeyLink[]): SlotCheck {
+  const own = makeSlot(written);
+  const other = makeSlot(
+    { ...written, holder: written.otherHolder },
+    {
+      credential: makeCredential(written, {
+        fields: { holderPublicKey: written.otherHolder.publicKey },
+      }),
+      mapping: { msp: 1 },
+    },
+  );
+  const mappings = [...own.mappings, ...other.mappings];
+  const statement = makeStatement(written, { mappings: mappings.map(({ mapping }) => mapping) });
+  return { ...check(), plaintext: encodeSlotBody({ statement, mappings, links }) };
+}
+
 const reader = (options: RegistrationPartiesOptions) => makeRegistrationParties(options);
 
 describe("verifySlot: what stands", () => {
@@ -57,7 +91,7 @@ describe("verifySlot: what stands", () => {
     expect(wire!.mimiDirectoryUrl).to.equal("https://wire.example/mimi");
     expect(slot.dropped).to.deep.equal([]);
     expect(slot.presentMsps).to.deep.equal(["wire.example", "video.example"]);
-    expect(slot.holderPublicKey).to.deep.equal(written.holder.publicKey);
+    expect(slot.holderKeys).to.deep.equal([written.holder.publicKey]);
   });
 
   it("costs five signatures for one mapping and four for each further one", () => {
@@ -65,16 +99,36 @@ describe("verifySlot: what stands", () => {
       [1, 5],
       [2, 9],
     ] as const) {
-      let verifications = 0;
-      const verifier: SignatureVerifier = {
-        verify: (one) => {
-          verifications += 1;
-          return nodeVerifier.verify(one);
-        },
-      };
-      verifySlot({ ...check({ count }), verifier });
-      expect(verifications).to.equal(expected);
+      const counted = countingVerifier();
+      verifySlot({ ...check({ count }), verifier: counted });
+      expect(counted.verifications).to.equal(expected);
     }
+  });
+
+  it("costs two signatures for each link", () => {
+    for (const count of [1, 2, 3]) {
+      const keys = [written.holder, ...["a", "b", "c"].map((name) => fixedSigner(name))];
+      const links = Array.from({ length: count }, (_, n) =>
+        makeKeyLink(written, { from: keys[n]!, to: keys[n + 1]! }),
+      );
+      const counted = countingVerifier();
+      const slot = verifySlot({ ...check({ links }), verifier: counted });
+      expect(counted.verifications).to.equal(5 + 2 * count);
+      expect(slot.holderKeys).to.deep.equal(
+        keys.slice(0, count + 1).map(({ publicKey }) => publicKey),
+      );
+    }
+  });
+
+  it("holds mappings of every key that its links join", () => {
+    const slot = verifySlot(linkedSlot([makeKeyLink(written)]));
+    expect(
+      slot.mappings.map(({ mspId, mapping }) => [mspId, mapping.holderPublicKey]),
+    ).to.deep.equal([
+      ["wire.example", written.holder.publicKey],
+      ["video.example", written.otherHolder.publicKey],
+    ]);
+    expect(slot.holderKeys).to.deep.equal([written.holder, written.otherHolder].map(publicKeyOf));
   });
 
   it("reads an empty statement as no mapping", () => {
@@ -85,6 +139,28 @@ describe("verifySlot: what stands", () => {
 });
 
 describe("verifySlot: BOGUS, what the DP had to see", () => {
+  const stranger = fixedSigner("stranger");
+  const linked: readonly [string, readonly SlotKeyLink[]][] = [
+    ["another key's mapping without a link", []],
+    ["another key's mapping with a link of a third", [makeKeyLink(written, { to: stranger })]],
+    ["a link that only the old key signed", [makeKeyLink(written, { signedBy: [written.holder] })]],
+    [
+      "a link that only the new key signed",
+      [makeKeyLink(written, { signedBy: [written.otherHolder] })],
+    ],
+    ["a link of another identifier", [makeKeyLink(written, { csi: parseCsi("+14155550124") })]],
+    ["a link twice", [makeKeyLink(written), makeKeyLink(written)]],
+    [
+      "a link of strangers beside a good one",
+      [makeKeyLink(written), makeKeyLink(written, { from: stranger, to: fixedSigner("b") })],
+    ],
+  ];
+  for (const [title, links] of linked) {
+    it(title, () => {
+      expect(outcomeOf(() => verifySlot(linkedSlot(links)))).to.equal("BOGUS");
+    });
+  }
+
   const credentialOf = (knobs: Parameters<typeof makeCredential>[1]) =>
     makeCredential(written, knobs);
   const cases: readonly [string, Parameters<typeof makeSlot>[1]][] = [

@@ -22,6 +22,7 @@ import type { Registry } from "../registry.js";
 import type { SignatureVerifier } from "../signed.js";
 import { verifyAcceptance } from "./acceptance.js";
 import { verifyCredential } from "./credential.js";
+import { joinKeys, verifyKeyLink } from "./key-link.js";
 import { readMapping, verifyReadMapping, type UnverifiedMapping } from "./mapping.js";
 import { requireInForce } from "./signer-rules.js";
 import { checkNamedMappings, verifyStatementSignature } from "./statement.js";
@@ -70,7 +71,8 @@ export interface DroppedMapping {
 export interface VerifiedSlot {
   readonly statement: Statement;
   readonly statementSha256: Uint8Array;
-  readonly holderPublicKey: Uint8Array;
+  /** The holder's: the key that signed the statement, then those that the slot's links join to it. */
+  readonly holderKeys: readonly [Uint8Array, ...Uint8Array[]];
   /** In the statement's order. */
   readonly mappings: readonly VerifiedMapping[];
   readonly dropped: readonly DroppedMapping[];
@@ -93,11 +95,11 @@ const droppable: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Verifies statement, mappings, credentials, openings and acceptances of a slot: 1 + 4 per mapping
- * signatures. Throws BOGUS, with the first broken rule as text and cause. An expired statement drops all.
+ * Verifies statement, key-links, mappings, credentials, openings and acceptances of a slot: 1 + 2 per link + 4
+ * per mapping signatures. Throws BOGUS, with the first broken rule as text and cause. An expired statement drops all.
  */
 export function verifySlot(check: SlotCheck): VerifiedSlot {
-  const { body, statement, sha256, read } = asBogus(() => readSlot(check));
+  const { body, statement, sha256, holderKeys, read } = asBogus(() => readSlot(check));
   const expired = attempt(() =>
     requireInForce({ record: "statement", ...statement, nowSeconds: check.nowSeconds }),
   );
@@ -116,7 +118,7 @@ export function verifySlot(check: SlotCheck): VerifiedSlot {
   return {
     statement,
     statementSha256: sha256,
-    holderPublicKey: statement.holderPublicKey,
+    holderKeys,
     mappings,
     dropped,
     presentMsps: read.map(({ mapping }) => mapping.mspId),
@@ -127,6 +129,7 @@ function readSlot(check: SlotCheck): {
   readonly body: SlotBody;
   readonly statement: Statement;
   readonly sha256: Uint8Array;
+  readonly holderKeys: VerifiedSlot["holderKeys"];
   readonly read: readonly UnverifiedMapping[];
 } {
   if (check.manifest.zone !== check.zone) throw new TypeError("the manifest is another zone's");
@@ -136,9 +139,13 @@ function readSlot(check: SlotCheck): {
     zone: check.zone,
     verifier: check.verifier,
   });
+  const { csi, verifier } = check;
+  // Neither time nor registry changes a link: one that fails is the DP's fault (ADR 12).
+  const links = body.links.map((one) => verifyKeyLink({ ...one, csi, verifier }));
+  const holderKeys = joinKeys(statement.holderPublicKey, links);
   const read = body.mappings.map(({ mapping }) => readMapping(mapping));
-  checkNamedMappings(statement, read);
-  return { body, statement, sha256, read };
+  checkNamedMappings(statement, read, holderKeys);
+  return { body, statement, sha256, holderKeys, read };
 }
 
 function verifySlotMapping(

@@ -14,6 +14,7 @@ import {
 import { compareBytes, equalBytes } from "@whither/crypto/node";
 import { decodeStatement } from "@whither/wire";
 import { payloadSha256, type SignatureVerifier } from "../signed.js";
+import { includesKey } from "./key-link.js";
 import { decodeRecord, requireInForce, requireSignature } from "./signer-rules.js";
 
 export interface StatementCheck {
@@ -71,12 +72,14 @@ export function verifyStatementSignature(
 }
 
 /**
- * Checks that the mappings are exactly those the statement names, in its order, of its holder and with
+ * Checks that the mappings are exactly those the statement names, in its order, of its holder's keys and with
  * its commitments. Throws BAD_STATEMENT. One omitted, added, repeated or moved is seen here.
  */
 export function checkNamedMappings(
   statement: Statement,
   mappings: readonly { readonly mapping: Mapping; readonly sha256: Uint8Array }[],
+  /** The statement's own key, and those that verified links join to it. */
+  holderKeys: readonly Uint8Array[],
 ): void {
   const refuse = (text: string): never => {
     throw new DiscoveryError("BAD_STATEMENT", `statement: ${text}`);
@@ -88,7 +91,7 @@ export function checkNamedMappings(
     const named = mappings[place];
     if (named === undefined || !equalBytes(named.sha256, item.mappingSha256)) {
       refuse("names another mapping");
-    } else if (!equalBytes(named.mapping.holderPublicKey, statement.holderPublicKey)) {
+    } else if (!includesKey(holderKeys, named.mapping.holderPublicKey)) {
       refuse("a mapping is another holder's");
     }
   }

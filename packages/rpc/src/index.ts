@@ -50,6 +50,7 @@ export { implementService } from "./service.js";
 export type { MethodRegistration, ServiceOptions, ServiceRegistration } from "./service.js";
 export {
   certificateNotAfter,
+  checkCertificatePeriod,
   checkIdentity,
   spkiSha256OfPem,
   tlsIdentityFromFiles,

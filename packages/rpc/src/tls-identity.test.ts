@@ -4,9 +4,11 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { isDiscoveryError } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError } from "@whither/protocol";
 import { createTestCa } from "../test/certificates.js";
 import {
+  certificateNotAfter,
+  checkCertificatePeriod,
   checkIdentity,
   peerOfCertificate,
   spkiSha256OfPem,
@@ -68,6 +70,20 @@ describe("TLS identities", () => {
       expect(isDiscoveryError(thrown, "CONFIG")).to.equal(true);
     });
   }
+
+  it("is refused in another's place outside its time, of which clocks may be 300 s off", () => {
+    const { validFrom, validTo } = new X509Certificate(one.certPem);
+    const [from = 0, to = 0] = [validFrom, validTo].map((text) => Date.parse(text) / 1000);
+    expect(certificateNotAfter(one.certPem)).to.equal(to);
+    for (const now of [from - 300, from, to]) checkCertificatePeriod(one.certPem, now);
+    for (const now of [from - 301, to + 1]) {
+      expect(() => checkCertificatePeriod(one.certPem, now)).to.throw(
+        DiscoveryError,
+        /certificate has/,
+      );
+    }
+    expect(() => checkCertificatePeriod("none", from)).to.throw(DiscoveryError, /be read/);
+  });
 
   it("is read from two files, unless the key is open to others", async () => {
     const certPath = join(directory, "cert.pem");

@@ -1,7 +1,7 @@
 // Certificates as this system sees them: an identity to present, a key pin to check, a peer that has
 // been authenticated. Certificates are made by the cli package; here they are only read.
 import { X509Certificate, createHash, createPrivateKey } from "node:crypto";
-import { DiscoveryError } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
 import { readFileBounded, readSecretFile } from "@whither/runtime";
 import type { Peer } from "./context.js";
 
@@ -26,7 +26,14 @@ export async function tlsIdentityFromFiles(files: TlsIdentityFiles): Promise<Tls
   const cert = await readFileBounded(files.certPath, { bytesMax: certificateBytesMax });
   const key = await readSecretFile(files.keyPath);
   const identity = { certPem: decoder.decode(cert), keyPem: decoder.decode(key) };
-  checkIdentity(identity);
+  try {
+    checkIdentity(identity);
+  } catch (error) {
+    if (!isDiscoveryError(error)) throw error;
+    throw new DiscoveryError("CONFIG", error.text, {
+      cause: new Error(`${files.certPath}, ${files.keyPath}`, { cause: error.cause }),
+    });
+  }
   return identity;
 }
 
@@ -56,9 +63,29 @@ export function spkiSha256OfPem(certPem: string): Uint8Array {
 
 /** End of a certificate (the first of a chain), Unix seconds. @throws DiscoveryError CONFIG */
 export function certificateNotAfter(certPem: string): number {
+  return certificatePeriod(certPem).notAfter;
+}
+
+/**
+ * For a certificate that is to take the place of another: one outside its time would be refused by everybody.
+ *
+ * @throws DiscoveryError CONFIG
+ */
+export function checkCertificatePeriod(certPem: string, nowSeconds: number): void {
+  const { notBefore, notAfter } = certificatePeriod(certPem);
+  const { clockSkewSeconds } = limits;
+  if (nowSeconds > notAfter) throw new DiscoveryError("CONFIG", "the certificate has ended");
+  if (nowSeconds < notBefore - clockSkewSeconds) {
+    throw new DiscoveryError("CONFIG", "the certificate has not begun");
+  }
+}
+
+function certificatePeriod(certPem: string): { notBefore: number; notAfter: number } {
   try {
+    const { validFrom, validTo } = new X509Certificate(certPem);
     // eslint-disable-next-line no-restricted-globals -- conversion of a given instant, not a reading
-    return Math.floor(Date.parse(new X509Certificate(certPem).validTo) / 1000);
+    const seconds = (text: string): number => Math.floor(Date.parse(text) / 1000);
+    return { notBefore: seconds(validFrom), notAfter: seconds(validTo) };
   } catch (cause) {
     throw new DiscoveryError("CONFIG", "a certificate cannot be read", { cause });
   }

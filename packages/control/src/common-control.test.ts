@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { DiscoveryError } from "@whither/protocol";
 import { createClient, createMemoryNetwork } from "@whither/rpc";
 import { createLogger, createMetrics } from "@whither/runtime";
 import { createSeededRandom, createSimulatedClock } from "@whither/testkit";
@@ -8,7 +9,7 @@ import { createControlService } from "./control-service.js";
 import { createQueryLog } from "./query-log.js";
 
 /** A daemon of which only its operator's view is real. */
-function start(config: object) {
+function start(config: object, { reloadFailure }: { readonly reloadFailure?: unknown } = {}) {
   const clock = createSimulatedClock();
   const random = createSeededRandom(1);
   const logger = createLogger({ clock, destination: { write: () => undefined } });
@@ -25,6 +26,7 @@ function start(config: object) {
     logger,
     clock,
     reload: () => Promise.resolve({ restartNeeded: [], zones: [] }),
+    reloadFailure: () => reloadFailure,
     drain: () => Promise.resolve(),
     stop: () => undefined,
   });
@@ -69,6 +71,16 @@ describe("what every daemon answers its operator", () => {
     expect(off).to.include({ enabled: false, lines: 1_000n, droppedLines: 200n });
     note(5);
     expect(await client.queryLog({}), "asking changes nothing").to.deep.equal(off);
+  });
+
+  it("says for as long as it is so that the last reload changed nothing, and why", async () => {
+    expect((await start({}).client.status({})).reloadProblem).to.equal("");
+    const reloadFailure = new DiscoveryError("CONFIG", "the certificate has ended");
+    expect((await start({}, { reloadFailure }).client.status({})).reloadProblem).to.contain(
+      "the certificate has ended",
+    );
+    const defect = await start({}, { reloadFailure: new TypeError("secret") }).client.status({});
+    expect(defect.reloadProblem).to.equal("the daemon failed: see its log");
   });
 
   it("says of what it has not who has it", async () => {

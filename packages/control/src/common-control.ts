@@ -34,6 +34,8 @@ export interface ControlledDaemon {
   readonly clock: Clock;
   /** As SIGHUP. */
   readonly reload: () => Promise<ReloadReport>;
+  /** Why the last reload changed nothing; undefined when it succeeded. */
+  readonly reloadFailure: () => unknown;
   /** Takes no new calls on the service ports; resolves when those under way have ended. */
   readonly drain: () => Promise<void>;
   /** As SIGTERM. */
@@ -59,6 +61,7 @@ export function commonControl(daemon: ControlledDaemon): ControlHandlers {
       logLevel: logger.level(),
       zones: daemon.zones().map(zoneState),
       expiries: daemon.expiries().map((fact) => expiry(fact, clock.nowSeconds())),
+      reloadProblem: reloadProblem(daemon.reloadFailure()),
     }),
     stats: async () => ({
       samples: (await daemon.metrics.samples()).map(({ name, labels, value }) => ({
@@ -113,6 +116,11 @@ export function commonControl(daemon: ControlledDaemon): ControlHandlers {
     },
     zoneStatus: ({ zone }) => ({ zones: zonesNamed(daemon.zones(), zone).map(zoneState) }),
   };
+}
+
+function reloadProblem(failure: unknown): string {
+  if (failure === undefined) return "";
+  return failure instanceof DiscoveryError ? problemOf(failure) : "the daemon failed: see its log";
 }
 
 /** The zones of a name, or all with "". Throws NOT_AUTHORITATIVE. */

@@ -101,6 +101,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       front,
       certificateNotAfter: certificateNotAfter(new TextDecoder().decode(certificate)),
       metrics,
+      reloadFailure: () => scope.reloadFailure(),
       queryLog,
       clock,
       logger,

@@ -139,6 +139,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       directories,
       logger,
     });
+      clock,
     config = next.config;
     return next.report;
   });
@@ -159,6 +160,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     reload: again,
     stop: () => scope.stop(),
   });
+    reloadFailure: () => scope.reloadFailure(),
   scope.use(await serveControl({ stateDirectory, service, clock, logger }));
   scope.listening({
     dp: dpId,

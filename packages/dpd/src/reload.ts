@@ -4,7 +4,8 @@
 
 import type { Admission } from "@whither/authority";
 import type { ReloadReport } from "@whither/control";
-import type { RootLogger } from "@whither/runtime";
+import { checkCertificatePeriod } from "@whither/rpc";
+import type { Clock, RootLogger } from "@whither/runtime";
 import { loadDpdConfig, type DpdConfig } from "./config.js";
 import { readIdentity } from "./credentials.js";
 import type { DirectorySet } from "./directory-set.js";
@@ -37,12 +38,14 @@ export async function reload(
     readonly listeners: Pick<Listeners, "replaceIdentity">;
     readonly zones: Pick<ZoneSet, "apply">;
     readonly directories: Pick<DirectorySet, "apply" | "setLimit">;
+    readonly clock: Clock;
     readonly logger: RootLogger;
   },
 ): Promise<Reloaded> {
-  const { admission, listeners, zones, directories, logger } = running;
+  const { admission, listeners, zones, directories, clock, logger } = running;
   const next = await loadDpdConfig(path);
   const identity = await readIdentity(next);
+  checkCertificatePeriod(identity.certPem, clock.nowSeconds());
   const restartNeeded = fixedKeys.filter(
     (key) => JSON.stringify(next[key]) !== JSON.stringify(running.config[key]),
   );

@@ -96,6 +96,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       clock,
       logger,
       reload: again,
+      reloadFailure: () => scope.reloadFailure(),
       stop: () => scope.stop(),
     });
     scope.use(await serveControl({ stateDirectory, service: control, clock, logger }));

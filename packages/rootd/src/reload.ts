@@ -3,6 +3,7 @@
 
 import type { DirectoryService, RateLimit, ServedFiles } from "@whither/authority";
 import type { ReloadReport } from "@whither/control";
+import { checkCertificatePeriod } from "@whither/rpc";
 import type { Clock, RootLogger } from "@whither/runtime";
 import { compareMarks, markOf } from "@whither/zone";
 import { loadRootdConfig, type RootdConfig } from "./config.js";
@@ -39,6 +40,7 @@ export async function reload(
   try {
     const next = await loadRootdConfig(path);
     const identity = await readIdentity(next);
+    checkCertificatePeriod(identity.certPem, clock.nowSeconds());
     const artefact = await loadDirectory({ ...next, clock, previous: served });
     const restartNeeded = fixedKeys.filter(
       (key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]),

@@ -178,6 +178,7 @@ describe("runDaemon", () => {
   it("tells who asks for a reload what came of it", async () => {
     const { signals, events, run } = makeProcess();
     let ask: () => Promise<string> = () => Promise.reject(new TypeError("not started"));
+    let failure = (): unknown => undefined;
     const outcomes = [
       () => Promise.resolve("first"),
       () => Promise.reject(new DiscoveryError("CONFIG", "bad file")),
@@ -185,10 +186,13 @@ describe("runDaemon", () => {
     ];
     const done = run(async (scope) => {
       ask = scope.onReload(() => outcomes.shift()?.() ?? Promise.reject(new TypeError("too many")));
+      failure = () => scope.reloadFailure();
       await Promise.resolve();
     });
     const first = await ask();
+    expect(failure()).to.equal(undefined);
     const second = await ask().catch((error: unknown) => String(error));
+    expect(String(failure())).to.equal(second);
     const third = await Promise.all([ask(), ask()]);
     expect([first, second, ...third]).to.deep.equal([
       "first",
@@ -196,6 +200,7 @@ describe("runDaemon", () => {
       "third",
       "third",
     ]);
+    expect(failure(), "the last one counts").to.equal(undefined);
     expect(events).to.deep.equal(["reloaded", "reload failed", "reloaded"]);
     signals.emit("SIGTERM");
     await done;

@@ -17,6 +17,8 @@ export interface DaemonScope extends Scope {
    * function that reloads as SIGHUP does and resolves, or rejects, with the outcome (`whitherctl reload`).
    */
   onReload<T>(fn: () => Promise<T>): () => Promise<T>;
+  /** Why the last reload changed nothing; undefined when it succeeded, or before the first. */
+  reloadFailure(): unknown;
   /** Prints `{"event":"listening",…}` and tells systemd; call it once, when every port accepts. */
   listening(fields: LogFields): void;
   /** Starts the drain as SIGTERM would (`whitherctl stop`). */
@@ -77,6 +79,7 @@ export async function runDaemon(
       logger,
       signal: draining.signal,
       onReload: (fn) => reload.set(fn),
+      reloadFailure: () => reload.failure(),
       listening: (fields) => {
         logger.info("listening", fields);
         noticeReady({ env: self.env ?? {}, pid: self.pid ?? 0, logger });
@@ -135,6 +138,8 @@ async function closeWithin(parts: {
 interface Reload {
   set<T>(fn: () => Promise<T>): () => Promise<T>;
   readonly request: () => void;
+  /** Of the last one. */
+  failure(): unknown;
   settled(): Promise<void>;
 }
 
@@ -142,15 +147,18 @@ interface Reload {
 function createReload(logger: Logger): Reload {
   let ask: (() => Promise<unknown>) | undefined;
   let last: Promise<unknown> = Promise.resolve();
+  let failure: unknown;
   const set = <T>(fn: () => Promise<T>): (() => Promise<T>) => {
     let waiting: Promise<T> | undefined;
     const once = async (): Promise<T> => {
       waiting = undefined;
       try {
         const outcome = await fn();
+        failure = undefined;
         logger.info("reloaded");
         return outcome;
       } catch (error) {
+        failure = error;
         logger.error("reload failed", { error, detail: formatConfigError(error) });
         throw error;
       }
@@ -171,6 +179,7 @@ function createReload(logger: Logger): Reload {
       if (ask === undefined) logger.warn("reload ignored");
       else ask().catch(() => undefined); // it has been logged
     },
+    failure: () => failure,
     settled: async () => {
       await last;
     },

@@ -17,10 +17,17 @@ export function statusText(status: ControlStatusResponse): string {
   const lines = [
     `${daemon} ${version} (Node ${nodeVersion}), pid ${pid}${status.draining ? ", draining" : ""}`,
     `up ${formatSpan(Number(uptimeS))} since ${formatUtc(Number(startedAt))}, ${mib} MiB, log ${status.logLevel}, query log ${status.queryLog ? "on" : "off"}`,
+    ...reloadLines(status),
     ...zoneLines(status.zones),
     ...expiryLines(status.expiries),
   ];
   return lines.join("\n");
+}
+
+/** What was in force before the last reload, a certificate too, still is. */
+function reloadLines({ reloadProblem: problem }: ControlStatusResponse): readonly string[] {
+  const lines = problemLines({ problem }).map((line) => `  ${line}`);
+  return lines.length === 0 ? [] : ["last reload failed, nothing has changed:", ...lines];
 }
 
 export function zoneLines(zones: readonly ZoneState[]): readonly string[] {

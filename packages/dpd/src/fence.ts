@@ -12,7 +12,8 @@ const fenceMs = 5_000;
 
 export interface ZoneFenceOptions {
   readonly follower: DirectoryFollower;
-  readonly ownSpkiSha256: Uint8Array;
+  /** Pin of the certificate that this process shows at the moment. */
+  readonly ownSpkiSha256: () => Uint8Array;
   readonly caPem: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -28,7 +29,8 @@ export function createZoneFence(options: ZoneFenceOptions): ZoneFence {
     const { signal } = deadline;
     const authority = await authorityOf(options, { zone: zone.zone, probe, signal });
     if (authority === undefined) return;
-    await requireNoLaterEpoch({ ...options, zone, authority, openChannel, signal });
+    const ownSpkiSha256 = options.ownSpkiSha256();
+    await requireNoLaterEpoch({ ...options, ownSpkiSha256, zone, authority, openChannel, signal });
   };
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createDiscoveryProvider } from "@whither/authority";
 import { createQueryLog, serveControl } from "@whither/control";
 import { createDirectoryFollower } from "@whither/directory";
-import { spkiSha256OfPem } from "@whither/rpc";
+import { spkiSha256OfPem, type TlsIdentity } from "@whither/rpc";
 import {
   createLogger,
   createVoprfPool,
@@ -40,6 +40,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   await makeStateDirectory(stateDirectory);
   const credentials = await readCredentials(config);
   const { identity, clientCaPem } = credentials;
+  let shown = (): TlsIdentity => identity;
 
   const voprf = scope.use(createVoprfPool({ threads: config.voprfThreads }));
   const follower = scope.use(
@@ -56,7 +57,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   const others = {
     follower,
     caPem: credentials.anchors.tlsCaPem.join("\n"),
-    ownSpkiSha256: spkiSha256OfPem(identity.certPem),
+    ownSpkiSha256: () => spkiSha256OfPem(shown().certPem),
   };
   const replicas = await openReplicas(scope, {
     ...others,
@@ -90,6 +91,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       queryLog: queryLog.interceptor,
     }),
   );
+  shown = () => listeners.identity;
   const zones = scope.use(
     new ZoneSet({
       stateDirectory,
@@ -137,9 +139,9 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       listeners,
       zones,
       directories,
+      clock,
       logger,
     });
-      clock,
     config = next.config;
     return next.report;
   });
@@ -158,9 +160,9 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     clock,
     logger,
     reload: again,
+    reloadFailure: () => scope.reloadFailure(),
     stop: () => scope.stop(),
   });
-    reloadFailure: () => scope.reloadFailure(),
   scope.use(await serveControl({ stateDirectory, service, clock, logger }));
   scope.listening({
     dp: dpId,

@@ -22,8 +22,8 @@ export interface OpenReplicasOptions {
   readonly replicas: readonly ReplicaCredentials[];
   readonly follower: DirectoryFollower;
   readonly caPem: string;
-  /** Pin of this process's certificate, which the directory lists too. */
-  readonly ownSpkiSha256: Uint8Array;
+  /** Pin of the certificate that this process shows at the moment, which the directory lists too. */
+  readonly ownSpkiSha256: () => Uint8Array;
   readonly voprf: VoprfEngine;
   readonly clock: Clock;
   readonly random: Random;

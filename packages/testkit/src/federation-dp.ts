@@ -284,7 +284,7 @@ export class FederationDp {
         if (authority !== undefined) return authority;
         throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory does not name the zone");
       },
-      ownSpkiSha256: this.identity.spkiSha256,
+      ownSpkiSha256: () => this.identity.spkiSha256,
       ...(secretKeys.length === 0 ? {} : { evaluation: { voprf: engine, secretKeys } }),
       openChannel,
       caPem: "",

@@ -76,11 +76,11 @@ export interface RoundOutcome {
 
 /** Throws what the last server failed with. */
 export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<RoundOutcome> {
-  const { authority: authorityOf, primaries, ownSpkiSha256 } = parts.options;
+  const { authority: authorityOf, primaries } = parts.options;
+  const own = parts.options.ownSpkiSha256?.();
   const { endpoints, manifestSha256 } = await authorityOf({ signal });
   const isOther = ({ publicPort, spkiSha256 }: FollowedServer): boolean =>
-    publicPort > 0 &&
-    !spkiSha256.some((pin) => ownSpkiSha256 !== undefined && equalBytes(pin, ownSpkiSha256));
+    publicPort > 0 && !spkiSha256.some((pin) => own !== undefined && equalBytes(pin, own));
   let failure: DiscoveryError | undefined;
   for (const server of primaries ?? endpoints.filter(isOther)) {
     try {

@@ -18,8 +18,8 @@ export interface ReplicaZoneOptions {
   readonly authority: (options: { readonly signal: AbortSignal }) => Promise<Authority>;
   /** Servers to follow; those of the directory unless told. */
   readonly primaries?: readonly FollowedServer[];
-  /** Pin of this server, which the directory may list too. */
-  readonly ownSpkiSha256?: Uint8Array;
+  /** Pin of this server at the moment, which the directory may list too. */
+  readonly ownSpkiSha256?: () => Uint8Array;
   readonly openChannel: OpenChannel;
   /** PEM bundle of the only CAs trusted. */
   readonly caPem: string;

@@ -2,10 +2,12 @@
 // flush makes it ask again.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { copyFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect } from "chai";
 import { decode, encode } from "dns-packet";
 import { absentName, DnsWindow, reachableName } from "../support/dns-window.js";
-import { whitherctlHere } from "../support/processes.js";
+import { whitherctlHere, whitherctlInProcess } from "../support/processes.js";
 
 interface CacheRow {
   readonly kind: string;
@@ -109,6 +111,42 @@ describe("a running whither-dnsd and its operator", function () {
     expect(line["client"]).to.match(/^[0-9a-f]{16}$/);
     expect(JSON.stringify(line)).not.to.match(/e164|4930|127\.0\.0/);
     expect(await ok("querylog", "off")).to.match(/^off, 1 lines/);
+  });
+
+  it("takes another client certificate while it answers, and keeps the one it has for a key that is another's", async () => {
+    const { files } = window().federation;
+    const [old, next] = [files.path("pki"), files.path("pki-next")];
+    const copy = async (from: string, to: string, ...names: readonly string[]): Promise<void> => {
+      for (const name of names) await copyFile(join(from, name), join(to, name));
+    };
+    await whitherctlInProcess(["pki", "init", "--dir", next]);
+    await copy(old, next, "ca.pem", "ca-key.pem");
+    await whitherctlInProcess([
+      "pki",
+      "issue",
+      "--dir",
+      next,
+      "--name",
+      "wire.example",
+      "--lifetime",
+      "30d",
+    ]);
+    await copy(next, old, "wire.example.pem");
+    const failed = await ctl("reload");
+    expect(failed.status).to.equal(1);
+    expect(failed.stdout).to.match(/the key is not the certificate's/);
+    const problem =
+      /^last reload failed, nothing has changed:\n {2}.*the key is not the certificate's/m;
+    expect(await ok("status")).to.match(problem);
+    await ok("cache-flush");
+    expect(await ask(reachableName)).to.equal(2);
+    await copy(next, old, "wire.example-key.pem");
+    expect(await ok("reload")).to.equal("reloaded\n");
+    await ok("cache-flush");
+    expect(await ask(reachableName)).to.equal(2);
+    const status = await ok("status");
+    expect(status).not.to.match(problem);
+    expect(status).to.match(/tls certificate .*(29d|30d)/);
   });
 
   it("says who has what it has not, reloads, drains and stops", async () => {

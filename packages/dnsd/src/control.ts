@@ -21,14 +21,12 @@ export interface DnsdControlParts extends Omit<
 > {
   /** In force. */
   readonly config: () => DnsdConfig;
-  readonly resolver: Pick<Resolver, "cache" | "infra">;
+  readonly resolver: Pick<Resolver, "cache" | "identityNotAfter" | "infra">;
   readonly front: { readonly cache: Pick<Front["cache"], "clear"> };
-  /** End of the client certificate, Unix seconds. */
-  readonly certificateNotAfter: number;
 }
 
 export function createDnsdControl(parts: DnsdControlParts): ServiceRegistration {
-  const { config, certificateNotAfter: notAfter } = parts;
+  const { config, resolver } = parts;
   const name = "whither-dnsd";
   const common = commonControl({
     ...parts,
@@ -36,7 +34,11 @@ export function createDnsdControl(parts: DnsdControlParts): ServiceRegistration 
     version: packageVersion(import.meta.url),
     zones: () => [],
     expiries: () => [
-      { what: "tls certificate", subject: config().identity.certificateFile, notAfter },
+      {
+        what: "tls certificate",
+        subject: config().identity.certificateFile,
+        notAfter: resolver.identityNotAfter() ?? 0,
+      },
     ],
   });
   return createControlService({ name, handlers: { ...common, ...resolverHandlers(parts) } });

@@ -4,7 +4,6 @@
 
 import { createQueryLog, serveControl, type FinishedQuery } from "@whither/control";
 import { createResolver } from "@whither/resolver";
-import { certificateNotAfter } from "@whither/rpc";
 import {
   createLogger,
   formatStartFailure,
@@ -87,25 +86,22 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       ? undefined
       : scope.use(await serveMetrics({ ...config.metrics, metrics }));
   const again = scope.onReload(async () => {
-    const next = await reload(configPath, { config, front, limits, logger });
+    const next = await reload(configPath, { config, front, limits, resolver, logger });
     config = next.config;
     return next.report;
   });
   if (stateDirectory !== undefined) {
-    const { certificateFile } = config.identity;
-    const certificate = await readFileBounded(certificateFile, { bytesMax: fileBytesMax });
     const service = createDnsdControl({
       configPath,
       config: () => config,
       resolver,
       front,
-      certificateNotAfter: certificateNotAfter(new TextDecoder().decode(certificate)),
       metrics,
-      reloadFailure: () => scope.reloadFailure(),
       queryLog,
       clock,
       logger,
       reload: again,
+      reloadFailure: () => scope.reloadFailure(),
       drain,
       stop: () => scope.stop(),
     });

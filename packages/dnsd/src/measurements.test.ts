@@ -24,7 +24,10 @@ describe("dnsd measurements", () => {
     measurements.watch({
       front: { cache: { stats: () => stats }, inFlight: 4 },
       limits: { refusals: () => refusals },
-      resolver: { cache: { ...noCache, stats: () => resolverStats } },
+      resolver: {
+        cache: { ...noCache, stats: () => resolverStats },
+        identityNotAfter: () => 1_800_000_000,
+      },
       tcpConnections: () => 5,
     });
     onQuery({
@@ -48,6 +51,7 @@ describe("dnsd measurements", () => {
     expect(text).to.match(/^whither_dnsd_cache_entries 3$/m);
     expect(text).to.match(/^whither_dnsd_lookup_entries 4$/m);
     expect(text).to.match(/^whither_dnsd_resolver_cache_bytes\{cache="buckets"\} 4096$/m);
+    expect(text).to.match(/^whither_dnsd_certificate_not_after_seconds 1800000000$/m);
     expect(text).to.not.contain("192.0.2.1");
     expect(text).to.match(/^whither_dnsd_tcp_connections 5$/m);
     expect(text).to.match(/^whither_dnsd_refusals_total\{limit="queries"\} 7$/m);

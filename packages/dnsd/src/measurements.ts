@@ -25,7 +25,7 @@ export interface Measurements {
       readonly inFlight: number;
     };
     readonly limits: Pick<ClientLimits, "refusals">;
-    readonly resolver: Pick<Resolver, "cache">;
+    readonly resolver: Pick<Resolver, "cache" | "identityNotAfter">;
     readonly tcpConnections: () => number;
   }): void;
 }
@@ -73,6 +73,10 @@ export function createMeasurements(): Measurements {
       const bytes = gauge("whither_dnsd_cache_bytes", "octets of the cache");
       const inFlight = gauge("whither_dnsd_lookup_entries", "lookups under way");
       const connections = gauge("whither_dnsd_tcp_connections", "open TCP connections");
+      const certificate = gauge(
+        "whither_dnsd_certificate_not_after_seconds",
+        "end of the client certificate in use, Unix time",
+      );
       const held = resolverGauges(metrics);
       const refusals = metrics.counter({
         name: "whither_dnsd_refusals_total",
@@ -86,6 +90,7 @@ export function createMeasurements(): Measurements {
         inFlight.set({}, front.inFlight);
         connections.set({}, tcpConnections());
         held(resolver.cache.stats());
+        certificate.set({}, resolver.identityNotAfter() ?? 0);
         for (const [limit, count] of Object.entries(limits.refusals())) {
           refusals.raiseTo({ limit }, count);
         }

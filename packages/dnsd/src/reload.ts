@@ -1,7 +1,8 @@
-// SIGHUP: log level, limits, allowed networks, and how providers are shown. The caches stay, except for replies
-// that would now be others; what waits for a restart is named in the log. A file that does not check changes nothing.
+// SIGHUP: client certificate, log level, limits, allowed networks, and how providers are shown. The caches stay, except
+// for replies that would now be others; what waits for a restart is named in the log. A file that does not check changes nothing.
 
 import type { ReloadReport } from "@whither/control";
+import type { Resolver } from "@whither/resolver";
 import type { RootLogger } from "@whither/runtime";
 import type { ClientLimits } from "./client-limits.js";
 import { loadDnsdConfig, type DnsdConfig } from "./config.js";
@@ -12,7 +13,6 @@ const fixedKeys = [
   "listen",
   "metrics",
   "directory",
-  "identity",
   "ownMsp",
   "cacheBytes",
   "watch",
@@ -31,11 +31,15 @@ export async function reload(
     readonly config: DnsdConfig;
     readonly front: Pick<Front, "show">;
     readonly limits: ClientLimits;
+    readonly resolver: Pick<Resolver, "replaceIdentity">;
     readonly logger: RootLogger;
   },
 ): Promise<Reloaded> {
-  const { config, front, limits, logger } = running;
+  const { config, front, limits, resolver, logger } = running;
   const next = await loadDnsdConfig(path);
+  const { certificateFile: cert, keyFile: key } = next.identity;
+  // First of all: the last that can fail.
+  await resolver.replaceIdentity({ cert, key });
   const restartNeeded = fixedKeys.filter(
     (key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]),
   );

@@ -11,7 +11,14 @@ import {
   type ErrorCode,
   type Manifest,
 } from "@whither/protocol";
-import { createClient, type Channel, type Client, type TlsIdentity } from "@whither/rpc";
+import {
+  checkCertificatePeriod,
+  checkIdentity,
+  createClient,
+  type Channel,
+  type Client,
+  type TlsIdentity,
+} from "@whither/rpc";
 import type { Clock } from "@whither/runtime";
 import { Registrar, Zone, signedObjectFromWire } from "@whither/wire";
 import { verifyManifest, type SignatureVerifier } from "@whither/zone";
@@ -26,22 +33,48 @@ export interface DpConnectionsOptions {
   readonly verifier: SignatureVerifier;
 }
 
+/** A connection of the registrar, and how many calls are under way on it. */
+interface IdentifiedChannel {
+  readonly channel: Channel;
+  calls: number;
+  /** Under an identity before: closed when the last call has ended. */
+  isRetired: boolean;
+}
+
 interface Bounds {
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Zones whose manifests are held. */
 const manifestsMax = 1_000;
-/** Channels held; the oldest is closed. */
+/** Channels held of each kind; the oldest is closed. */
 const channelsMax = 256;
 
 export class DpConnections implements Disposable {
   readonly #options: DpConnectionsOptions;
+  #identity: TlsIdentity;
+  /** Without a certificate. */
   readonly #channels = new Map<string, Channel>();
+  readonly #identified = new Map<string, IdentifiedChannel>();
+  readonly #retired = new Set<IdentifiedChannel>();
   readonly #manifests = new Map<string, Manifest>();
 
   constructor(options: DpConnectionsOptions) {
     this.#options = options;
+    this.#identity = options.identity;
+  }
+
+  /** Connections opened from now on show this one; calls under way end on those before. Throws CONFIG. */
+  replaceIdentity(identity: TlsIdentity): void {
+    checkIdentity(identity);
+    checkCertificatePeriod(identity.certPem, this.#options.clock.nowSeconds());
+    this.#identity = identity;
+    for (const held of this.#identified.values()) {
+      held.isRetired = true;
+      this.#retired.add(held);
+      this.#closeIfIdle(held);
+    }
+    this.#identified.clear();
   }
 
   /**
@@ -53,12 +86,19 @@ export class DpConnections implements Disposable {
     authority: Authority,
     call: (client: Client<typeof Registrar>) => Promise<T>,
   ): Promise<T> {
-    const { identity } = this.#options;
-    const open = (endpoint: Endpoint) => this.#channel(endpoint, endpoint.port, identity);
     return eachEndpoint(
       authority,
       ({ port }) => port > 0,
-      async (endpoint) => call(createClient(Registrar, open(endpoint))),
+      async (endpoint) => {
+        const held = this.#identifiedChannel(endpoint);
+        held.calls += 1;
+        try {
+          return await call(createClient(Registrar, held.channel));
+        } finally {
+          held.calls -= 1;
+          this.#closeIfIdle(held);
+        }
+      },
     );
   }
 
@@ -74,7 +114,7 @@ export class DpConnections implements Disposable {
       authority,
       ({ publicPort }) => publicPort > 0,
       (endpoint) => {
-        const channel = this.#channel(endpoint, endpoint.publicPort, undefined);
+        const channel = this.#anonymousChannel(endpoint);
         return createClient(Zone, channel).getManifest(request, bounded(signal));
       },
     );
@@ -87,22 +127,48 @@ export class DpConnections implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const { channel } of [...this.#identified.values(), ...this.#retired]) channel.close();
     for (const channel of this.#channels.values()) channel.close();
+    this.#identified.clear();
+    this.#retired.clear();
     this.#channels.clear();
   }
 
-  #channel(endpoint: Endpoint, port: number, identity: TlsIdentity | undefined): Channel {
-    const { host, spkiSha256: pins } = endpoint;
-    const key = [host, port, ...pins.map(toHex)].join(" ");
+  #closeIfIdle(held: IdentifiedChannel): void {
+    if (!held.isRetired || held.calls > 0) return;
+    held.channel.close();
+    this.#retired.delete(held);
+  }
+
+  #identifiedChannel(endpoint: Endpoint): IdentifiedChannel {
+    const { host, port, spkiSha256: pins } = endpoint;
+    const key = channelKey(endpoint, port);
+    const held = this.#identified.get(key);
+    if (held !== undefined) return held;
+    const { openChannel, caPem } = this.#options;
+    const channel = openChannel({ host, port, pins, caPem, identity: this.#identity });
+    const opened = { channel, calls: 0, isRetired: false };
+    forgetOldest(this.#identified, channelsMax)?.channel.close();
+    this.#identified.set(key, opened);
+    return opened;
+  }
+
+  #anonymousChannel(endpoint: Endpoint): Channel {
+    const { host, publicPort: port, spkiSha256: pins } = endpoint;
+    const key = channelKey(endpoint, port);
     const held = this.#channels.get(key);
     if (held !== undefined) return held;
     const { openChannel, caPem } = this.#options;
-    const base = { host, port, pins, caPem };
-    const channel = openChannel(identity === undefined ? base : { ...base, identity });
+    const channel = openChannel({ host, port, pins, caPem });
     forgetOldest(this.#channels, channelsMax)?.close();
     this.#channels.set(key, channel);
     return channel;
   }
+}
+
+/** With the pins: a channel keeps those it was opened with, and the directory may name others since. */
+function channelKey({ host, spkiSha256 }: Endpoint, port: number): string {
+  return [host, port, ...spkiSha256.map(toHex)].join(" ");
 }
 
 /** Longest one call may take at the server, in milliseconds; the caller's signal is usually earlier. */

@@ -84,6 +84,11 @@ export interface Registrant extends Disposable {
   register(options: RegisterOptions): Promise<CsiRegistration>;
   /** Changes order, tags, flags and destination, or removes mappings (`keep`). Throws as `register`. */
   change(options: ChangeOptions): Promise<ChangedSlots>;
+  /**
+   * Another client certificate while registrations run: what begins from now on shows it. Throws CONFIG for one that is
+   * not its key's or is outside its time; the one in use then stays.
+   */
+  replaceIdentity(identity: TlsIdentity): void;
   close(): void;
 }
 
@@ -107,6 +112,7 @@ export function createRegistrant(options: RegistrantOptions): Registrant {
       const authorities = await authoritiesOf(directory, { csi, signal, zones: given.zones });
       return await inEveryZone({ given, authorities, added: undefined }, context);
     },
+    replaceIdentity: (next) => connections.replaceIdentity(next),
     close,
     [Symbol.dispose]: close,
   };

@@ -118,6 +118,7 @@ export async function assembleResolver(options: AssembleOptions): Promise<Resolv
     ...resolution,
     renewals,
     choice,
+    peers,
     introspection: createResolverCache({ ...caches, clock, secret }),
     close,
   });

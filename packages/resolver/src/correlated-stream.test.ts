@@ -73,6 +73,49 @@ describe("correlated stream", () => {
     expect(streams[0]!.cancelled).to.equal(false);
   });
 
+  it("answers what has been asked when it is retired, whatever waits for room, and then ends", async () => {
+    const { stream, streams, request, turn } = setUp({ inFlightMax: 1 });
+    const both = [request(7), request(8)];
+    let settled = 0;
+    await turn();
+    stream.retire(() => (settled += 1));
+    streams[0]!.listener.onMessage(Uint8Array.of(1, 70));
+    expect([settled, streams[0]!.cancelled]).to.deep.equal([0, false]);
+    streams[0]!.listener.onMessage(Uint8Array.of(2, 80));
+    expect(await Promise.all(both)).to.deep.equal([70, 80]);
+    expect([settled, streams[0]!.cancelled]).to.deep.equal([1, true]);
+    expect(await codeOf(request(9))).to.equal("CANCELLED");
+  });
+
+  it("is settled at once when nobody waits, or when the last who did has left or was failed", async () => {
+    const idle = setUp();
+    let settled = 0;
+    idle.stream.retire(() => (settled += 1));
+    expect(settled).to.equal(1);
+
+    const left = setUp();
+    const controller = new AbortController();
+    const gone = codeOf(left.request(7, controller.signal));
+    await left.turn();
+    left.stream.retire(() => (settled += 1));
+    controller.abort();
+    expect([await gone, settled]).to.deep.equal(["CANCELLED", 2]);
+
+    const broken = setUp();
+    const failed = codeOf(broken.request(7));
+    await broken.turn();
+    broken.stream.retire(() => (settled += 1));
+    broken.streams[0]!.listener.onClose(undefined);
+    expect([await failed, settled]).to.deep.equal(["NETWORK", 3]);
+
+    const closed = setUp();
+    const cut = codeOf(closed.request(7));
+    await closed.turn();
+    closed.stream.retire(() => (settled += 1));
+    closed.stream.close();
+    expect([await cut, settled], "who closes it knows").to.deep.equal(["CANCELLED", 3]);
+  });
+
   it("gives a stream up that answers what nobody asked, or twice", async () => {
     for (const answers of [[9], [0], [1, 1]]) {
       const { streams, request, turn } = setUp();

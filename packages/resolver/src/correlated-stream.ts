@@ -68,6 +68,8 @@ export class CorrelatedStream<Request, Response> {
   #nextId = 1n;
   #receivedMs = 0;
   #closed = false;
+  /** Set once nothing new is to be asked: called when nothing is owed any more. */
+  #onSettled: (() => void) | undefined;
 
   constructor(options: CorrelatedStreamOptions<Request, Response>) {
     this.#options = options;
@@ -106,9 +108,19 @@ export class CorrelatedStream<Request, Response> {
     });
   }
 
+  /**
+   * What has been asked is still answered, on this stream; then it closes and calls back, at once if nothing was.
+   * Bounded by the signals of those who wait. The owner asks nothing more.
+   */
+  retire(onSettled: () => void): void {
+    this.#onSettled = onSettled;
+    this.#settle();
+  }
+
   /** Fails what is open with CANCELLED and ends the stream. */
   close(): void {
     this.#closed = true;
+    this.#onSettled = undefined;
     const stream = this.#stream;
     this.#stream = undefined;
     this.#failAll(this.#failure("CANCELLED", "the resolver is closed"));
@@ -191,6 +203,16 @@ export class CorrelatedStream<Request, Response> {
       });
     }
     if (this.#waiting.size > 0) this.#pump();
+    this.#settle();
+  }
+
+  /** Ends a retired stream that owes nothing. */
+  #settle(): void {
+    const onSettled = this.#onSettled;
+    if (onSettled === undefined) return;
+    if (this.#gathered.length + this.#waiting.size + this.#sent.size > 0) return;
+    this.close();
+    onSettled();
   }
 
   #drop(pending: Pending<Request, Response>): void {
@@ -209,6 +231,7 @@ export class CorrelatedStream<Request, Response> {
       if (isSilent) this.#options.onSilent?.();
     }
     this.#pump();
+    this.#settle();
   }
 
   #giveUp(stream: ClientDuplex<Uint8Array>, error: DiscoveryError): void {
@@ -224,6 +247,7 @@ export class CorrelatedStream<Request, Response> {
     this.#sent.clear();
     this.#left.clear();
     for (const pending of all) pending.reject(error);
+    this.#settle();
   }
 
   #failure(

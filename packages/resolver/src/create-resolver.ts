@@ -7,12 +7,7 @@ import { fromBase64Url, toBase64Url } from "@whither/crypto";
 import { loadSodiumVoprf } from "@whither/crypto/node";
 import { createDirectoryFollower, type OpenChannel } from "@whither/directory";
 import { limits } from "@whither/protocol";
-import {
-  checkIdentity,
-  openChannel as openGrpcChannel,
-  tlsIdentityFromFiles,
-  type TlsIdentity,
-} from "@whither/rpc";
+import { openChannel as openGrpcChannel } from "@whither/rpc";
 import {
   createInlineVoprf,
   createVoprfPool,
@@ -31,6 +26,7 @@ import {
 } from "@whither/runtime";
 import { nodeVerifier, parseAnchors, type Anchors, type SignatureVerifier } from "@whither/zone";
 import { assembleResolver, type Engines } from "./assemble.js";
+import { readClientIdentity, type ClientIdentity } from "./client-identity.js";
 import { ChoiceMemory } from "./choice-memory.js";
 import { createDnsClient, parseDirectorySource } from "./directory-source.js";
 import { DomainSuggestions } from "./dns/domain-suggestions.js";
@@ -59,8 +55,8 @@ export interface ResolverOptions {
   readonly domainSuggestions?: boolean;
   /** Name servers for that, by IP address; those of this machine unless told. */
   readonly nameServers?: readonly { readonly host: string; readonly port: number }[];
-  /** Client certificate and key: PEM text, or paths (the key's with mode 0600). Needed to evaluate. */
-  readonly identity?: { readonly cert: string; readonly key: string };
+  /** Needed to evaluate. Another one may take its place at any time: `resolver.replaceIdentity`. */
+  readonly identity?: ClientIdentity;
   /** The caller's own MSP, for slots that count only inside one app. */
   readonly ownMsp?: string;
   /** Directory for mirror, newest heads, choices, evidence. Absent: nothing outlives the process. */
@@ -112,7 +108,8 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
   const { openChannel = openGrpcChannel, verifier = nodeVerifier, statePath } = options;
   const anchors = await readAnchors(options.anchors);
   const caPem = anchors.tlsCaPem.map((pem) => `${pem.trimEnd()}\n`).join("");
-  const identity = await readIdentity(options.identity);
+  const identity =
+    options.identity === undefined ? undefined : await readClientIdentity(options.identity);
   if (statePath !== undefined) await makeStateDirectory(statePath);
   const file = (name: string): string | undefined =>
     statePath === undefined ? undefined : join(statePath, name);
@@ -187,21 +184,6 @@ async function readAnchors(anchors: string | Anchors): Promise<Anchors> {
   if (typeof anchors !== "string") return anchors;
   const bytes = await readFileBounded(anchors, { bytesMax: anchorsBytesMax });
   return parseAnchors(new TextDecoder().decode(bytes));
-}
-
-async function readIdentity(
-  identity: ResolverOptions["identity"],
-): Promise<TlsIdentity | undefined> {
-  if (identity === undefined) return undefined;
-  const { cert, key } = identity;
-  const isPem = (text: string): boolean => text.trimStart().startsWith("-----BEGIN");
-  if (isPem(cert) !== isPem(key)) {
-    throw new TypeError("identity: expected two PEM texts or two paths");
-  }
-  if (!isPem(cert)) return await tlsIdentityFromFiles({ certPath: cert, keyPath: key });
-  const pem = { certPem: cert, keyPem: key };
-  checkIdentity(pem);
-  return pem;
 }
 
 /** The secret behind decoys, choice keys and kept caches: made once per state directory. Throws STORE_CORRUPT. */

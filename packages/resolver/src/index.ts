@@ -25,6 +25,7 @@ export type {
   VerifiedAnswerMapping,
   WarningCode,
 } from "./answer.js";
+export type { ClientIdentity } from "./client-identity.js";
 export { createResolver } from "./create-resolver.js";
 export type { ResolverOptions } from "./create-resolver.js";
 export { parseDirectorySource } from "./directory-source.js";

@@ -89,12 +89,38 @@ const peersMax = 128;
 
 export class Peers {
   readonly #options: PeersOptions;
-  readonly #identified = connections<EvaluateFields, EvaluateResponse>();
+  #identity: TlsIdentity | undefined;
+  #identified = connections<EvaluateFields, EvaluateResponse>();
+  /** Under an identity before: asked nothing more, and closed when nothing is owed. */
+  readonly #retired = new Set<Peer<EvaluateFields, EvaluateResponse>>();
   readonly #anonymous = connections<FetchAsk, FetchAnswer>();
   #closed = false;
 
   constructor(options: PeersOptions) {
     this.#options = options;
+    this.#identity = options.identity;
+  }
+
+  /** The client certificate in use. */
+  get identity(): TlsIdentity | undefined {
+    return this.#identity;
+  }
+
+  /** Connections opened from now on show this one; what has been asked on others is answered on those. */
+  replaceIdentity(identity: TlsIdentity): void {
+    const { certPem, keyPem } = identity;
+    const isSame = this.#identity?.certPem === certPem && this.#identity.keyPem === keyPem;
+    if (isSame || this.#closed) return;
+    this.#identity = identity;
+    const before = this.#identified;
+    this.#identified = connections();
+    for (const peer of before.values()) {
+      this.#retired.add(peer);
+      peer.stream.retire(() => {
+        this.#retired.delete(peer);
+        peer.channel.close();
+      });
+    }
   }
 
   /** Throws UNAUTHENTICATED without a client certificate: Evaluate is asked in one's own name. */
@@ -103,7 +129,7 @@ export class Peers {
     request: EvaluateFields,
     options: { readonly signal: AbortSignal },
   ): Promise<Received<EvaluateResponse>> {
-    const { identity } = this.#options;
+    const identity = this.#identity;
     if (this.#closed) return Promise.reject(closed(server));
     if (identity === undefined) {
       return Promise.reject(
@@ -112,15 +138,7 @@ export class Peers {
         }),
       );
     }
-    const key = connectionKey(server);
-    let peer = this.#identified.get(key);
-    if (peer === undefined) {
-      // A silent stream takes its connection with it: gRPC would notice a dead one only after 80 s.
-      const onSilent = (): void => void this.#identified.delete(key);
-      peer = this.#openIdentified({ server, identity, onSilent });
-      this.#identified.set(key, peer);
-    }
-    return peer.stream.request(request, options);
+    return this.#identifiedPeer(server, identity).stream.request(request, options);
   }
 
   /** Asks for public bytes without saying who asks. */
@@ -148,6 +166,21 @@ export class Peers {
     this.#closed = true;
     this.#identified.clear();
     this.#anonymous.clear();
+    for (const peer of this.#retired) closePeer(peer);
+    this.#retired.clear();
+  }
+
+  #identifiedPeer(server: Server, identity: TlsIdentity): Peer<EvaluateFields, EvaluateResponse> {
+    const key = connectionKey(server);
+    const held = this.#identified.get(key);
+    if (held !== undefined) return held;
+    // A silent stream takes its connection with it: gRPC would notice a dead one only after 80 s.
+    const onSilent = (): void => {
+      if (this.#identified.peek(key) === peer) this.#identified.delete(key);
+    };
+    const peer = this.#openIdentified({ server, identity, onSilent });
+    this.#identified.set(key, peer);
+    return peer;
   }
 
   #anonymousPeer(server: Server): Peer<FetchAsk, FetchAnswer> {
@@ -218,13 +251,12 @@ function connectionKey({ key, pins }: Server): string {
 }
 
 function connections<Request, Response>(): LRUCache<string, Peer<Request, Response>> {
-  return new LRUCache({
-    max: peersMax,
-    dispose: ({ stream, channel }) => {
-      stream.close();
-      channel.close();
-    },
-  });
+  return new LRUCache({ max: peersMax, dispose: (peer) => closePeer(peer) });
+}
+
+function closePeer({ stream, channel }: Record<"channel" | "stream", { close(): void }>): void {
+  stream.close();
+  channel.close();
 }
 
 /** What only this resolver can know of its query and its clock. */

@@ -15,8 +15,10 @@ import {
   makeDirectoryObjects,
   makeRegistrationParties,
   makeRootFixture,
+  testIdentity,
 } from "@whither/testkit";
 import { encodeArtefact, formatAnchors } from "@whither/zone";
+import { readNextIdentity } from "./client-identity.js";
 import { createResolver, parseCsi, type Csi, type ResolverOptions } from "./index.js";
 import { codeOf, contactOf, ScriptedZone, voprf } from "./scripted-zone.test.js";
 
@@ -204,6 +206,28 @@ describe("the public face", () => {
       await writeFile(join(statePath, "heads.json"), content);
       expect(await codeOf(createResolver(options)), content).to.equal("STORE_CORRUPT");
     }
+  });
+
+  it("takes another client certificate while it runs, and keeps the one it has for one that is none", async () => {
+    const { anchors, directory, injected } = await federation();
+    await using resolver = await createResolver({ anchors, directory, ...injected });
+    expect(await codeOf(resolver.lookup(parties.csi))).to.equal("UNAUTHENTICATED");
+    expect(resolver.identityNotAfter()).to.equal(undefined);
+    const files = { cert: join(folder, "client.pem"), key: join(folder, "client-key.pem") };
+    const { certPem, keyPem } = testIdentity();
+    await writeFile(files.cert, certPem);
+    await writeFile(files.key, keyPem, { mode: 0o600 });
+    await resolver.replaceIdentity(files);
+    const end = Date.UTC(2049, 11, 31, 23, 59, 59) / 1000;
+    expect(resolver.identityNotAfter()).to.equal(end);
+    expect((await resolver.lookup(parties.csi)).status, "at once").to.equal("found");
+    await writeFile(files.key, clientIdentity.key);
+    expect(await codeOf(resolver.replaceIdentity(files))).to.equal("CONFIG");
+    expect(resolver.identityNotAfter()).to.equal(end);
+    expect((await resolver.lookup(parties.csi, { refresh: true })).status).to.equal("found");
+    expect(await codeOf(readNextIdentity({ cert: certPem, key: keyPem }, end + 1))).to.equal(
+      "CONFIG",
+    );
   });
 
   it("takes a path or PEM for the identity, not one of each, and checks sizes", async () => {

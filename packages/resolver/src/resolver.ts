@@ -2,13 +2,15 @@
 // resolution.ts. How a resolver is put together is create-resolver.ts.
 
 import { DiscoveryError, type Csi, type MspId } from "@whither/protocol";
-import { furtherErrors } from "@whither/rpc";
+import { certificateNotAfter, furtherErrors } from "@whither/rpc";
 import { answerError, type Answer, type AnswerForm, type BatchItem } from "./answer.js";
 import type { Attempt } from "./authorities.js";
 import type { Evidence } from "./evidence.js";
+import { readNextIdentity, type ClientIdentity } from "./client-identity.js";
 import { asError, failureStatus, requireDiscoveryError } from "./failure.js";
 import { lookupAll } from "./lookup-all.js";
 import { checkLookupOptions, type LookupOptions } from "./options.js";
+import type { Peers } from "./peers.js";
 import { Trace } from "./query.js";
 import { resolve, type ResolvingParts } from "./resolution.js";
 import type { ResolverCache } from "./resolver-cache.js";
@@ -42,19 +44,28 @@ export interface Resolver extends AsyncDisposable {
   infra(): readonly InfraRow[];
   /** What the caches hold, for operators. */
   readonly cache: ResolverCache;
+  /**
+   * Another client certificate and key while lookups run: what is asked from now on shows it, what has been asked
+   * is answered on the connections before. Throws CONFIG for one that cannot be read, is not its key's or is outside
+   * its time; the one in use then stays.
+   */
+  replaceIdentity(identity: ClientIdentity): Promise<void>;
+  /** End of the client certificate in use, Unix seconds; undefined without one. */
+  identityNotAfter(): number | undefined;
   /** Ends connections and background work and writes the state files. Throws STORE, STORE_LOCKED. */
   close(): Promise<void>;
 }
 
 export interface ResolverParts extends ResolvingParts {
   readonly choice: ServerChoice;
+  readonly peers: Peers;
   readonly introspection: ResolverCache;
   readonly close: () => Promise<void>;
 }
 
 /** Puts the public face on assembled parts. */
 export function createResolverOf(parts: ResolverParts): Resolver {
-  const { cache, failures, choices, evidence, choice, introspection } = parts;
+  const { cache, failures, choices, evidence, choice, introspection, peers, clock } = parts;
   const prefetch = (form: AnswerForm, csi: Csi): void => parts.renewals.prefetch(form, csi);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= parts.close());
@@ -97,6 +108,14 @@ export function createResolverOf(parts: ResolverParts): Resolver {
     evidence: () => evidence.records,
     infra: () => choice.rows(),
     cache: introspection,
+    replaceIdentity: async (given) => {
+      const identity = await readNextIdentity(given, clock.nowSeconds());
+      peers.replaceIdentity(identity);
+      // What a server refused to the one before, or kept from it, says nothing about this one.
+      introspection.flush({ kind: "failures" });
+    },
+    identityNotAfter: () =>
+      peers.identity === undefined ? undefined : certificateNotAfter(peers.identity.certPem),
     close,
     [Symbol.asyncDispose]: close,
   };

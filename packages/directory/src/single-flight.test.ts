@@ -16,6 +16,18 @@ describe("single flight", () => {
     expect(starts).to.equal(1);
   });
 
+  it("does not abort work that is over", async () => {
+    const flights = new SingleFlight<number>();
+    const begun: AbortSignal[] = [];
+    const start = (signal: AbortSignal): Promise<number> => {
+      begun.push(signal);
+      return Promise.resolve(7);
+    };
+    expect(await flights.run("registry", start)).to.equal(7);
+    expect(await flights.run("registry", start)).to.equal(7);
+    expect(begun.map(({ aborted }) => aborted)).to.deep.equal([false, false]);
+  });
+
   it("goes on when the first leaves, and ends when the last one does", async () => {
     const flights = new SingleFlight<number>();
     const begun: AbortSignal[] = [];

@@ -10,6 +10,7 @@ interface Flight<T> {
   readonly result: Promise<T>;
   readonly controller: AbortController;
   waiting: number;
+  isOver: boolean;
 }
 
 export class SingleFlight<T> {
@@ -28,21 +29,33 @@ export class SingleFlight<T> {
       return await until(flight.result, signal);
     } finally {
       flight.waiting -= 1;
-      if (flight.waiting === 0) this.#end(key, flight);
+      if (flight.waiting === 0 && !flight.isOver) this.#leave(key, flight);
     }
   }
 
   #begin(key: string, start: (signal: AbortSignal) => Promise<T>): Flight<T> {
     const controller = new AbortController();
-    const flight: Flight<T> = { result: start(controller.signal), controller, waiting: 0 };
-    const done = (): void => this.#end(key, flight);
+    const flight: Flight<T> = {
+      result: start(controller.signal),
+      controller,
+      waiting: 0,
+      isOver: false,
+    };
+    const done = (): void => {
+      flight.isOver = true;
+      this.#forget(key, flight);
+    };
     flight.result.then(done, done);
     this.#flights.set(key, flight);
     return flight;
   }
 
-  #end(key: string, flight: Flight<T>): void {
+  #forget(key: string, flight: Flight<T>): void {
     if (this.#flights.get(key) === flight) this.#flights.delete(key);
+  }
+
+  #leave(key: string, flight: Flight<T>): void {
+    this.#forget(key, flight);
     flight.controller.abort(new DiscoveryError("CANCELLED", "nobody waits any more"));
   }
 }

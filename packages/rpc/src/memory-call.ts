@@ -32,10 +32,17 @@ export interface MemoryServed {
 }
 
 export interface MemoryCall extends OutgoingCall {
+  readonly link: Link;
   /** Looks at the link again: a refused one ends the call, a silent one that heals delivers what it held. */
   onFaultsChanged(): void;
   /** The server's process is gone: it sends nothing more, and the client learns it when the link lets it. */
   onServerGone(): void;
+}
+
+/** Name of the client, and `host:port` of the server. */
+export interface Link {
+  readonly from: string;
+  readonly to: string;
 }
 
 /** Silence after which a connection counts as lost: the keep-alive of grpc-channel.ts and its time-out. */
@@ -43,7 +50,7 @@ const silenceMsMax = 80_000;
 
 export interface MemoryCallOptions {
   readonly server: MemoryServed | undefined;
-  readonly link: { readonly from: string; readonly to: string };
+  readonly link: Link;
   readonly method: string;
   readonly peer: Peer;
   readonly pins: readonly Uint8Array[] | undefined;
@@ -129,6 +136,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
   if (refusal !== undefined) fail(refusal);
   else requests.finish(() => serve(given, incoming.call, controller));
   return {
+    link,
     send(message) {
       if (over) return false;
       const { messageBytesMax } = given.server ?? { messageBytesMax: Infinity };
@@ -138,7 +146,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
         leave();
         return false;
       }
-      return requests.send(Uint8Array.from(message));
+      return requests.send(new Uint8Array(message));
     },
     halfClose() {
       if (!over) requests.finish(() => incoming.listener?.onHalfClose());
@@ -275,8 +283,8 @@ function arrive(
   const fault = faults.of(link.from, link.to);
   if (isDropped(fault, random)) return undefined;
   const travel: Travel = { ...link, method, direction };
-  const bytes = fault.tamper?.(Uint8Array.from(message), travel) ?? message;
-  record()?.({ ...travel, kind: "message", bytes: Uint8Array.from(bytes) });
+  const bytes = fault.tamper?.(new Uint8Array(message), travel) ?? message;
+  record()?.({ ...travel, kind: "message", bytes: new Uint8Array(bytes) });
   return bytes;
 }
 
@@ -303,7 +311,7 @@ function incomingCall({ requests, responses, upstream, onStatus }: IncomingParts
       },
       pause: () => requests.pause(),
       resume: () => requests.resume(),
-      send: (message) => !over && responses.send(Uint8Array.from(message)),
+      send: (message) => !over && responses.send(new Uint8Array(message)),
       close(error) {
         if (over) return;
         over = true;

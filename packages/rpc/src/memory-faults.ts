@@ -53,7 +53,8 @@ export interface FaultTable {
   of(from: string, to: string): LinkFaults;
 }
 
-export function createFaultTable(onChange: () => void): FaultTable {
+/** `onChange` hears of every change which links it may concern. */
+export function createFaultTable(onChange: (ends: LinkEnds) => void): FaultTable {
   const entries = new Map<string, LinkFaults>();
   const keyOf = ({ from = "", to = "" }: LinkEnds): string => `${from} ${to}`;
   const of = (from: string, to: string): LinkFaults =>
@@ -66,7 +67,7 @@ export function createFaultTable(onChange: () => void): FaultTable {
     set(ends, faults) {
       if (faults === undefined) entries.delete(keyOf(ends));
       else entries.set(keyOf(ends), faults);
-      onChange();
+      onChange(ends);
     },
     // Asked for every message, and most of the time there are none.
     of: (from, to) => (entries.size === 0 ? noFaults : of(from, to)),

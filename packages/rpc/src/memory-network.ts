@@ -73,8 +73,11 @@ export function createMemoryNetwork({ clock, random }: MemoryNetworkOptions): Me
   const servers = new Map<string, MemoryServed>();
   const taps = new Set<(record: TapRecord) => void>();
   const calls = new Map<MemoryCall, MemoryServed | undefined>();
-  const faults = createFaultTable(() => {
-    for (const call of calls.keys()) call.onFaultsChanged();
+  const faults = createFaultTable(({ from, to }) => {
+    for (const call of calls.keys()) {
+      const { link } = call;
+      if ((from ?? link.from) === link.from && (to ?? link.to) === link.to) call.onFaultsChanged();
+    }
   });
   const tell = (entry: TapRecord): void => {
     for (const tap of taps) tap(entry);

@@ -23,7 +23,7 @@ import { DiscoveryError, type Authority, type DpRecord, type ZoneName } from "@w
 import type { Channel, MemoryNetwork, MemoryServer } from "@whither/rpc";
 import { createInlineVoprf, type Random, type VoprfEngine } from "@whither/runtime";
 import { createMemoryDisk, type MemoryDisk, type Store } from "@whither/store";
-import type { Anchors } from "@whither/zone";
+import type { Anchors, SignatureVerifier } from "@whither/zone";
 import { createNodeClock, type NodeClock, type SimulatedClock } from "./clock.js";
 import { EventLog } from "./event-log.js";
 import type { DpIdentity, FollowedZone, ZoneIdentity } from "./federation-parties.js";
@@ -42,6 +42,7 @@ export interface FederationDpParts {
   readonly clock: SimulatedClock;
   readonly random: Random;
   readonly voprf: Voprf;
+  readonly verifier: SignatureVerifier;
 }
 
 /** A zone as its operator sees it: identity and keys, disk, and the running zone. */
@@ -222,13 +223,14 @@ export class FederationDp {
   }
 
   #follow(clock: NodeClock, openChannel: OpenChannel): DirectoryFollower {
-    const { anchors, directory, random } = this.#parts;
+    const { anchors, directory, random, verifier } = this.#parts;
     return createDirectoryFollower({
       anchors,
       source: { kind: "server", ...directory },
       openChannel,
       clock,
       random,
+      verifier,
       mirror: true,
       logger: this.log,
     });
@@ -290,6 +292,7 @@ export class FederationDp {
       caPem: "",
       clock,
       random: this.#parts.random,
+      verifier: this.#parts.verifier,
       logger: this.log,
     });
   }

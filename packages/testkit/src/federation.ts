@@ -45,6 +45,7 @@ import {
   type RegistrationOptions,
 } from "./federation-people.js";
 import { createSeededRandom, type SeededRandom } from "./random.js";
+import { shareVerdicts } from "./shared-verdicts.js";
 
 const rootHost = "root.example";
 const rootPort = 7363;
@@ -144,6 +145,7 @@ export class Federation implements AsyncDisposable {
   /** Certificate and key for options that demand one; the network looks at names only. */
   readonly identity = testIdentity();
   readonly #voprf: Voprf;
+  readonly #verifier = shareVerdicts();
   readonly #service: DirectoryService;
   readonly #registered: {
     readonly msps: readonly MspRecord[];
@@ -185,6 +187,7 @@ export class Federation implements AsyncDisposable {
         clock: this.clock,
         random: this.random,
         voprf,
+        verifier: this.#verifier,
       });
     this.dps = identities.map(host);
     this.replicas = identities.flatMap((identity, at) =>
@@ -273,6 +276,7 @@ export class Federation implements AsyncDisposable {
       mirror,
       ...(certificate ? { identity: { cert, key } } : {}),
       clock: this.clock,
+      verifier: this.#verifier,
       ...given,
       random: this.random,
       voprf: createInlineVoprf(this.#voprf, this.random),

@@ -55,6 +55,7 @@ export type { TestZoneOptions } from "./zone-fixtures.js";
 export { fillerBodyBytes, generateFillers, makeRealSlots } from "./generator.js";
 export type { FillerOptions, RealSlot } from "./generator.js";
 
+export { shareVerdicts } from "./shared-verdicts.js";
 export { EventLog } from "./event-log.js";
 export type { LoggedEvent } from "./event-log.js";
 export { createFederation, Federation } from "./federation.js";

@@ -15,7 +15,7 @@ import {
   type TransferEpoch,
   type TransferPart,
 } from "@whither/wire";
-import { payloadSha256 } from "@whither/zone";
+import { nodeVerifier, payloadSha256 } from "@whither/zone";
 import type { HeadNews } from "../mapping/held-tree.js";
 import type { FollowedServer, PrimaryLink } from "./primary-link.js";
 import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
@@ -123,7 +123,7 @@ export async function takeHeartbeat(
   signal: AbortSignal,
 ): Promise<void> {
   const { options, context, trees } = parts;
-  const { zone, clock } = options;
+  const { zone, clock, verifier = nodeVerifier } = options;
   const { kid } = decodeHead(object.payload);
   const { manifestSha256 } = await options.authority({ signal });
   const held = trees.find(kid);
@@ -132,7 +132,10 @@ export async function takeHeartbeat(
   const manifest = signedObjectToWire(decodeSignedObject(held.manifestBytes));
   const value = create(TransferStartSchema, { kind: TransferKind.EPOCHS, head, manifest });
   const nowSeconds = clock.nowSeconds();
-  const expected = { zone, kid, manifestSha256, held: trees.all(), fromKid: kid, nowSeconds };
+  const expected = {
+    ...{ zone, kid, manifestSha256, held: trees.all(), fromKid: kid },
+    ...{ nowSeconds, verifier },
+  };
   const start = verifyStart({ case: "start", value }, expected);
   if (start.kind !== "epochs") return;
   const epoch = create(TransferEpochSchema, { head: object.payload });
@@ -221,7 +224,7 @@ async function receive(
   },
 ): Promise<VerifiedStart> {
   const { kid, manifestSha256, signal } = wanted;
-  const { zone, clock, logger = silentLogger } = options;
+  const { zone, clock, verifier = nodeVerifier, logger = silentLogger } = options;
   const from = { zone, kid, ...placeOf(wanted.from) };
   const received = link.transfer(server, { from, signal });
   try {
@@ -229,6 +232,7 @@ async function receive(
     if (first.done === true) throw new DiscoveryError("INVALID_DATA", "transfer: empty");
     const start = verifyStart(first.value, {
       ...{ zone, kid, manifestSha256, held: trees.all(), nowSeconds: clock.nowSeconds() },
+      verifier,
       fromKid: wanted.from?.published.head.kid,
       isRefill: wanted.from === undefined,
     });

@@ -5,6 +5,7 @@
 import type { OpenChannel } from "@whither/directory";
 import type { Head, ZoneName, Authority } from "@whither/protocol";
 import type { Clock, Logger, Random } from "@whither/runtime";
+import type { SignatureVerifier } from "@whither/zone";
 import type { ReadableZone } from "../mapping/mapping-zone.js";
 import type { ReplicaEvaluation } from "./evaluation-keys.js";
 import type { FollowedServer } from "./primary-link.js";
@@ -27,6 +28,8 @@ export interface ReplicaZoneOptions {
   readonly evaluation?: ReplicaEvaluation;
   readonly clock: Clock;
   readonly random: Random;
+  /** The strict one on node:crypto unless told. */
+  readonly verifier?: SignatureVerifier;
   readonly logger?: Logger;
   readonly bucketCacheBytes?: number;
 }

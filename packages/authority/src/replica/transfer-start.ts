@@ -21,11 +21,11 @@ import {
 import {
   checkManifestTimes,
   headMarkOf,
-  nodeVerifier,
   payloadSha256,
   verifyHead,
   verifyHeadSequence,
   verifyManifest,
+  type SignatureVerifier,
 } from "@whither/zone";
 import type { PublishedTree } from "../mapping/published-tree.js";
 
@@ -43,6 +43,7 @@ export interface TransferExpectation {
   /** Whether the whole is wanted, also of the head that is held. */
   readonly isRefill?: boolean;
   readonly nowSeconds: number;
+  readonly verifier: SignatureVerifier;
 }
 
 /** What has been verified before. */
@@ -83,7 +84,7 @@ export function verifyStart(
 ): VerifiedStart {
   if (part.case !== "start") throw invalid("expected the start first");
   const start = part.value;
-  const { zone, nowSeconds, isRefill = false } = expected;
+  const { zone, nowSeconds, verifier, isRefill = false } = expected;
   const manifestObject = signedObjectFromWire(start.manifest);
   const { manifest, sha256: manifestHash } = verifyHeldOrNew(manifestObject, expected);
   const headObject = signedObjectFromWire(start.head);
@@ -92,7 +93,6 @@ export function verifyStart(
     const { head } = known.published;
     return { kind: "current", head, headObject, manifest, manifestObject };
   }
-  const verifier = nodeVerifier;
   const object = headObject;
   const check = { object, zone, manifest, manifestSha256: manifestHash, nowSeconds, verifier };
   const head = verifyHead(check);
@@ -126,7 +126,7 @@ export function verifyStart(
 /** Most rounds bring the manifest that is held: its keys need no second look, only its name in the directory. */
 function verifyHeldOrNew(
   object: SignedObject,
-  { held, zone, manifestSha256, nowSeconds }: TransferExpectation,
+  { held, zone, manifestSha256, nowSeconds, verifier }: TransferExpectation,
 ): { readonly manifest: Manifest; readonly sha256: Uint8Array } {
   const known = held.find(({ manifestBytes }) => isSame(object, manifestBytes));
   if (known !== undefined) {
@@ -137,7 +137,7 @@ function verifyHeldOrNew(
       return { manifest, sha256: hash };
     }
   }
-  return verifyManifest({ object, zone, manifestSha256, nowSeconds, verifier: nodeVerifier });
+  return verifyManifest({ object, zone, manifestSha256, nowSeconds, verifier });
 }
 
 const isSame = (object: SignedObject, bytes: Uint8Array): boolean =>

@@ -1,12 +1,21 @@
-// A primary that dies for good: its operator's secondary takes its place in a raised epoch, people register on, no
-// resolver is told of two histories, and the old one finds the zone gone on without it.
+// A primary that dies for good: its operator's secondary, which followed it by Replication, takes its place in a raised
+// epoch, people register on, no resolver is told of two histories, and the old one finds the zone gone on without it.
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { formatPin } from "@whither/crypto/node";
+import { isDiscoveryError } from "@whither/protocol";
+import { createClient, openChannel, spkiSha256OfPem, tlsIdentityFromFiles } from "@whither/rpc";
+import { Replication } from "@whither/wire";
 import { parseCsi, type Answer, type Resolver } from "@whither/resolver";
 import { expect } from "chai";
-import { makeFederation, promotedYaml, RunningFederation } from "../support/federation.js";
+import {
+  makeFederation,
+  promotedYaml,
+  RunningFederation,
+  type FederationFiles,
+} from "../support/federation.js";
 import { registerPeople, type Person } from "../support/people.js";
 import { Daemon } from "../support/processes.js";
 import { openResolver } from "../support/open-resolver.js";
@@ -42,9 +51,16 @@ describe("a secondary that is promoted", function () {
         rootZone,
       },
     });
-    // The old primary knows by the probe where to ask whether the zone has gone on.
-    const { config } = at(files.dps);
-    await change(config, (yaml) => yaml.replace("  - name:", `  - probe: "${probe}"\n    name:`));
+    // The old primary knows by the probe where to ask whether the zone has gone on, and its secondary by its key.
+    const { config, port } = at(files.dps);
+    const peers = `{ peers: [{ spki: ["${await pinOf(files, secondaryId)}"] }] }`;
+    await change(config, (yaml) =>
+      yaml.replace("  - name:", `  - probe: "${probe}"\n    replication: ${peers}\n    name:`),
+    );
+    const follows = `[{ server: "127.0.0.1:${port}", spki: ["${await pinOf(files, "dp-a.example")}"] }]`;
+    await change(at(files.replicas).config, (yaml) =>
+      yaml.replace("  - { name:", `  - { replication: ${follows}, name:`),
+    );
     federation = await RunningFederation.start(files);
     await registerPeople(files, [anna]);
     resolver = await openResolver(files);
@@ -59,14 +75,42 @@ describe("a secondary that is promoted", function () {
     if (federation === undefined || resolver === undefined) throw new TypeError("not started");
     return { federation, resolver, files: federation.files };
   };
+  /** The first part that the primary gives to a client, or why it does not. */
+  const transferAs = async (name: string): Promise<string | undefined> => {
+    const { files } = running();
+    const [certPath, keyPath] = [
+      files.path("pki", `${name}.pem`),
+      files.path("pki", `${name}-key.pem`),
+    ];
+    using channel = openChannel({
+      host: "127.0.0.1",
+      port: at(files.dps).port,
+      caPem: await readFile(files.path("pki", "ca.pem"), "utf8"),
+      identity: await tlsIdentityFromFiles({ certPath, keyPath }),
+    });
+    try {
+      const stream = createClient(Replication, channel).transfer({ from: { zone } });
+      for await (const { part } of stream) return part?.part.case;
+      return undefined;
+    } catch (error) {
+      if (isDiscoveryError(error)) return error.code;
+      throw error;
+    }
+  };
   const ask = ({ csi }: Person): Promise<Answer<"verbose">> =>
     running().resolver.lookup(parseCsi(csi), { refresh: true });
+
+  it("follows its primary by Replication, which is nobody else's", async () => {
+    const { federation: processes } = running();
+    const advanced = await processes.dpds.get(secondaryId)?.waitFor("replica advanced");
+    expect(advanced).to.include({ zone, way: "replication" });
+    expect(await transferAs(secondaryId)).to.equal("start");
+    expect(await transferAs("wire.example")).to.equal("PROHIBITED");
+  });
 
   it("answers everybody while the primary is dead, a stranger too", async () => {
     const { federation: processes } = running();
     expect((await ask(anna)).status).to.equal("found");
-    const secondary = processes.dpds.get(secondaryId);
-    await secondary?.waitFor("replica advanced");
     await processes.dpds.get("dp-a.example")?.stop("SIGKILL");
     expect((await ask(anna)).status).to.equal("found");
     expect((await ask(bert)).status).to.equal("none");
@@ -113,6 +157,10 @@ describe("a secondary that is promoted", function () {
     expect(asking.evidence()).to.deep.equal([]);
   });
 });
+
+async function pinOf({ path }: FederationFiles, name: string): Promise<string> {
+  return formatPin(spkiSha256OfPem(await readFile(path("pki", `${name}.pem`), "utf8")));
+}
 
 function at<T>([first]: readonly T[]): T {
   if (first === undefined) throw new TypeError("not in the plan");

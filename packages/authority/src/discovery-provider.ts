@@ -23,6 +23,7 @@ import { createAdmission, type Admission, type AdmissionLimits } from "./admissi
 import { createDiscoveryService } from "./discovery-service.js";
 import type { MappingZone, ReadableZone } from "./mapping/mapping-zone.js";
 import type { ReplicaZone } from "./replica/replica-zone.js";
+import { createReplicationService, type ReplicationPeer } from "./replica/replication-service.js";
 import { createRegistrarService } from "./registrar-service.js";
 import { ZoneWatchers } from "./replica/zone-watchers.js";
 import { createZoneService, zoneOf } from "./zone-service.js";
@@ -46,6 +47,8 @@ export interface DiscoveryProviderOptions {
   readonly zones: readonly ProvidedZone[];
   /** Zones followed from their primaries; nobody registers at them. */
   readonly replicas?: readonly ReplicaZone[];
+  /** Secondaries of a zone by its name, as configured now; none unless told. */
+  readonly secondariesOf?: (zone: string) => readonly ReplicationPeer[];
   readonly follower: DirectoryFollower;
   readonly limits?: AdmissionLimits;
   readonly clock: Clock;
@@ -56,7 +59,7 @@ export interface DiscoveryProviderOptions {
 export interface DiscoveryProvider extends AsyncDisposable {
   /** `Zone`: for the listener without client certificates. */
   readonly publicServices: readonly ServiceRegistration[];
-  /** `Discovery` and `Registrar`: for the listener that demands them. */
+  /** `Discovery`, `Registrar` and `Replication`: for the listener that demands them. */
   readonly clientServices: readonly ServiceRegistration[];
   readonly admission: Admission;
   /** Serves a further zone from now on. */
@@ -85,6 +88,8 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
   const readable: readonly ReadableZone[] = [...options.zones.map(({ zone }) => zone), ...replicas];
   const served = new Map(readable.map((zone) => [zone.zone as string, zone]));
   const watchers = new ZoneWatchers(clock);
+  // Apart: strangers who fill the places of the public port take none of a secondary.
+  const secondaries = new ZoneWatchers(clock);
   let started = false;
   const close = async (): Promise<void> => {
     parties.close();
@@ -109,6 +114,12 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
         },
         interceptors: [registrationInterceptor(admission)],
       }),
+      createReplicationService({
+        zones: served,
+        peersOf: options.secondariesOf ?? (() => []),
+        watchers: secondaries,
+        clock,
+      }),
     ],
     admission,
     addZone(one) {
@@ -120,7 +131,10 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
       provided.delete(name);
       served.delete(name);
     },
-    notify: (name) => watchers.notify(zoneOf(served, name)),
+    notify(name) {
+      const zone = zoneOf(served, name);
+      return watchers.notify(zone) + secondaries.notify(zone);
+    },
     start() {
       started = true;
       for (const { zone } of zones) zone.start();

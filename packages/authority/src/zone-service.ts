@@ -71,8 +71,7 @@ export function createZoneService(options: ZoneServiceOptions): ServiceRegistrat
       if (from === undefined)
         throw new DiscoveryError("INVALID_DATA", "transfer: expected a place");
       const tree = zoneOf(zones, from.zone).holdTree(from.kid);
-      const { address: charged } = context;
-      for await (const part of transfers.serve({ tree, from, charged }, context)) yield { part };
+      for await (const part of transfers.serve({ tree, from }, context)) yield { part };
     },
     watch: (request: ZoneWatchRequest, context) => {
       admission.admitBytes(context.address, requestBytes);

@@ -44,6 +44,24 @@ describe("dpd configuration", () => {
     expect(mistakes(only(""))).to.include("at least one zone or replica");
   });
 
+  it("names secondaries by their pins, and the primary that names this process", () => {
+    const pin = `sha256:${"A".repeat(43)}`;
+    const zone = minimal.replace(
+      "voprf_key_file: v }",
+      `voprf_key_file: v, replication: { peers: [{ spki: ['${pin}'] }] } }`,
+    );
+    const spkiSha256 = [new Uint8Array(32)];
+    expect(parse(minimal).zones[0]?.replication.peers).to.deep.equal([]);
+    expect(parse(zone).zones[0]?.replication.peers).to.deep.equal([{ spkiSha256 }]);
+    expect(mistakes(zone.replace(pin, "sha256:short"))).to.include("a pin");
+    const entry = `{ name: de@dp-a.example, probe: 'tel:+4930123456', replication: [{ server: "dp-a.example:7354", spki: ['${pin}'] }] }`;
+    const replica = minimal.replace(/zones:[^]*/, `replicas: [${entry}]\n`);
+    expect(parse(replica).replicas[0]?.replication).to.deep.equal([
+      { host: "dp-a.example", port: 7354, spkiSha256, way: "replication" },
+    ]);
+    expect(mistakes(replica.replace(`, spki: ['${pin}']`, ""))).to.include("spki");
+  });
+
   it("takes a next VOPRF key beside a vault only", () => {
     const zone = (more: string): string => minimal.replace("voprf_key_file: v }", `${more} }`);
     const next = "voprf_key_file: v, next_voprf_key_file: v2";

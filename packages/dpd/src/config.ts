@@ -5,6 +5,7 @@ import {
   defaultAdmissionLimits,
   type AdmissionLimits,
   type FollowedServer,
+  type ReplicationPeer,
 } from "@whither/authority";
 import { parsePin } from "@whither/crypto/node";
 import {
@@ -48,6 +49,10 @@ export interface ZoneConfig {
   readonly vaultKeyFile: string | undefined;
   readonly epoch: number;
   readonly probe: Csi | undefined;
+  readonly replication: {
+    /** Own secondaries of the zone. */
+    readonly peers: readonly ReplicationPeer[];
+  };
   readonly storeCacheBytes: number;
   readonly bucketCacheBytes: number;
 }
@@ -58,6 +63,8 @@ export interface ReplicaConfig {
   readonly probe: Csi;
   /** Servers to follow; undefined: those of the directory. */
   readonly primaries: readonly FollowedServer[] | undefined;
+  /** Own servers of the zone that name this one as a secondary. */
+  readonly replication: readonly FollowedServer[];
   /** Of a full replica. */
   readonly voprfKeyFile: string | undefined;
   /** Of the key that replaces it. */
@@ -121,6 +128,14 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       probe: field("a canonical identifier such as tel:+4930123456", (value) =>
         typeof value === "string" && isCanonicalCsi(value) ? value : undefined,
       ).optional(),
+      replication: z
+        .strictObject({
+          peers: z
+            .array(z.strictObject({ spki: pins() }))
+            .max(limits.replicationPeersMax)
+            .default([]),
+        })
+        .prefault({}),
       store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
       bucket_cache: sizeField({ min: 0, max: 64 * 1024 * mib }).default(8 * mib),
     })
@@ -142,6 +157,7 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       vaultKeyFile: value.vault_key_file,
       epoch: value.epoch,
       probe: value.probe,
+      replication: { peers: value.replication.peers.map(({ spki }) => ({ spkiSha256: spki })) },
       storeCacheBytes: value.store_cache,
       bucketCacheBytes: value.bucket_cache,
     }));
@@ -257,26 +273,18 @@ function partSchema(path: ReturnType<typeof pathField>) {
 }
 
 function replicaSchema(secret: ReturnType<typeof secretPathField>) {
-  const primary = z
-    .strictObject({
-      server: hostPortField(),
-      spki: z
-        .array(textField("a pin, sha256:<base64url>", orUndefined(parsePin)))
-        .min(1)
-        .max(limits.pinsMax),
-    })
-    .transform(({ server, spki }): FollowedServer => ({
-      host: server.host,
-      publicPort: server.port,
-      spkiSha256: spki,
-    }));
+  const followed = (way: FollowedServer["way"]) =>
+    z
+      .strictObject({ server: hostPortField(), spki: pins() })
+      .transform(({ server, spki }): FollowedServer => ({ ...server, spkiSha256: spki, way }));
   return z
     .strictObject({
       name: textField("a zone name, name@dp_id", orUndefined(parseZoneName)),
       probe: field("a canonical identifier such as tel:+4930123456", (value) =>
         typeof value === "string" && isCanonicalCsi(value) ? value : undefined,
       ),
-      primaries: z.array(primary).min(1).max(limits.endpointsMax).optional(),
+      primaries: z.array(followed("public")).min(1).max(limits.endpointsMax).optional(),
+      replication: z.array(followed("replication")).max(limits.endpointsMax).default([]),
       voprf_key_file: secret.optional(),
       next_voprf_key_file: secret.optional(),
       store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
@@ -294,11 +302,19 @@ function replicaSchema(secret: ReturnType<typeof secretPathField>) {
       name: value.name,
       probe: value.probe,
       primaries: value.primaries,
+      replication: value.replication,
       voprfKeyFile: value.voprf_key_file,
       nextVoprfKeyFile: value.next_voprf_key_file,
       storeCacheBytes: value.store_cache,
       bucketCacheBytes: value.bucket_cache,
     }));
+}
+
+function pins() {
+  return z
+    .array(textField("a pin, sha256:<base64url>", orUndefined(parsePin)))
+    .min(1)
+    .max(limits.pinsMax);
 }
 
 function limitsSchema() {

@@ -61,6 +61,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   };
   const replicas = await openReplicas(scope, {
     ...others,
+    identity: () => shown(),
     stateDirectory,
     replicas: credentials.replicas,
     voprf,
@@ -70,7 +71,10 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   });
   const { dp: dpId, limits } = config;
   const provider = scope.use(
-    createDiscoveryProvider({ dpId, zones: [], replicas, follower, limits, clock, random, logger }),
+    createDiscoveryProvider({
+      ...{ dpId, zones: [], replicas, follower, limits, clock, random, logger },
+      secondariesOf: (name) => zones.secondariesOf(name),
+    }),
   );
   const { admission } = provider;
   const measurements = createMeasurements();

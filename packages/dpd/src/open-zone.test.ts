@@ -47,6 +47,7 @@ describe("a zone of a dpd", () => {
           vaultKeyFile: undefined,
           epoch,
           probe: undefined,
+          replication: { peers: [] },
           storeCacheBytes: 1024 * 1024,
           bucketCacheBytes: 0,
         },

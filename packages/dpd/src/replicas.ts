@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openReplicaZone, type ReplicaDisk, type ReplicaZone } from "@whither/authority";
 import type { DirectoryFollower } from "@whither/directory";
 import { DiscoveryError, type Authority } from "@whither/protocol";
-import { openChannel } from "@whither/rpc";
+import { openChannel, type TlsIdentity } from "@whither/rpc";
 import {
   moveDirectory,
   type Clock,
@@ -22,6 +22,8 @@ export interface OpenReplicasOptions {
   readonly replicas: readonly ReplicaCredentials[];
   readonly follower: DirectoryFollower;
   readonly caPem: string;
+  /** The certificate shown at the moment. */
+  readonly identity: () => TlsIdentity;
   /** Pin of the certificate that this process shows at the moment, which the directory lists too. */
   readonly ownSpkiSha256: () => Uint8Array;
   readonly voprf: VoprfEngine;
@@ -38,7 +40,13 @@ export async function openReplicas(
   const { follower, caPem, ownSpkiSha256, voprf, clock, random, logger } = options;
   const opened: ReplicaZone[] = [];
   for (const { config, secretKeys } of options.replicas) {
-    const { name: zone, primaries, storeCacheBytes: cacheBytes, bucketCacheBytes } = config;
+    const {
+      name: zone,
+      primaries,
+      replication,
+      storeCacheBytes: cacheBytes,
+      bucketCacheBytes,
+    } = config;
     const path = join(options.stateDirectory, "zones", zone, "store");
     const replica = await openReplicaZone({
       disk: levelDisk({ path, cacheBytes, logger }),
@@ -47,7 +55,9 @@ export async function openReplicas(
       ...(primaries === undefined ? {} : { primaries }),
       ...(secretKeys.length === 0 ? {} : { evaluation: { voprf, secretKeys } }),
       ownSpkiSha256,
+      replication,
       openChannel,
+      openIdentified: (endpoint) => openChannel({ ...endpoint, identity: options.identity() }),
       caPem,
       clock,
       random,

@@ -3,7 +3,7 @@
 // is kept while its successor does not check (last good data).
 
 import { join } from "node:path";
-import type { ProvidedZone } from "@whither/authority";
+import type { ProvidedZone, ReplicationPeer } from "@whither/authority";
 import type { ReloadedZoneFact } from "@whither/control";
 import { toHex } from "@whither/crypto/node";
 import { DiscoveryError, type ZoneName } from "@whither/protocol";
@@ -66,6 +66,11 @@ export class ZoneSet implements AsyncDisposable {
   /** By name, in the order of the configuration. */
   conditions(): ReadonlyMap<string, ZoneCondition> {
     return new Map([...this.#entries].map(([name, { condition }]) => [name, condition]));
+  }
+
+  /** Own secondaries of a zone; those of a zone that does not serve too, for whom it serves is another question. */
+  secondariesOf(name: string): readonly ReplicationPeer[] {
+    return this.#entries.get(name)?.config.replication.peers ?? [];
   }
 
   serving(): readonly ProvidedZone[] {
@@ -274,7 +279,7 @@ function failedEntry(config: ZoneConfig, error: DiscoveryError): Entry {
 /** What a zone has to be opened anew for: all but the files that it can change to while it serves. */
 function printOf(config: ZoneConfig): string {
   const keyFiles = { zoneKeyFile: "", nextZoneKeyFile: "", voprfKeyFile: "", nextVoprfKeyFile: "" };
-  return JSON.stringify({ ...config, ...keyFiles, manifestFile: "" });
+  return JSON.stringify({ ...config, ...keyFiles, manifestFile: "", replication: "" });
 }
 
 function keysPrintOf({ manifestSha256, secrets, voprfPublicKeys }: ZoneCredentials): string {

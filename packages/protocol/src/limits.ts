@@ -113,6 +113,8 @@ export const limits = {
   transferStallMs: 60_000,
   /** Longest transfer: 10 GB at the public rate of 64 MiB a minute. */
   transferTimeoutMs: 4 * 3_600_000,
+  /** Own secondaries of a zone. */
+  replicationPeersMax: 64,
   /** Streams of Watch at once, over all clients and for one address. */
   watchersMax: 10_000,
   watchersPerAddressMax: 32,

@@ -76,6 +76,11 @@ export {
   Zone,
 } from "./gen/whither/v1/zone_pb.js";
 export { Replication } from "./gen/whither/v1/replication_pb.js";
+export type {
+  ReplicationNotifyRequest,
+  ReplicationNotifyResponse,
+  ReplicationTransferRequest,
+} from "./gen/whither/v1/replication_pb.js";
 export {
   TransferFromSchema,
   TransferKind,
@@ -93,6 +98,7 @@ export type {
   TransferPart,
   TransferStart,
   ZoneTransferRequest,
+  ZoneTransferResponse,
   ZoneWatchRequest,
   ZoneWatchResponse,
 } from "./gen/whither/v1/zone_pb.js";

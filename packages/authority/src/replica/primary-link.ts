@@ -1,21 +1,55 @@
 // Connections of a replica to the servers it follows: transfers read with a bound on silence, bytes and time, and a
 // watch that only says when to ask again. Nothing here is believed; transfer-start.ts and what follows it judge.
 
+import { toHex } from "@whither/crypto/node";
 import type { OpenChannel } from "@whither/directory";
-import { DiscoveryError, limits, type Endpoint } from "@whither/protocol";
-import { createClient, type Channel } from "@whither/rpc";
+import { DiscoveryError, isDiscoveryError, limits, type Endpoint } from "@whither/protocol";
+import { createClient, type CallOptions, type Channel } from "@whither/rpc";
 import type { Clock, Scheduled } from "@whither/runtime";
-import { Zone, type TransferPart, type ZoneWatchResponse } from "@whither/wire";
+import {
+  Replication,
+  Zone,
+  type TransferPart,
+  type ZoneTransferResponse,
+  type ZoneWatchResponse,
+} from "@whither/wire";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { TransferFromSchema } from "@whither/wire";
 
-export type FollowedServer = Pick<Endpoint, "host" | "publicPort" | "spkiSha256">;
+/** A server of the zone, and the port and service by which it is followed. */
+export interface FollowedServer {
+  readonly host: string;
+  readonly port: number;
+  readonly spkiSha256: readonly Uint8Array[];
+  /** `replication`: with a client certificate, at a primary that names this process; `public`: as anybody. */
+  readonly way: "public" | "replication";
+}
+
+/** As the directory names it; undefined for one that has no public port. */
+export function publicServer(endpoint: Endpoint): FollowedServer | undefined {
+  const { host, publicPort: port, spkiSha256 } = endpoint;
+  return port > 0 ? { host, port, spkiSha256, way: "public" } : undefined;
+}
+
+/** What of a service is needed to follow a zone. */
+interface FollowedService {
+  transfer(
+    request: { readonly from: MessageInitShape<typeof TransferFromSchema> },
+    options: CallOptions,
+  ): AsyncIterable<Pick<ZoneTransferResponse, "part">>;
+  watch(
+    request: { readonly zone: string },
+    options: CallOptions,
+  ): AsyncIterable<Pick<ZoneWatchResponse, "head">>;
+}
 
 /** A watch that is silent for longer than two keep-alives has lost its server. */
 const watchSilenceMs = 2.5 * limits.watchKeepAliveSeconds * 1000;
 
 export interface PrimaryLinkOptions {
   readonly openChannel: OpenChannel;
+  /** Opens with this process's certificate; without it nothing is followed by `replication`. */
+  readonly openIdentified?: OpenChannel;
   /** PEM bundle of the only CAs trusted. */
   readonly caPem: string;
   readonly clock: Clock;
@@ -39,18 +73,34 @@ export class PrimaryLink implements Disposable {
   ): AsyncGenerator<TransferPart["part"]> {
     const { from, signal } = request;
     const silence = new Silence(this.#options.clock, limits.transferStallMs);
-    const stream = createClient(Zone, this.#channel(server)).transfer(
+    try {
+      yield* this.#transfer(server, { from, signal, silence });
+    } catch (error) {
+      // Perhaps it is our certificate that is not wanted: the next connection shows the one that is used by then.
+      if (server.way === "replication" && isConnectionLost(error)) this.#forget(server);
+      throw error;
+    } finally {
+      silence.end();
+    }
+  }
+
+  async *#transfer(
+    server: FollowedServer,
+    request: {
+      readonly from: MessageInitShape<typeof TransferFromSchema>;
+      readonly signal: AbortSignal;
+      readonly silence: Silence;
+    },
+  ): AsyncGenerator<TransferPart["part"]> {
+    const { from, signal, silence } = request;
+    const stream = this.#client(server).transfer(
       { from },
       { signal: AbortSignal.any([signal, silence.signal]), timeoutMs: limits.transferTimeoutMs },
     );
-    try {
-      for await (const { part } of silence.bound(stream)) {
-        if (part === undefined)
-          throw new DiscoveryError("INVALID_DATA", "transfer: an empty message");
-        yield part.part;
-      }
-    } finally {
-      silence.end();
+    for await (const { part } of silence.bound(stream)) {
+      if (part === undefined)
+        throw new DiscoveryError("INVALID_DATA", "transfer: an empty message");
+      yield part.part;
     }
   }
 
@@ -58,10 +108,10 @@ export class PrimaryLink implements Disposable {
   async *watch(
     server: FollowedServer,
     request: { readonly zone: string; readonly signal: AbortSignal },
-  ): AsyncGenerator<ZoneWatchResponse> {
+  ): AsyncGenerator<Pick<ZoneWatchResponse, "head">> {
     const { zone, signal } = request;
     const silence = new Silence(this.#options.clock, watchSilenceMs);
-    const stream = createClient(Zone, this.#channel(server)).watch(
+    const stream = this.#client(server).watch(
       { zone },
       { signal: AbortSignal.any([signal, silence.signal]) },
     );
@@ -77,15 +127,45 @@ export class PrimaryLink implements Disposable {
     this.#channels.clear();
   }
 
-  #channel({ host, publicPort: port, spkiSha256: pins }: FollowedServer): Channel {
-    const key = [host, port, ...pins.map((pin) => Buffer.from(pin).toString("base64"))].join(" ");
+  /** Both services tell the same, in messages that are alike. */
+  #client(server: FollowedServer): FollowedService {
+    const channel = this.#channel(server);
+    if (server.way === "public") return createClient(Zone, channel);
+    const client = createClient(Replication, channel);
+    return {
+      transfer: (request, options) => client.transfer(request, options),
+      watch: (request, options) => client.notify(request, options),
+    };
+  }
+
+  #forget(server: FollowedServer): void {
+    const key = keyOf(server);
+    this.#channels.get(key)?.close();
+    this.#channels.delete(key);
+  }
+
+  #channel(server: FollowedServer): Channel {
+    const { host, port, spkiSha256: pins, way } = server;
+    const key = keyOf(server);
     const held = this.#channels.get(key);
     if (held !== undefined) return held;
-    const { openChannel, caPem } = this.#options;
-    const channel = openChannel({ host, port, pins, caPem });
+    const { openChannel, openIdentified, caPem } = this.#options;
+    const open = way === "public" ? openChannel : openIdentified;
+    if (open === undefined) throw new TypeError("replication needs a certificate");
+    const channel = open({ host, port, pins, caPem });
     this.#channels.set(key, channel);
     return channel;
   }
+}
+
+function keyOf({ way, host, port, spkiSha256 }: FollowedServer): string {
+  return [way, host, port, ...spkiSha256.map((pin) => toHex(pin))].join(" ");
+}
+
+function isConnectionLost(error: unknown): boolean {
+  return (
+    isDiscoveryError(error) && ["NETWORK", "PROHIBITED", "UNAUTHENTICATED"].includes(error.code)
+  );
 }
 
 /** Ends a stream on which nothing comes for a time. */

@@ -67,12 +67,12 @@ export class PrimaryWatch implements AsyncDisposable {
     this.#options.onEnd();
   }
 
-  #hear({ head }: ZoneWatchResponse): void {
+  #hear({ head }: Pick<ZoneWatchResponse, "head">): void {
     if (head === undefined) return; // it only says that it is there
     this.#options.onPush(signedObjectFromWire(head));
   }
 }
 
 function isSame(one: FollowedServer, other: FollowedServer): boolean {
-  return one.host === other.host && one.publicPort === other.publicPort;
+  return one.host === other.host && one.port === other.port;
 }

@@ -17,7 +17,7 @@ import {
 } from "@whither/wire";
 import { nodeVerifier, payloadSha256 } from "@whither/zone";
 import type { HeadNews } from "../mapping/held-tree.js";
-import type { FollowedServer, PrimaryLink } from "./primary-link.js";
+import { publicServer, type FollowedServer, type PrimaryLink } from "./primary-link.js";
 import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
 import { noKid, type ReplicaTrees } from "./replica-trees.js";
 import type { ReplicaZoneOptions } from "./replica-zone.js";
@@ -76,13 +76,15 @@ export interface RoundOutcome {
 
 /** Throws what the last server failed with. */
 export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<RoundOutcome> {
-  const { authority: authorityOf, primaries } = parts.options;
+  const { authority: authorityOf, replication = [] } = parts.options;
   const own = parts.options.ownSpkiSha256?.();
   const { endpoints, manifestSha256 } = await authorityOf({ signal });
-  const isOther = ({ publicPort, spkiSha256 }: FollowedServer): boolean =>
-    publicPort > 0 && !spkiSha256.some((pin) => own !== undefined && equalBytes(pin, own));
+  const isOther = ({ spkiSha256 }: FollowedServer): boolean =>
+    !spkiSha256.some((pin) => own !== undefined && equalBytes(pin, own));
+  const named = endpoints.flatMap((one) => publicServer(one) ?? []).filter(isOther);
+  const { primaries = named } = parts.options;
   let failure: DiscoveryError | undefined;
-  for (const server of primaries ?? endpoints.filter(isOther)) {
+  for (const server of [...replication, ...primaries]) {
     try {
       await follow(parts, server, { manifestSha256, signal });
       return { server, isFirst: failure === undefined };
@@ -252,7 +254,7 @@ async function receive(
     const news = await take(known, { context, trees }, { start, parts: received });
     trees.chooseCurrent();
     const { serial, mapSize: slots, b } = start.head;
-    logger.info("replica advanced", { zone, serial, slots, b, by: start.kind });
+    logger.info("replica advanced", { zone, serial, slots, b, by: start.kind, way: server.way });
     onNews(news);
     return start;
   } finally {

@@ -17,11 +17,15 @@ export interface ReplicaZoneOptions {
   readonly zone: ZoneName;
   /** What the signed directory says of the zone: the hashes its manifests are trusted by, and its servers. */
   readonly authority: (options: { readonly signal: AbortSignal }) => Promise<Authority>;
-  /** Servers to follow; those of the directory unless told. */
+  /** Servers to follow as anybody; those of the directory unless told. */
   readonly primaries?: readonly FollowedServer[];
   /** Pin of this server at the moment, which the directory may list too. */
   readonly ownSpkiSha256?: () => Uint8Array;
+  /** Servers that name this one as a secondary, asked first; the others when none of them answers. */
+  readonly replication?: readonly FollowedServer[];
   readonly openChannel: OpenChannel;
+  /** The same with this server's certificate; needed for `replication`. */
+  readonly openIdentified?: OpenChannel;
   /** PEM bundle of the only CAs trusted. */
   readonly caPem: string;
   /** Of a full replica. */

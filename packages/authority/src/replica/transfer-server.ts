@@ -12,15 +12,14 @@ import { transferParts, type PartInit } from "./transfer-source.js";
 const retryAfterSeconds = 10;
 
 export interface TransferServerOptions {
-  readonly admission: Pick<Admission, "admitBytes" | "chargeBytes">;
+  /** Whose bytes are counted; without it nobody's. */
+  readonly admission?: Pick<Admission, "admitBytes" | "chargeBytes">;
   readonly clock: Clock;
 }
 
 interface Transfer {
   readonly tree: HeldTree;
   readonly from: TransferFrom;
-  /** Bytes are charged to this address; undefined: to nobody. */
-  readonly charged: string | undefined;
 }
 
 /** Of one process. */
@@ -40,7 +39,7 @@ export class TransferServer {
 
   /** Streams a tree, which it releases. Throws OVERLOADED; DEADLINE to a reader that had stopped reading. */
   async *serve(
-    { tree, from, charged }: Transfer,
+    { tree, from }: Transfer,
     { address, signal }: Pick<CallContext, "address" | "signal">,
   ): AsyncGenerator<PartInit> {
     const { clock } = this.#options;
@@ -55,7 +54,7 @@ export class TransferServer {
     signal.addEventListener("abort", end, { once: true });
     try {
       for await (const part of transferParts(tree, from)) {
-        if (charged !== undefined) await this.#pace(charged, { bytes: sizeOf(part), signal });
+        await this.#pace(address, { bytes: sizeOf(part), signal });
         // A reader that stalls would keep superseded data on our disk: what it held is let go.
         const stall = clock.schedule(limits.transferStallMs, end);
         yield part;
@@ -75,6 +74,7 @@ export class TransferServer {
     { bytes, signal }: { readonly bytes: number; readonly signal: AbortSignal },
   ): Promise<void> {
     const { admission, clock } = this.#options;
+    if (admission === undefined) return;
     for (;;) {
       try {
         admission.admitBytes(address, 0);

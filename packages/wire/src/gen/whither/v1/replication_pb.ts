@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { SignedObject } from "./record_pb.js";
+import { file_whither_v1_record } from "./record_pb.js";
 import type { TransferFrom, TransferPart } from "./zone_pb.js";
 import { file_whither_v1_zone } from "./zone_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file whither/v1/replication.proto.
  */
 export const file_whither_v1_replication: GenFile = /*@__PURE__*/
-  fileDesc("Chx3aGl0aGVyL3YxL3JlcGxpY2F0aW9uLnByb3RvEgp3aGl0aGVyLnYxIkQKGlJlcGxpY2F0aW9uVHJhbnNmZXJSZXF1ZXN0EiYKBGZyb20YASABKAsyGC53aGl0aGVyLnYxLlRyYW5zZmVyRnJvbSJFChtSZXBsaWNhdGlvblRyYW5zZmVyUmVzcG9uc2USJgoEcGFydBgBIAEoCzIYLndoaXRoZXIudjEuVHJhbnNmZXJQYXJ0IigKGFJlcGxpY2F0aW9uTm90aWZ5UmVxdWVzdBIMCgR6b25lGAEgASgJIhsKGVJlcGxpY2F0aW9uTm90aWZ5UmVzcG9uc2UywwEKC1JlcGxpY2F0aW9uEl0KCFRyYW5zZmVyEiYud2hpdGhlci52MS5SZXBsaWNhdGlvblRyYW5zZmVyUmVxdWVzdBonLndoaXRoZXIudjEuUmVwbGljYXRpb25UcmFuc2ZlclJlc3BvbnNlMAESVQoGTm90aWZ5EiQud2hpdGhlci52MS5SZXBsaWNhdGlvbk5vdGlmeVJlcXVlc3QaJS53aGl0aGVyLnYxLlJlcGxpY2F0aW9uTm90aWZ5UmVzcG9uc2ViBnByb3RvMw", [file_whither_v1_zone]);
+  fileDesc("Chx3aGl0aGVyL3YxL3JlcGxpY2F0aW9uLnByb3RvEgp3aGl0aGVyLnYxIkQKGlJlcGxpY2F0aW9uVHJhbnNmZXJSZXF1ZXN0EiYKBGZyb20YASABKAsyGC53aGl0aGVyLnYxLlRyYW5zZmVyRnJvbSJFChtSZXBsaWNhdGlvblRyYW5zZmVyUmVzcG9uc2USJgoEcGFydBgBIAEoCzIYLndoaXRoZXIudjEuVHJhbnNmZXJQYXJ0IigKGFJlcGxpY2F0aW9uTm90aWZ5UmVxdWVzdBIMCgR6b25lGAEgASgJInEKGVJlcGxpY2F0aW9uTm90aWZ5UmVzcG9uc2USJgoEaGVhZBgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EhcKD2NoYW5nZWRfYnVja2V0cxgCIAMoBxITCgthbGxfY2hhbmdlZBgDIAEoCDLFAQoLUmVwbGljYXRpb24SXQoIVHJhbnNmZXISJi53aGl0aGVyLnYxLlJlcGxpY2F0aW9uVHJhbnNmZXJSZXF1ZXN0Gicud2hpdGhlci52MS5SZXBsaWNhdGlvblRyYW5zZmVyUmVzcG9uc2UwARJXCgZOb3RpZnkSJC53aGl0aGVyLnYxLlJlcGxpY2F0aW9uTm90aWZ5UmVxdWVzdBolLndoaXRoZXIudjEuUmVwbGljYXRpb25Ob3RpZnlSZXNwb25zZTABYgZwcm90bzM", [file_whither_v1_record, file_whither_v1_zone]);
 
 /**
  * @generated from message whither.v1.ReplicationTransferRequest
@@ -66,9 +68,31 @@ export const ReplicationNotifyRequestSchema: GenMessage<ReplicationNotifyRequest
   messageDesc(file_whither_v1_replication, 2);
 
 /**
+ * Field by field a ZoneWatchResponse.
+ *
  * @generated from message whither.v1.ReplicationNotifyResponse
  */
 export type ReplicationNotifyResponse = Message<"whither.v1.ReplicationNotifyResponse"> & {
+  /**
+   * type head. Of which tree, its kid says.
+   *
+   * @generated from field: whither.v1.SignedObject head = 1;
+   */
+  head?: SignedObject | undefined;
+
+  /**
+   * Buckets that changed with it: the first head.b bits of their prefixes, as a number. Ascending.
+   *
+   * @generated from field: repeated fixed32 changed_buckets = 2;
+   */
+  changedBuckets: number[];
+
+  /**
+   * Any bucket may have changed: the first message of a stream, another depth, or too many to name.
+   *
+   * @generated from field: bool all_changed = 3;
+   */
+  allChanged: boolean;
 };
 
 /**
@@ -79,14 +103,15 @@ export const ReplicationNotifyResponseSchema: GenMessage<ReplicationNotifyRespon
   messageDesc(file_whither_v1_replication, 3);
 
 /**
- * Between a zone's primary and the secondaries it knows by the keys of their client certificates. What is transferred
- * is what Zone.Transfer gives to everybody.
+ * Between a zone's primary and the secondaries that it knows by the keys of their client certificates. What is
+ * transferred proves itself and is what Zone.Transfer gives to everybody. Any other client, also for a zone that is not
+ * served: error PROHIBITED.
  *
  * @generated from service whither.v1.Replication
  */
 export const Replication: GenService<{
   /**
-   * As Zone.Transfer, without its bound on bytes. Another client than a known secondary: error PROHIBITED.
+   * As Zone.Transfer, with room and a rate of its own: strangers take nothing of it.
    *
    * @generated from rpc whither.v1.Replication.Transfer
    */
@@ -96,12 +121,13 @@ export const Replication: GenService<{
     output: typeof ReplicationTransferResponseSchema;
   },
   /**
-   * A zone has a newer head (as RFC 1996). A hint: the secondary asks its primary, whoever told it.
+   * As Zone.Watch: the heads now, and each new one as it comes (the NOTIFY of RFC 1996 on a stream that the secondary
+   * opens). A hint: the secondary verifies, and asks.
    *
    * @generated from rpc whither.v1.Replication.Notify
    */
   notify: {
-    methodKind: "unary";
+    methodKind: "server_streaming";
     input: typeof ReplicationNotifyRequestSchema;
     output: typeof ReplicationNotifyResponseSchema;
   },

@@ -1,26 +1,14 @@
 // whitherctl pki: a certificate authority for tests and small federations. P-256 leaf certificates with
 // subject alternative names; a federation with its own PKI does not need it.
 
-import { webcrypto } from "node:crypto";
-import { isIP } from "node:net";
 import { join } from "node:path";
 import { Command } from "commander";
 import { formatPin, sha256 } from "@whither/crypto";
-import {
-  makeStateDirectory,
-  readFileBounded,
-  readSecretFile,
-  replaceFile,
-  systemClock,
-  systemRandom,
-  writeSecretFile,
-} from "@whither/runtime";
+import { replaceFile, writeSecretFile } from "@whither/runtime";
 import { print, type Terminal } from "../terminal.js";
 import { collect, jsonOption, parseLifetime } from "../options.js";
-import { x509 } from "./x509-library.js";
-
-const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
-const text = new TextDecoder();
+import { generateKeyPair, privateKeyPem } from "../p256-keys.js";
+import { initAuthority, signLeaf } from "./certificate-authority.js";
 
 export function pkiCommand(terminal: Terminal): Command {
   const pki = new Command("pki").description("a small certificate authority for a federation");
@@ -60,57 +48,6 @@ export function pkiCommand(terminal: Terminal): Command {
   return pki;
 }
 
-async function generateKeyPair(): Promise<webcrypto.CryptoKeyPair> {
-  return await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-}
-
-async function privateKeyPem(keys: webcrypto.CryptoKeyPair): Promise<string> {
-  const der = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
-  return x509.PemConverter.encode(der, "PRIVATE KEY") + "\n";
-}
-
-function validity(lifetimeSeconds: number): { notBefore: Date; notAfter: Date } {
-  const now = systemClock.nowSeconds();
-  return { notBefore: dateOf(now - 300), notAfter: dateOf(now + lifetimeSeconds) };
-}
-
-// x509 takes Date objects; the instant comes from the clock.
-function dateOf(seconds: number): Date {
-  // eslint-disable-next-line no-restricted-globals -- conversion of a given instant, not a reading
-  return new Date(seconds * 1000);
-}
-
-function serialNumber(): string {
-  return Buffer.from(systemRandom.bytes(16)).toString("hex");
-}
-
-async function initAuthority(options: {
-  readonly dir: string;
-  readonly name: string;
-  readonly lifetime: number;
-}): Promise<{ readonly name: string }> {
-  await makeStateDirectory(options.dir);
-  const keys = await generateKeyPair();
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: serialNumber(),
-    name: `CN=${options.name}`,
-    ...validity(options.lifetime),
-    keys,
-    signingAlgorithm: algorithm,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
-        true,
-      ),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  });
-  await writeSecretFile(join(options.dir, "ca-key.pem"), await privateKeyPem(keys));
-  await replaceFile(join(options.dir, "ca.pem"), `${certificate.toString("pem")}\n`);
-  return { name: options.name };
-}
-
 interface IssueOptions {
   readonly dir: string;
   readonly name: string;
@@ -121,46 +58,12 @@ interface IssueOptions {
 async function issue(
   options: IssueOptions,
 ): Promise<{ certificate: string; key: string; pin: string; names: readonly string[] }> {
-  const authority = new x509.X509Certificate(
-    text.decode(await readFileBounded(join(options.dir, "ca.pem"), { bytesMax: 65_536 })),
-  );
-  const authorityKey = await webcrypto.subtle.importKey(
-    "pkcs8",
-    x509.PemConverter.decodeFirst(
-      text.decode(await readSecretFile(join(options.dir, "ca-key.pem"))),
-    ),
-    algorithm,
-    false,
-    ["sign"],
-  );
+  const { dir, name, san = [], lifetime } = options;
   const keys = await generateKeyPair();
-  const names = [...new Set([options.name, ...(options.san ?? [])])];
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serialNumber(),
-    subject: `CN=${options.name}`,
-    issuer: authority.subject,
-    ...validity(options.lifetime),
-    publicKey: keys.publicKey,
-    signingKey: authorityKey,
-    signingAlgorithm: algorithm,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([
-        x509.ExtendedKeyUsage.serverAuth,
-        x509.ExtendedKeyUsage.clientAuth,
-      ]),
-      new x509.SubjectAlternativeNameExtension(
-        names.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value })),
-      ),
-      await x509.AuthorityKeyIdentifierExtension.create(authority),
-    ],
-  });
-  const files = {
-    certificate: join(options.dir, `${options.name}.pem`),
-    key: join(options.dir, `${options.name}-key.pem`),
-  };
+  const { publicKey } = keys;
+  const leaf = await signLeaf({ dir, name, san, lifetime, publicKey, forServers: true });
+  const files = { certificate: join(dir, `${name}.pem`), key: join(dir, `${name}-key.pem`) };
   await writeSecretFile(files.key, await privateKeyPem(keys));
-  await replaceFile(files.certificate, `${certificate.toString("pem")}\n`);
-  return { ...files, pin: formatPin(sha256(new Uint8Array(certificate.publicKey.rawData))), names };
+  await replaceFile(files.certificate, leaf.pem);
+  return { ...files, pin: formatPin(sha256(leaf.spki)), names: leaf.names };
 }

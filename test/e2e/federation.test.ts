@@ -1,6 +1,6 @@
 // A small federation of real processes on loopback, as an operator runs it and a person asks it: one root,
 // two discovery providers, two MSPs. What is refused is checked as closely as what is answered.
-import { chmod, copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -212,6 +212,32 @@ describe("a federation of real processes", function () {
       expect(done.stdout).to.equal("");
     });
 
+    it("sets a new machine up from anchors, an address and a request that the operator signs", async () => {
+      const home = files.path("new-machine");
+      const env = { HOME: home };
+      const shown = await whitherctlInProcess(["anchor", "show", files.anchors, "--json"]);
+      const { sha256 } = JSON.parse(shown) as { sha256: string }; // its documented key
+      const trusted = ["--anchors", files.anchors, "--fingerprint", sha256];
+      const words = [...trusted, "--server", `127.0.0.1:${files.rootPort}`, "--request", "anna"];
+      const done = await run("whither", ["setup", ...words], { env });
+      expect(done.status, done.stderr).to.equal(0);
+      const at = (name: string): string => join(home, ".config", "whither", name);
+      expect((await stat(at("anna-key.pem"))).mode & 0o777).to.equal(0o600);
+      expect((await stat(at("config.yaml"))).mode & 0o777).to.equal(0o600);
+      const ask = (): Promise<Finished> => run("whither", [anna.csi, "+short"], { env });
+      const early = await ask();
+      expect([early.status, early.stderr]).to.satisfy(
+        ([status, text]: [number, string]) => status === 2 && text.includes(at("anna.pem")),
+      );
+      await whitherctlInProcess([
+        ...["pki", "sign", at("anna.csr"), "--dir", files.path("pki")],
+        ...["--name", "anna.example", "--out", at("anna.pem")],
+      ]);
+      const answer = await ask();
+      expect(answer.status, answer.stderr).to.equal(0);
+      expect(answer.stdout).to.equal("video.example\nwire.example\n");
+    });
+
     it("refuses what belongs to later versions by name, and asks nobody", async () => {
       const words = [
         "+federation=all",
@@ -220,7 +246,7 @@ describe("a federation of real processes", function () {
         "+audience=x",
         "+policy",
       ];
-      const verbs = ["setup", "renew", "order", "invalidate", "monitor", "link", "grant"];
+      const verbs = ["renew", "order", "invalidate", "monitor", "link", "grant"];
       const calls = [...words.map((word) => [anna.csi, word]), ...verbs.map((verb) => [verb])];
       for (const args of calls) {
         const written = { stdout: "", stderr: "" };

@@ -111,21 +111,24 @@ export function directoryAddress(text: string, base: string): string | undefined
   return resolve(base, text.startsWith("~/") ? join(homedir(), text.slice(2)) : text);
 }
 
-/** Reads the configuration: named, else WHITHER_CONFIG, else ~/.config/whither/config.yaml. Throws CONFIG. */
-export async function readClientConfig(from: {
+interface ConfigPlace {
   readonly named: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
-}): Promise<ClientConfig> {
-  const { named, env } = from;
-  const fromEnv = env["WHITHER_CONFIG"] ?? "";
-  const path = named ?? (fromEnv === "" ? defaultPath(env) : fromEnv);
-  if (named === undefined && fromEnv === "" && !(await pathExists(path))) {
-    throw new MissingConfig(path);
-  }
+}
+
+/** Reads the configuration: named, else WHITHER_CONFIG, else ~/.config/whither/config.yaml. Throws CONFIG. */
+export async function readClientConfig(from: ConfigPlace): Promise<ClientConfig> {
+  const path = clientConfigPath(from);
+  const isNamed = from.named !== undefined || (from.env["WHITHER_CONFIG"] ?? "") !== "";
+  if (!isNamed && !(await pathExists(path))) throw new MissingConfig(path);
   return await loadConfig({ path, schema: clientSchema });
 }
 
-function defaultPath(env: Readonly<Record<string, string | undefined>>): string {
+/** Where the configuration is, or would be. */
+export function clientConfigPath({ named, env }: ConfigPlace): string {
+  if (named !== undefined) return named;
+  const fromEnv = env["WHITHER_CONFIG"] ?? "";
+  if (fromEnv !== "") return fromEnv;
   return join(env["HOME"] ?? homedir(), ".config", "whither", "config.yaml");
 }
 

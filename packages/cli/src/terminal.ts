@@ -12,6 +12,11 @@ export interface Terminal {
   readonly stdout: TextSink;
   readonly stderr: TextSink;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /**
+   * Asks whoever sits there and resolves to one line, or undefined when the input ends. Absent where nobody does:
+   * in a script or a pipe.
+   */
+  readonly ask?: (question: string) => Promise<string | undefined>;
   /** Aborts when the user interrupts, or when nobody reads the output any more. */
   readonly signal: AbortSignal;
 }

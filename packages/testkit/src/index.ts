@@ -4,6 +4,7 @@ export { createSeededRandom } from "./random.js";
 export type { SeededRandom } from "./random.js";
 
 export {
+  codeOf,
   fixedBytes,
   fixedSigner,
   flipSignature,

@@ -72,6 +72,17 @@ export function outcomeOf(call: () => unknown): ErrorCode | "ok" {
   }
 }
 
+/** As outcomeOf, of work that takes its time. */
+export async function codeOf(work: () => Promise<unknown>): Promise<ErrorCode | "ok"> {
+  try {
+    await work();
+    return "ok";
+  } catch (error) {
+    if (isDiscoveryError(error)) return error.code;
+    throw error;
+  }
+}
+
 /** A signer whose key is the same in every run. */
 export function fixedSigner(label: string): Signer {
   return createSigner(fixedBytes(`key ${label}`));

@@ -4,6 +4,7 @@ export const helpText = `whither asks by which messaging providers somebody can 
 
 Usage:
   whither [@server] CSI [CSI …] [+option …] [-f FILE|-]
+  whither setup                    write the configuration, once
   whither register --help          register an identifier at a provider
   whither verify FILE              verify a credential or a directory offline
   whither completion bash          completion for bash, zsh or fish

@@ -36,7 +36,7 @@ async function statusOfFailure(error: unknown): Promise<(error: DiscoveryError) 
 function reportMissing({ path }: MissingConfig, terminal: Terminal): number {
   terminal.stderr.write(
     `error: configuration: expected trust anchors and a directory in ${path}, got no such file\n` +
-      "hint: `whither setup` will write it; until then copy configs/whither.yaml there, or name one with --config\n",
+      "hint: `whither setup` writes it, and asks for what it needs; or name one with --config\n",
   );
   return 2;
 }

@@ -1,7 +1,7 @@
 // whitherctl anchor: the file a client must be given by hand, and whether a root key set fits it.
 
 import { Command } from "commander";
-import { formatPublicKey, keyIdOf, parsePublicKey, roles, toHex } from "@whither/crypto";
+import { formatPublicKey, keyIdOf, parsePublicKey, roles, toHex, utf8 } from "@whither/crypto";
 import { readFileBounded, replaceFile, systemClock } from "@whither/runtime";
 import { decodeRootKeys, decodeSignedObject } from "@whither/wire";
 import {
@@ -11,6 +11,7 @@ import {
   verifySigned,
   type Anchors,
 } from "@whither/zone";
+import { anchorsFingerprint, formatFingerprint } from "../anchors-fingerprint.js";
 import { print, type Terminal } from "../terminal.js";
 import { collect, jsonOption, parseInteger } from "../options.js";
 
@@ -52,21 +53,24 @@ export function anchorCommand(terminal: Terminal): Command {
         const content = formatAnchors({ version: 1, threshold: o.threshold, keys, tlsCaPem });
         parseAnchors(content); // the same rules that every client applies
         await replaceFile(o.out, content);
+        const fingerprint = anchorsFingerprint(utf8(content));
         print(terminal, {
           json: o.json === true,
-          value: { file: o.out, threshold: o.threshold, keys: keys.length },
-          text: `${o.out}: ${o.threshold} of ${keys.length} keys`,
+          value: { file: o.out, threshold: o.threshold, keys: keys.length, sha256: fingerprint },
+          text: `${o.out}: ${o.threshold} of ${keys.length} keys, SHA-256 ${fingerprint}`,
         });
       },
     );
   anchor
     .command("show")
-    .description("print the keys of an anchors file")
+    .description("print keys and fingerprint of an anchors file, for whoever sets up a client")
     .argument("<file>")
     .addOption(jsonOption())
     .addHelpText("after", "\nExample:\n  whitherctl anchor show anchors.json")
     .action(async (file: string, o: { json?: true }) => {
-      const anchors = parseAnchors(await readText(file));
+      const bytes = await readFileBounded(file, { bytesMax: fileBytesMax });
+      const anchors = parseAnchors(text.decode(bytes));
+      const fingerprint = anchorsFingerprint(bytes);
       const keys = anchors.keys.map((key) => ({
         public_key: formatPublicKey(key),
         key_id: toHex(keyIdOf(key)),
@@ -74,8 +78,17 @@ export function anchorCommand(terminal: Terminal): Command {
       const lines = keys.map((key) => `${key.key_id}  ${key.public_key}`);
       print(terminal, {
         json: o.json === true,
-        value: { threshold: anchors.threshold, keys, tls_ca: anchors.tlsCaPem.length },
-        text: [`threshold ${anchors.threshold} of ${keys.length}`, ...lines].join("\n"),
+        value: {
+          threshold: anchors.threshold,
+          keys,
+          tls_ca: anchors.tlsCaPem.length,
+          sha256: fingerprint,
+        },
+        text: [
+          `threshold ${anchors.threshold} of ${keys.length}`,
+          ...lines,
+          `SHA-256 ${formatFingerprint(fingerprint)}`,
+        ].join("\n"),
       });
     });
   anchor

@@ -9,6 +9,7 @@ import { print, type Terminal } from "../terminal.js";
 import { collect, jsonOption, parseLifetime } from "../options.js";
 import { generateKeyPair, privateKeyPem } from "../p256-keys.js";
 import { initAuthority, signLeaf } from "./certificate-authority.js";
+import { signRequestCommand } from "./pki-sign.js";
 
 export function pkiCommand(terminal: Terminal): Command {
   const pki = new Command("pki").description("a small certificate authority for a federation");
@@ -45,6 +46,7 @@ export function pkiCommand(terminal: Terminal): Command {
       const issued = await issue(o);
       print(terminal, { json: o.json === true, value: issued, text: issued.pin });
     });
+  pki.addCommand(signRequestCommand(terminal));
   return pki;
 }
 

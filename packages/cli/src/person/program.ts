@@ -7,13 +7,13 @@ import { statusOfFailure } from "../exit-status.js";
 import { queryWords } from "../ask/query-arguments.js";
 import { completionCommand, completionPoints } from "../completion.js";
 import { runProgram } from "../run-program.js";
+import { setupCommand } from "../setup/command.js";
 import { cliVersion } from "../version.js";
 import { registerCommand } from "./register.js";
 import { verifyCommand } from "./verify.js";
 
 /** Commands of later versions, and what they will do. */
 const later: Readonly<Record<string, string>> = {
-  setup: "write the configuration from anchors, an address and a certificate",
   renew: "prove and register again before it ends",
   order: "change the order and tags of your providers",
   invalidate: "end a registration",
@@ -31,6 +31,7 @@ export async function runPersonCommand(run: WhitherRun): Promise<number> {
     .showSuggestionAfterError(true);
   program.addCommand(registerCommand(run));
   program.addCommand(verifyCommand(run));
+  program.addCommand(setupCommand(run));
   const ofQuery = queryWords.map((word) => `+${word}`);
   const points = () => completionPoints(program, ofQuery);
   program.addCommand(completionCommand(terminal, { program: "whither", points }));

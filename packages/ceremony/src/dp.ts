@@ -10,11 +10,13 @@ import {
   type Manifest,
   type SignedObject,
   type SlotBody,
+  type SlotKeyLink,
   type SlotMapping,
 } from "@whither/protocol";
 import { equalBytes, importPublicKey } from "@whither/crypto/node";
 import {
   checkNamedMappings,
+  includesKey,
   isAccredited,
   slotBits,
   verifyCredential,
@@ -27,6 +29,7 @@ import {
 } from "@whither/zone";
 import { checkOffer } from "./offer.js";
 import type { AddedMapping, RegistrationRequest } from "./register-request.js";
+import { checkLinks, joinLinks, type ReadKeyLink, type SlotLinks } from "./slot-links.js";
 import { readStandingSlot, type StandingSlot } from "./standing-slot.js";
 
 /** The zone that decides and what it believes. */
@@ -44,12 +47,15 @@ export interface CheckedRegistration {
   readonly statement: VerifiedStatement;
   readonly statementObject: SignedObject;
   readonly added?: AddedMapping & { readonly placed: PlacedMapping };
+  /** Those of the request, verified. */
+  readonly links: readonly ReadKeyLink[];
 }
 
 /**
  * First decision, without the slot. In this order: NOT_AUTHORITATIVE (zone) · the statement
- * (verifyStatement) · BAD_STATEMENT (ported to itself) · the credential (verifyCredential) · the mapping (verifyMapping) · BAD_STATEMENT
- * (another holder than the mapping's) · NOT_AVAILABLE (a renewal).
+ * (verifyStatement) · BAD_STATEMENT (ported to itself) · the key-links (checkLinks) · the credential
+ * (verifyCredential) · the mapping (verifyMapping) · BAD_STATEMENT (another holder than the mapping's) · NOT_AVAILABLE
+ * (a renewal).
  */
 export function checkRegistration(
   request: RegistrationRequest,
@@ -64,7 +70,10 @@ export function checkRegistration(
   if (statement.statement.portedTo === csi) {
     throw new DiscoveryError("BAD_STATEMENT", "statement: ported to the identifier itself");
   }
-  if (added === undefined) return { csi, statement, statementObject: object };
+  const own = statement.statement.holderPublicKey;
+  const links = checkLinks({ links: request.links ?? [], own, csi, verifier });
+  for (const { link } of links) requireImportable(link.oldPublicKey, link.newPublicKey);
+  if (added === undefined) return { csi, statement, statementObject: object, links };
   const { opening } = added;
   const common = { csi, opening, registry, nowSeconds, verifier };
   const credential = verifyCredential({ ...common, object: added.credential, zoneDp: dp });
@@ -80,15 +89,15 @@ export function checkRegistration(
   if (placed.mapping.prevSha256.length > 0) {
     throw new DiscoveryError("NOT_AVAILABLE", "renewals are not available yet");
   }
-  return { csi, statement, statementObject: object, added: { ...added, placed } };
+  return { csi, statement, statementObject: object, links, added: { ...added, placed } };
 }
 
 /** The verifier has refused such keys already; a slot must not hold one even if a verifier were lax. */
-function requireImportable(publicKey: Uint8Array): void {
+function requireImportable(...publicKeys: readonly Uint8Array[]): void {
   try {
-    importPublicKey(publicKey);
+    for (const publicKey of publicKeys) importPublicKey(publicKey);
   } catch (cause) {
-    throw new DiscoveryError("BAD_SIGNATURE", "statement: holder key is not usable", { cause });
+    throw new DiscoveryError("BAD_SIGNATURE", "holder key is not usable", { cause });
   }
 }
 
@@ -106,15 +115,20 @@ export type RegistrationDecision =
       /** In the statement's order. */
       readonly order: readonly Uint8Array[];
       readonly bits: readonly number[];
+      readonly links: readonly SlotKeyLink[];
     }
   /** The slot leaves the tree; the statement stays with the DP, so that its seq cannot be undercut. */
-  | { readonly kind: "remove"; readonly statement: SignedObject };
+  | {
+      readonly kind: "remove";
+      readonly statement: SignedObject;
+      readonly links: readonly SlotKeyLink[];
+    };
 
 /**
  * Second decision, with what stands (`undefined`: never registered; an empty body: removed). In this order:
- * unchanged · BAD_OFFER · REPLAYED · INCUMBENT (another holder, unexpired) · STALE_SEQUENCE ·
- * BAD_STATEMENT (names what is not there) · EXPIRED or UNKNOWN_MSP (keeps what no longer counts) ·
- * BAD_STATEMENT (one MSP twice, commitments). SLOT_FULL is settleRegistration's.
+ * unchanged · BAD_OFFER · REPLAYED · SLOT_FULL (key-links) · INCUMBENT (another holder, unexpired: no key that links join to the
+ * statement's) · STALE_SEQUENCE · BAD_STATEMENT (names what is not there) · EXPIRED or UNKNOWN_MSP (keeps what no longer counts) ·
+ * BAD_STATEMENT (one MSP twice, commitments). SLOT_FULL of the size is settleRegistration's.
  * Without a new mapping nothing was proved, so "no slot" and "not yours" are one and the same BAD_STATEMENT.
  */
 export function decideRegistration(
@@ -139,8 +153,10 @@ export function decideRegistration(
   if (usedHere || input.isUsed(nonceD)) {
     throw new DiscoveryError("REPLAYED", "this offer was used before");
   }
-  const standing = standingOf(current, checked, nowSeconds);
-  return compose({ ...input, standing });
+  const own = statement.holderPublicKey;
+  const links = joinLinks({ own, standing: current?.links ?? [], added: checked.links });
+  const standing = standingOf(current, { checked, links, nowSeconds });
+  return compose({ ...input, standing, links });
 }
 
 function unchanged(current: StandingSlot, checked: CheckedRegistration): RegistrationDecision {
@@ -162,17 +178,22 @@ function standingAcceptance(
   return entry === undefined ? {} : { acceptance: entry.slotMapping.acceptance };
 }
 
-/** What stands of this holder; throws INCUMBENT or, to who has proved nothing, BAD_STATEMENT. */
+/** What stands of this holder, by whichever of its keys; throws INCUMBENT or, to who has proved nothing, BAD_STATEMENT. */
 function standingOf(
   current: StandingSlot | undefined,
-  checked: CheckedRegistration,
-  nowSeconds: number,
+  {
+    checked,
+    links,
+    nowSeconds,
+  }: {
+    readonly checked: CheckedRegistration;
+    readonly links: SlotLinks;
+    readonly nowSeconds: number;
+  },
 ): StandingSlot["mappings"] {
   const { statement } = checked.statement;
   const proved = checked.added !== undefined;
-  const isOwn =
-    current !== undefined &&
-    equalBytes(current.statement.holderPublicKey, statement.holderPublicKey);
+  const isOwn = current !== undefined && includesKey(links.keys, current.statement.holderPublicKey);
   if (isOwn) {
     if (statement.seq <= current.statement.seq) {
       throw new DiscoveryError("STALE_SEQUENCE", "statement: seq is not newer");
@@ -191,10 +212,11 @@ function standingOf(
 function compose(input: {
   readonly checked: CheckedRegistration;
   readonly standing: StandingSlot["mappings"];
+  readonly links: SlotLinks;
   readonly registry: Registry;
   readonly nowSeconds: number;
 }): RegistrationDecision {
-  const { checked, standing } = input;
+  const { checked, standing, links } = input;
   const { statementObject, added } = checked;
   const { statement } = checked.statement;
   const refuse = (text: string): never => {
@@ -210,10 +232,10 @@ function compose(input: {
   if (added !== undefined && !named.some((one) => equalBytes(one.sha256, added.placed.sha256))) {
     refuse("does not name the new mapping");
   }
-  if (named.length === 0) return remove(checked, standing);
+  if (named.length === 0) return remove(input);
   const mspIds = named.map((one) => one.mapping.mspId);
   if (new Set(mspIds).size !== mspIds.length) refuse("names one msp twice");
-  checkNamedMappings(statement, named, [statement.holderPublicKey]);
+  checkNamedMappings(statement, named, links.keys);
   const kept = named.filter((one) => "slotMapping" in one);
   for (const entry of kept) requireStillCounts(entry, input);
   const isFresh = added !== undefined && kept.length < named.length;
@@ -225,14 +247,20 @@ function compose(input: {
     ...standingAcceptance(standing, checked),
     order: statement.items.map((item) => item.mappingSha256),
     bits: slotBits(mspIds, input.registry),
+    links: links.links,
   };
 }
 
 /** A removal names nothing, so its commitments must tell which identifier it is about. */
-function remove(
-  checked: CheckedRegistration,
-  standing: StandingSlot["mappings"],
-): RegistrationDecision {
+function remove({
+  checked,
+  standing,
+  links,
+}: {
+  readonly checked: CheckedRegistration;
+  readonly standing: StandingSlot["mappings"];
+  readonly links: SlotLinks;
+}): RegistrationDecision {
   const { csiCommits } = checked.statement.statement;
   const agree = csiCommits.every((commit) =>
     standing.some(({ mapping }) => equalBytes(mapping.csiCommit, commit)),
@@ -240,7 +268,7 @@ function remove(
   if (csiCommits.length === 0 || !agree) {
     throw new DiscoveryError("BAD_STATEMENT", "statement: removes another identifier's mappings");
   }
-  return { kind: "remove", statement: checked.statementObject };
+  return { kind: "remove", statement: checked.statementObject, links: links.links };
 }
 
 /** What is kept was verified when it was accepted; since then it may have run out. */

@@ -7,6 +7,7 @@ import {
   roles,
   type Manifest,
   type SignedObject,
+  type SlotKeyLink,
   type SlotMapping,
 } from "@whither/protocol";
 import { encodeAcceptance, encodePromise, encodeSlotBody } from "@whither/wire";
@@ -54,7 +55,7 @@ export function settleRegistration(input: {
     return { plaintext: encodeSlotBody(body), ...receipt };
   }
   if (decision.kind === "remove") {
-    return { plaintext: encodeRemoval(decision.statement), promise };
+    return { plaintext: encodeRemoval(decision.statement, decision.links), promise };
   }
   const { fresh, acceptance: earlier } = decision;
   if (fresh === undefined) {
@@ -68,9 +69,12 @@ export function settleRegistration(input: {
   return { plaintext: placeBody(decision, added), acceptance, promise };
 }
 
-/** What stands after a removal: its statement alone, as an encoded SlotBody. */
-export function encodeRemoval(statement: SignedObject): Uint8Array {
-  return encodeSlotBody({ statement, mappings: [] });
+/** What stands after a removal: its statement, and whose keys are one, as an encoded SlotBody. */
+export function encodeRemoval(
+  statement: SignedObject,
+  links: readonly SlotKeyLink[] = [],
+): Uint8Array {
+  return encodeSlotBody({ statement, mappings: [], links });
 }
 
 /** Bytes before the sealed SlotBody: its length (protocol.md section 4). */
@@ -85,7 +89,11 @@ function placeBody(
     place: decision.order.findIndex((sha256) => equalBytes(sha256, payloadSha256(entry.mapping))),
   }));
   const mappings = entries.toSorted((a, b) => a.place - b.place).map(({ entry }) => entry);
-  const plaintext = encodeSlotBody({ statement: decision.statement, mappings });
+  const plaintext = encodeSlotBody({
+    statement: decision.statement,
+    mappings,
+    links: decision.links,
+  });
   if (plaintext.length + bodyLengthBytes > Math.max(...limits.bodyClassBytes)) {
     throw new DiscoveryError("SLOT_FULL", "the slot's size class is full");
   }

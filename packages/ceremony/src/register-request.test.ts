@@ -5,6 +5,7 @@ import { RegisterRequestSchema } from "@whither/wire";
 import {
   fixedBytes,
   makeCredential,
+  makeKeyLink,
   makeMapping,
   makeRegistrationParties,
   makeStatement,
@@ -21,7 +22,14 @@ const { zone, csi, opening } = parties;
 const credential = makeCredential(parties);
 const mapping = makeMapping(parties, { credential });
 const statement = makeStatement(parties, { mappings: [mapping] });
-const full: RegistrationRequest = { zone, csi, statement, added: { mapping, credential, opening } };
+const links = [makeKeyLink(parties)];
+const full: RegistrationRequest = {
+  zone,
+  csi,
+  statement,
+  links,
+  added: { mapping, credential, opening },
+};
 
 type Fields = Parameters<typeof encodeMessage<typeof RegisterRequestSchema>>[1];
 const message = (fields: Fields) =>
@@ -35,10 +43,11 @@ describe("register request", () => {
 
   it("may hold a statement alone", () => {
     const order = { zone, csi, statement };
-    expect(decodeRegisterRequest(overTheWire(order))).to.deep.equal(order);
+    expect(decodeRegisterRequest(overTheWire(order))).to.deep.equal({ ...order, links: [] });
   });
 
   type Message = ReturnType<typeof overTheWire>;
+  const linksOf = ({ slot }: Message) => (slot.case === "public" ? slot.value.links : []);
   const cases: readonly [ErrorCode, string, (m: Message) => void][] = [
     [
       "INVALID_CSI",
@@ -68,6 +77,22 @@ describe("register request", () => {
       "a payload that fits no slot",
       (m) => void (m.credential!.payload = new Uint8Array(16_385)),
     ],
+    [
+      "TOO_LARGE",
+      "a link that fits no slot",
+      (m) => void (linksOf(m)[0]!.link!.payload = new Uint8Array(16_385)),
+    ],
+    [
+      "INVALID_DATA",
+      "four links",
+      (m) => void linksOf(m).push(...Array.from({ length: 3 }, () => linksOf(m)[0]!)),
+    ],
+    [
+      "INVALID_DATA",
+      "a link's opening of 31 bytes",
+      (m) => void (linksOf(m)[0]!.opening = new Uint8Array(31)),
+    ],
+    ["INVALID_DATA", "a link without its object", (m) => (linksOf(m)[0]!.link = undefined)],
     ["INVALID_DATA", "an empty payload", (m) => void (m.credential!.payload = new Uint8Array())],
     [
       "INVALID_DATA",

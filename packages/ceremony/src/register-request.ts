@@ -8,10 +8,13 @@ import {
   parseZoneName,
   type Csi,
   type SignedObject,
+  type SlotKeyLink,
   type ZoneName,
 } from "@whither/protocol";
 import { openingBytes } from "@whither/zone";
 import {
+  keyLinksFromWire,
+  keyLinksToWire,
   signedObjectFromWire,
   signedObjectToWire,
   type RegisterRequest,
@@ -35,6 +38,8 @@ export interface RegistrationRequest {
   readonly statement: SignedObject;
   /** Absent: only order, tags or removal change. */
   readonly added?: AddedMapping;
+  /** Links that the slot does not have yet, in the order in which they join keys to the statement's. Absent: none. */
+  readonly links?: readonly SlotKeyLink[];
 }
 
 /** The fields of a RegisterRequest message. */
@@ -45,14 +50,20 @@ export interface RegisterRequestFields {
   readonly credential?: WireSignedObject;
   readonly slot: {
     readonly case: "public";
-    readonly value: { readonly mapping?: WireSignedObject; readonly statement: WireSignedObject };
+    readonly value: {
+      readonly mapping?: WireSignedObject;
+      readonly statement: WireSignedObject;
+      readonly links: { readonly link: WireSignedObject; readonly opening: Uint8Array }[];
+    };
   };
 }
 
 export function encodeRegisterRequest(request: RegistrationRequest): RegisterRequestFields {
   const { zone, csi, added } = request;
   const statement = signedObjectToWire(request.statement);
-  if (added === undefined) return { zone, csi, slot: { case: "public", value: { statement } } };
+  const links = keyLinksToWire(request.links ?? []);
+  const unproved = { statement, links };
+  if (added === undefined) return { zone, csi, slot: { case: "public", value: unproved } };
   return {
     zone,
     csi,
@@ -60,7 +71,7 @@ export function encodeRegisterRequest(request: RegistrationRequest): RegisterReq
     credential: signedObjectToWire(added.credential),
     slot: {
       case: "public",
-      value: { mapping: signedObjectToWire(added.mapping), statement },
+      value: { ...unproved, mapping: signedObjectToWire(added.mapping) },
     },
   };
 }
@@ -82,19 +93,27 @@ export function decodeRegisterRequest(message: RegisterRequest): RegistrationReq
   const zone = parseZoneName(message.zone);
   const { csi, opening } = message;
   if (!isCanonicalCsi(csi)) throw new DiscoveryError("INVALID_CSI", "identifier is not canonical");
-  const statement = bounded(message.slot.value.statement);
-  if (message.slot.value.mapping === undefined) return { zone, csi, statement };
+  const { value } = message.slot;
+  const statement = bounded(value.statement);
+  const links = keyLinksFromWire(value.links).map(({ link, opening: own }) => ({
+    link: detached(link),
+    opening: own,
+  }));
+  if (value.mapping === undefined) return { zone, csi, statement, links };
   if (opening.length !== openingBytes) {
     throw new DiscoveryError("BAD_OPENING", `opening: expected ${openingBytes} bytes`);
   }
-  const mapping = bounded(message.slot.value.mapping);
+  const mapping = bounded(value.mapping);
   const credential = bounded(message.credential);
-  return { zone, csi, statement, added: { mapping, credential, opening: opening.slice() } };
+  return { zone, csi, statement, links, added: { mapping, credential, opening: opening.slice() } };
+}
+
+function bounded(object: WireSignedObject | undefined): SignedObject {
+  return detached(signedObjectFromWire(object));
 }
 
 /** Copied, so that a stored record does not keep the whole message alive. */
-function bounded(object: WireSignedObject | undefined): SignedObject {
-  const { payload, signatures } = signedObjectFromWire(object);
+function detached({ payload, signatures }: SignedObject): SignedObject {
   if (payload.length > payloadBytesMax) {
     throw new DiscoveryError("TOO_LARGE", `payload: at most ${payloadBytesMax} bytes`);
   }

@@ -8,8 +8,9 @@ import {
   type SlotMapping,
   type Statement,
 } from "@whither/protocol";
-import { decodeSlotBody, decodeStatement } from "@whither/wire";
+import { decodeKeyLink, decodeSlotBody, decodeStatement } from "@whither/wire";
 import { payloadSha256, readMapping } from "@whither/zone";
+import type { ReadKeyLink } from "./slot-links.js";
 
 export interface StandingMapping {
   readonly slotMapping: SlotMapping;
@@ -23,6 +24,7 @@ export interface StandingSlot {
   readonly statementSha256: Uint8Array;
   /** In the statement's order; none after a removal. */
   readonly mappings: readonly StandingMapping[];
+  readonly links: readonly ReadKeyLink[];
 }
 
 /** Throws STORE_CORRUPT. */
@@ -33,11 +35,16 @@ export function readStandingSlot(plaintext: Uint8Array): StandingSlot {
       const { mapping, sha256 } = readMapping(slotMapping.mapping);
       return { slotMapping, mapping, sha256 };
     });
+    const links = body.links.map((slotLink) => ({
+      slotLink,
+      link: decodeKeyLink(slotLink.link.payload),
+    }));
     return {
       body,
       statement: decodeStatement(body.statement.payload),
       statementSha256: payloadSha256(body.statement),
       mappings,
+      links,
     };
   } catch (cause) {
     throw new DiscoveryError("STORE_CORRUPT", "a slot's body does not parse", { cause });

@@ -1,3 +1,4 @@
+export { agreeToKeyLink, approveKeyLink } from "@whither/ceremony";
 export { accountsOf, parseAccounts, readAccountsFile } from "./accounts-file.js";
 export { formatHolderMemory, parseHolderMemory } from "./holder-memory.js";
 export type { HolderMemory } from "./holder-memory.js";

@@ -48,6 +48,7 @@ import {
   verifySlot,
   type Delegation,
 } from "@whither/zone";
+import { agreeToKeyLink, approveKeyLink } from "@whither/ceremony";
 import { accountsOf } from "./accounts-file.js";
 import { createMsp } from "./msp.js";
 import {
@@ -495,5 +496,27 @@ describe("registrant", () => {
     const fields = { holderPublicKey: otherHolder.publicKey };
     const theirs = { holder: otherHolder, credential: makeCredential(parties, { fields }) };
     expect(await outcome(world.register(theirs))).to.equal("INCUMBENT");
+  });
+
+  it("brings a second app's link to every zone, with what the first app has there", async () => {
+    const world = await makeWorld(["a", "b"]);
+    const { memory: previous } = await world.register();
+    const { otherHolder } = parties;
+    const fields = { holderPublicKey: otherHolder.publicKey };
+    const theirs = { holder: otherHolder, credential: makeCredential(parties, { fields }) };
+    const approved = approveKeyLink({
+      csi,
+      holder,
+      newPublicKey: otherHolder.publicKey,
+      randomBytes: (length) => fixedBytes("link", length),
+    });
+    const verifier = nodeVerifier;
+    const links = [agreeToKeyLink({ approved, csi, holder: otherHolder, verifier })];
+    const joined = { ...theirs, msp: world.msp(1), links, previous };
+    const { registered, failed, memory } = await world.register(joined);
+    expect([registered.length, failed]).to.deep.equal([2, []]);
+    for (const { items } of memory.values()) {
+      expect(items.map(({ mspId }) => mspId)).to.deep.equal(["wire.example", "video.example"]);
+    }
   });
 });

@@ -14,6 +14,7 @@ import {
   type Authority,
   type Csi,
   type SignedObject,
+  type SlotKeyLink,
   type ZoneName,
 } from "@whither/protocol";
 import { openChannel as openGrpcChannel, type TlsIdentity } from "@whither/rpc";
@@ -49,6 +50,8 @@ export interface ChangeOptions extends SlotWish {
   readonly holder: Signer;
   /** What stands, as the last registration returned it: without it everything not named again is dropped. */
   readonly previous?: HolderMemory;
+  /** Links that join the holder's key to those of the slots: then the mappings of both may stand (`agreeToKeyLink`). */
+  readonly links?: readonly SlotKeyLink[];
   /** Only these zones of those that the directory names. */
   readonly zones?: readonly ZoneName[];
   readonly signal?: AbortSignal;
@@ -181,12 +184,21 @@ async function inEveryZone(
   context: ZoneRegistrationContext,
 ): Promise<ChangedSlots> {
   const { given, authorities, added } = work;
-  const { csi, holder, signal, previous } = given;
+  const { csi, holder, signal, previous, links = [] } = given;
   const wish = wishOf(given);
   const outcomes = await Promise.allSettled(
     authorities.map((authority) =>
       registerInZone(
-        { authority, csi, holder, added, wish, signal, previous: previous?.get(authority.zone) },
+        {
+          authority,
+          csi,
+          holder,
+          added,
+          links,
+          wish,
+          signal,
+          previous: previous?.get(authority.zone),
+        },
         context,
       ),
     ),

@@ -24,6 +24,7 @@ import {
   type Manifest,
   type MergePromise,
   type SignedObject,
+  type SlotKeyLink,
   type ZoneName,
 } from "@whither/protocol";
 import type { Clock, Random } from "@whither/runtime";
@@ -43,6 +44,7 @@ export interface ZoneRegistrationInput {
   readonly holder: Signer;
   /** The mapping to add; absent: only order, tags or removal change. */
   readonly added: Countersigned | undefined;
+  readonly links: readonly SlotKeyLink[];
   readonly previous: HolderSlot | undefined;
   readonly wish: SlotWish;
   readonly signal: AbortSignal | undefined;
@@ -167,13 +169,14 @@ async function sendStatement(
   input: ZoneRegistrationInput,
   context: ZoneRegistrationContext,
 ): Promise<ZoneRegistration> {
-  const { authority, csi, added, signal } = input;
+  const { authority, csi, added, links, signal } = input;
   const { connections, clock, verifier } = context;
   const { zone, dpId } = authority;
   const request = encodeRegisterRequest({
     zone,
     csi,
     statement: statement.object,
+    links,
     ...(added === undefined ? {} : { added: addedOf(added) }),
   });
   const response = await connections.registrar(authority, (client) =>

@@ -57,7 +57,7 @@ export interface CredentialOptions {
 
 export interface RegistrationOptions extends Pick<
   RegisterOptions,
-  "preference" | "tags" | "exclusive" | "sameAppOnly" | "portedTo" | "zones" | "signal"
+  "preference" | "tags" | "exclusive" | "sameAppOnly" | "portedTo" | "links" | "zones" | "signal"
 > {
   readonly csi: Csi;
   /** One after the other, each with the next preference unless `preference` is given. */

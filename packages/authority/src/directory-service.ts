@@ -225,7 +225,7 @@ class ServedDirectory<T extends NodeTrust> {
       throw new DiscoveryError("NOT_AUTHORITATIVE", "the registry is the root's");
     }
     return encodeRecordsAnswer({
-      rootKeys: voucher.rootKeys,
+      ...voucher,
       head,
       records: records.map(({ object }) => object),
     });

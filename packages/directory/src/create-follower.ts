@@ -132,10 +132,11 @@ class Follower implements DirectoryFollower {
   current(): DirectoryStatus | undefined {
     const mirrored = this.#mirror?.directory;
     if (mirrored !== undefined && !isLate(mirrored.head, this.#options.clock.nowSeconds())) {
-      return { head: mirrored.head, source: "mirror" };
+      return { head: mirrored.head, source: "mirror", rootKeys: mirrored.trust.rootKeys };
     }
     const known = this.#memory.known;
-    return known === undefined ? undefined : { head: known.head, source: "walk" };
+    if (known === undefined) return undefined;
+    return { head: known.head, source: "walk", rootKeys: known.rootKeys };
   }
 
   async refresh(options: SignalOption = {}): Promise<void> {
@@ -241,12 +242,13 @@ function rootZone(of: {
   return {
     zone: rootPlace.zone,
     apex: rootPlace.apex,
-    verify: ({ rootKeys, head }, check) => {
+    verify: ({ rootKeys, earlierRootKeys, head }, check) => {
       if (rootKeys === undefined) {
         throw new DiscoveryError("KEY_MISSING", "referral: of the root, without its keys");
       }
       const { previous, known } = memory;
-      return verifyTrust({ ...check, rootKeys, head, anchors, previous, known });
+      const given = { rootKeys, earlierRootKeys, head };
+      return verifyTrust({ ...check, ...given, anchors, previous, known });
     },
     accept: (trust) => {
       if (memory.accept(trust)) onNewer();

@@ -1,7 +1,7 @@
 // The public face of directory following: what the resolver and the daemons ask. How it is answered, by
 // the mirror or by walking, is in mirror.ts and walk.ts.
 
-import type { Csi, DirectoryHead, Prefix } from "@whither/protocol";
+import type { Csi, DirectoryHead, Prefix, RootKeys } from "@whither/protocol";
 import type { Channel, TlsIdentity } from "@whither/rpc";
 import type { Clock, Logger, Random } from "@whither/runtime";
 import type { Anchors, Delegation, Registry, SignatureVerifier } from "@whither/zone";
@@ -93,6 +93,8 @@ export interface SignalOption {
 export interface DirectoryStatus {
   readonly head: DirectoryHead;
   readonly source: "mirror" | "walk";
+  /** Verified: its KSKs are believed now, whatever the anchors say. */
+  readonly rootKeys: RootKeys;
 }
 
 export interface DirectoryFollower extends AsyncDisposable {

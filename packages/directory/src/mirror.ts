@@ -236,16 +236,17 @@ export class Mirror {
 
   async #verify(bytes: Uint8Array, options: SignalOption = {}): Promise<VerifiedArtefact> {
     const { anchors, clock, verifier, memory } = this.#options;
-    const { previous } = memory;
+    const { previous, known } = memory;
     const nowSeconds = clock.nowSeconds();
     return await runSliced(
-      verifyArtefact({ bytes, anchors, nowSeconds, verifier, previous }),
+      verifyArtefact({ bytes, anchors, nowSeconds, verifier, previous, known }),
       options,
     );
   }
 }
 
 /** The message that stands for a directory of which only root keys and head are known. */
-export function headMessage({ voucher, headObject: head }: DirectoryTrust): Uint8Array {
-  return encodeTransferChunk({ ...voucher, head, nodes: [], records: [] });
+export function headMessage({ voucher, trail, headObject: head }: DirectoryTrust): Uint8Array {
+  const { rootKeys } = voucher;
+  return encodeTransferChunk({ rootKeys, earlierRootKeys: trail, head, nodes: [], records: [] });
 }

@@ -3,6 +3,7 @@
 
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
 import { lockFile, pathExists, readFileBounded, replaceFile } from "@whither/runtime";
+import { decodeTransferChunk, encodeTransferChunk } from "@whither/wire";
 import {
   compareMarks,
   frameMessages,
@@ -47,7 +48,7 @@ export class StateFile {
     const lock = await lockFile(path);
     try {
       if (await this.#holdsNewer(trust)) return;
-      await replaceFile(path, frameMessages(messages), { mode: 0o600 });
+      await replaceFile(path, frameMessages(withTrail(messages, trust)), { mode: 0o600 });
     } finally {
       await lock.close();
     }
@@ -64,4 +65,17 @@ export class StateFile {
       throw error;
     }
   }
+}
+
+/**
+ * With the earlier root key sets that were verified, not those that a server sent: one that left some out could make
+ * the anchors lead nowhere after a restart, and all that was seen forgotten.
+ */
+function withTrail(
+  [first, ...others]: readonly Uint8Array[],
+  { trail }: DirectoryTrust,
+): readonly Uint8Array[] {
+  if (first === undefined) return [];
+  const chunk = { ...decodeTransferChunk(first), earlierRootKeys: trail };
+  return [encodeTransferChunk(chunk), ...others];
 }

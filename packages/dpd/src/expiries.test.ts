@@ -10,13 +10,13 @@ const [voprfKey] = manifest.voprfKeys;
 describe("expiries of a dpd", () => {
   it("names the end of each key, the certificate and the directory", async () => {
     await using federation = await createFederation();
-    const { head } = federation.directory;
+    const { head, trust } = federation.directory;
     const { certPem } = federation.identity;
     const later = { ...zoneKey!, notAfter: zoneKey!.notAfter + 100 };
     const of = expiries({
       zones: [{ zone, manifest: { ...manifest, zoneKeys: [zoneKey!, later] } }],
       certPem,
-      directory: { head, source: "mirror" },
+      directory: { head, source: "mirror", rootKeys: trust.rootKeys },
       directories: new Map(),
     });
     expect(of.map(({ what, zone: name }) => `${what} ${name}`.trim())).to.deep.equal([

@@ -26,6 +26,8 @@ export const limits = {
   endpointsMax: 13,
   pinsMax: 2,
   manifestHashesMax: 2,
+  /** Root key sets by which the KSKs changed, carried for readers of older anchors (section 2). */
+  earlierRootKeysMax: 16,
   /** Depth of the bucket tree (section 4). */
   bucketDepthMax: 30,
   /** Bytes of one entry: idx 16, since 8, masked 12, vhash 32 (section 4). */

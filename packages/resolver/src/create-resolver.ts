@@ -24,7 +24,14 @@ import {
   type Random,
   type VoprfEngine,
 } from "@whither/runtime";
-import { nodeVerifier, parseAnchors, type Anchors, type SignatureVerifier } from "@whither/zone";
+import {
+  ksksOf,
+  nodeVerifier,
+  parseAnchors,
+  type Anchors,
+  type RootKsks,
+  type SignatureVerifier,
+} from "@whither/zone";
 import { assembleResolver, type Engines } from "./assemble.js";
 import { readClientIdentity, type ClientIdentity } from "./client-identity.js";
 import { ChoiceMemory } from "./choice-memory.js";
@@ -116,7 +123,11 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
   const secret = await readLocalSecret(file("secret"), random);
   const evidence = await EvidenceFile.open({ path: file("evidence.json"), clock });
   const memory = await HeadMemory.open({ path: file("heads.json"), clock, evidence });
-  const manifests = await ManifestMemory.open({ path: file("manifests.json"), clock, anchors });
+  const ksks = (): RootKsks => {
+    const rootKeys = follower.current()?.rootKeys;
+    return rootKeys === undefined ? anchors : ksksOf(rootKeys);
+  };
+  const manifests = await ManifestMemory.open({ path: file("manifests.json"), clock, ksks });
   const choices = await ChoiceMemory.open({ path: file("choices.json"), clock, secret });
   const directoryPath = file("directory");
   const follower = createDirectoryFollower({

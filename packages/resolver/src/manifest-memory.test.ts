@@ -93,8 +93,8 @@ describe("a manifest that its predecessor did not sign", () => {
   it("waits from when the first of two processes saw it", async () => {
     const clock = createSimulatedClock({ startMs: nowSeconds * 1000 });
     const path = join(statePath, "manifests.json");
-    const anchors = { keys: [], threshold: 1 };
-    const open = (): Promise<ManifestMemory> => ManifestMemory.open({ path, clock, anchors });
+    const ksks = () => ({ keys: [], threshold: 1 });
+    const open = (): Promise<ManifestMemory> => ManifestMemory.open({ path, clock, ksks });
     const named = ({ manifest }: typeof parties): NamedManifest => {
       const payload = encodeManifest(manifest);
       const sha256 = manifest === parties.manifest ? parties.manifestSha256 : manifestSha256;

@@ -8,7 +8,7 @@ import { decodeManifest, decodeSignedObject, encodeSignedObject } from "@whither
 import {
   judgeSuccession,
   payloadSha256,
-  type Anchors,
+  type RootKsks,
   type ManifestHistory,
   type NamedManifest,
   type SignatureVerifier,
@@ -21,7 +21,8 @@ export interface ManifestMemoryOptions {
   /** Absent: remembered as long as the process lasts. */
   readonly path: string | undefined;
   readonly clock: Clock;
-  readonly anchors: Pick<Anchors, "keys" | "threshold">;
+  /** Those that are believed at the moment. */
+  readonly ksks: () => RootKsks;
 }
 
 type Histories = Map<string, ManifestHistory>;
@@ -59,13 +60,13 @@ export class ManifestMemory {
       readonly verifier: SignatureVerifier;
     },
   ): Succession {
-    const { clock, anchors } = this.#options;
+    const { clock, ksks } = this.#options;
     const judged = judgeSuccession({
       zone,
       history: this.#histories.get(zone),
       manifestSha256,
       nowSeconds: clock.nowSeconds(),
-      anchors,
+      ksks: ksks(),
       ...by,
     });
     this.#histories.set(zone, judged.history);

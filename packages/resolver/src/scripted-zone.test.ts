@@ -564,7 +564,7 @@ export async function scriptedWorld(options: ScriptedWorldOptions): Promise<Scri
       manifests: await ManifestMemory.open({
         path: file("manifests.json"),
         clock,
-        anchors: { keys: [], threshold: 1 },
+        ksks: () => ({ keys: [], threshold: 1 }),
       }),
       choices: await ChoiceMemory.open({ path: file("choices.json"), clock, secret }),
       cacheBytes: options.cacheBytes ?? 4 * 1024 * 1024,

@@ -48,12 +48,15 @@ export function makeRootFixture(
     readonly version?: number;
     readonly zsk?: Partial<KeyPeriod>;
     readonly online?: Partial<KeyPeriod>;
+    /** Names of the KSKs; of the anchors, too. */
+    readonly ksks?: readonly string[];
+    /** Two of the KSKs unless told. */
     readonly signers?: readonly Signer[];
     readonly tlsCaPem?: readonly string[];
   } = {},
 ): RootFixture {
   const { nowSeconds = directoryFixtureSeconds, version = 1 } = options;
-  const ksks = ["ksk 1", "ksk 2", "ksk 3"].map(signer);
+  const ksks = (options.ksks ?? ["ksk 1", "ksk 2", "ksk 3"]).map(signer);
   const zsk = signer("zsk");
   const online = signer("online zsk");
   const keys = ksks.map((ksk) => ksk.publicKey);

@@ -33,6 +33,7 @@ import {
   verifySigned,
   type Directory,
   type DirectoryObjects,
+  type DirectoryTrust,
   type NodeTrust,
   type PartTrust,
   type PartVoucher,
@@ -84,11 +85,11 @@ function withoutForgeries(directory: Directory, { zsk }: RootFixture): Directory
 
 /** Objects as a directory server that checks nothing would serve them. */
 export function unverifiedDirectory(objects: DirectoryObjects): VerifiedArtefact {
-  const { rootKeys: rootKeysObject, head: headObject } = objects;
+  const { rootKeys: rootKeysObject, earlierRootKeys, head: headObject } = objects;
   const rootKeys = decodeRootKeys(rootKeysObject.payload);
-  const voucher = { rootKeys: rootKeysObject };
+  const voucher: DirectoryTrust["voucher"] = { rootKeys: rootKeysObject, earlierRootKeys };
   const head = decodeDirectoryHead(headObject.payload);
-  const trust = { ...rootPlace, keys: [], rootKeys, voucher, head, headObject };
+  const trust = { ...rootPlace, keys: [], rootKeys, trail: [], voucher, head, headObject };
   return { directory: unverified(objects, trust), messages: encodeTransfer(objects) };
 }
 

@@ -18,13 +18,23 @@ import { parseMessage, signedObjectFromWire, signedObjectToWire } from "./signed
 
 /** What vouches for a directory's head: the root's key set, or the manifest of a part. */
 export type HeadVoucher =
-  | { readonly rootKeys: SignedObject; readonly manifest?: undefined }
-  | { readonly manifest: SignedObject; readonly rootKeys?: undefined };
+  | {
+      readonly rootKeys: SignedObject;
+      /** Sets by which the KSKs changed, for readers of older anchors. */
+      readonly earlierRootKeys?: readonly SignedObject[] | undefined;
+      readonly manifest?: undefined;
+    }
+  | {
+      readonly manifest: SignedObject;
+      readonly rootKeys?: undefined;
+      readonly earlierRootKeys?: undefined;
+    };
 
 /** One message of a Transfer and of an artefact file. */
 export interface TransferChunk {
-  /** In the first message: one of the two. */
+  /** In the first message: one of the two, root keys with earlier sets. */
   readonly rootKeys?: SignedObject | undefined;
+  readonly earlierRootKeys?: readonly SignedObject[] | undefined;
   readonly manifest?: SignedObject | undefined;
   readonly head?: SignedObject;
   /** What follows is a difference to what the asker holds. In the first message. */
@@ -51,6 +61,7 @@ export type ReferAnswer = HeadVoucher & {
 
 export interface RecordsAnswer {
   readonly rootKeys: SignedObject;
+  readonly earlierRootKeys?: readonly SignedObject[] | undefined;
   readonly head: SignedObject;
   readonly records: readonly SignedObject[];
 }
@@ -75,6 +86,7 @@ export function encodeTransferChunk(chunk: TransferChunk): Uint8Array {
 export function transferChunkFromWire(message: TransferResponse): TransferChunk {
   return {
     ...(message.rootKeys === undefined ? {} : { rootKeys: signedObjectFromWire(message.rootKeys) }),
+    ...earlierFromWire(message),
     ...(message.manifest === undefined ? {} : { manifest: signedObjectFromWire(message.manifest) }),
     ...(message.head === undefined ? {} : { head: signedObjectFromWire(message.head) }),
     ...(message.incremental ? { incremental: true } : {}),
@@ -146,11 +158,12 @@ function referAnswerFromWire(message: ReferResponse): ReferAnswer {
   };
 }
 
-export function encodeRecordsAnswer({ rootKeys, head, records }: RecordsAnswer): Uint8Array {
+export function encodeRecordsAnswer(answer: RecordsAnswer): Uint8Array {
+  const { head, records } = answer;
   return toBinary(
     GetRecordsResponseSchema,
     create(GetRecordsResponseSchema, {
-      rootKeys: signedObjectToWire(rootKeys),
+      ...voucherToWire(answer),
       head: signedObjectToWire(head),
       records: records.map(signedObjectToWire),
     }),
@@ -160,24 +173,37 @@ export function encodeRecordsAnswer({ rootKeys, head, records }: RecordsAnswer):
 function recordsAnswerFromWire(message: GetRecordsResponse): RecordsAnswer {
   return {
     rootKeys: signedObjectFromWire(message.rootKeys),
+    ...earlierFromWire(message),
     head: signedObjectFromWire(message.head),
     records: message.records.map(signedObjectFromWire),
   };
 }
 
 /** Exactly one of the two: with both, two readers might believe different ones. */
-function voucherFromWire({
-  rootKeys,
-  manifest,
-}: Pick<ReferResponse, "manifest" | "rootKeys">): HeadVoucher {
-  if (manifest === undefined) return { rootKeys: signedObjectFromWire(rootKeys) };
-  if (rootKeys === undefined) return { manifest: signedObjectFromWire(manifest) };
+function voucherFromWire(
+  message: Pick<ReferResponse, "earlierRootKeys" | "manifest" | "rootKeys">,
+): HeadVoucher {
+  const { rootKeys, earlierRootKeys, manifest } = message;
+  if (manifest === undefined) {
+    return { rootKeys: signedObjectFromWire(rootKeys), ...earlierFromWire(message) };
+  }
+  if (rootKeys === undefined && earlierRootKeys.length === 0) {
+    return { manifest: signedObjectFromWire(manifest) };
+  }
   throw invalid({ record: "referral" }, "manifest", "either root_keys or manifest");
 }
 
-function voucherToWire({ rootKeys, manifest }: Pick<TransferChunk, "manifest" | "rootKeys">) {
+function earlierFromWire({ earlierRootKeys }: Pick<ReferResponse, "earlierRootKeys">) {
+  return earlierRootKeys.length === 0
+    ? {}
+    : { earlierRootKeys: earlierRootKeys.map(signedObjectFromWire) };
+}
+
+function voucherToWire(voucher: Pick<TransferChunk, "earlierRootKeys" | "manifest" | "rootKeys">) {
+  const { rootKeys, earlierRootKeys = [], manifest } = voucher;
   return {
     ...(rootKeys === undefined ? {} : { rootKeys: signedObjectToWire(rootKeys) }),
+    earlierRootKeys: earlierRootKeys.map(signedObjectToWire),
     ...(manifest === undefined ? {} : { manifest: signedObjectToWire(manifest) }),
   };
 }

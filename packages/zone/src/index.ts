@@ -142,6 +142,8 @@ export { parseRegistrySource } from "./directory/registry-source.js";
 export type { RegistrySource, ZoneSource } from "./directory/registry-source.js";
 export { parseRootSource } from "./directory/root-source.js";
 export type { EntryContent, RootEntry, RootSource } from "./directory/root-source.js";
+export { ksksOf, openRootKeys } from "./directory/root-ksks.js";
+export type { RootKsks } from "./directory/root-ksks.js";
 export { checkBits, signDirectory, signPart, signRootKeys } from "./directory/sign.js";
 export type { SignDirectoryOptions, SignPartOptions } from "./directory/sign.js";
 export {
@@ -151,7 +153,6 @@ export {
   isLate,
   markOf,
   rootPlace,
-  verifyRootKeys,
   verifyTrust,
 } from "./directory/trust.js";
 export type {

@@ -25,9 +25,9 @@ import {
   type DirectoryMark,
   type DirectoryTrust,
   type NodeTrust,
-  type RootVoucher,
   type ZoneMark,
 } from "./trust.js";
+import { voucherOf, type RootVoucher } from "./root-ksks.js";
 import { DirectoryVerifier, type PartsCheck } from "./verify.js";
 
 /** Largest message of a Transfer, in bytes (directory.proto). */
@@ -112,11 +112,11 @@ export function artefactMessages(bytes: Uint8Array): readonly Uint8Array[] {
 
 /** Root keys and head, which the first message of the root's Transfer holds. Throws INVALID_DATA. */
 export function transferHead(first: TransferChunk): RootVoucher & { readonly head: SignedObject } {
-  const { rootKeys, head } = first;
+  const { rootKeys, earlierRootKeys, head } = first;
   if (rootKeys === undefined || head === undefined) {
     throw new DiscoveryError("INVALID_DATA", "transfer: begins without root keys and head");
   }
-  return { rootKeys, head };
+  return { ...voucherOf({ rootKeys, earlierRootKeys }), head };
 }
 
 /** The same of a part. Throws INVALID_DATA. */
@@ -140,6 +140,8 @@ export interface ArtefactCheck {
   readonly nowSeconds: number;
   readonly verifier: SignatureVerifier;
   readonly previous?: DirectoryMark | undefined;
+  /** As in TrustCheck. */
+  readonly known?: DirectoryTrust | undefined;
 }
 
 /** Verifies an artefact in slices: yields after each record. Throws as verifyDirectory, INVALID_DATA. */
@@ -150,7 +152,7 @@ export function* verifyArtefact(check: ArtefactCheck): Generator<undefined, Veri
   return yield* verifyMessages(messages, { ...check, trust, first });
 }
 
-export interface PartArtefactCheck extends Omit<ArtefactCheck, "anchors" | "previous"> {
+export interface PartArtefactCheck extends Omit<ArtefactCheck, "anchors" | "known" | "previous"> {
   readonly part: PartDelegation;
   readonly previous?: ZoneMark | undefined;
 }
@@ -230,8 +232,9 @@ function readFurther(message: Uint8Array): TransferChunk {
 
 /** Throws INVALID_DATA for a message after the first that brings keys or a head of its own. */
 export function checkFurther(chunk: TransferChunk): void {
-  const { rootKeys, manifest, head } = chunk;
-  if (rootKeys !== undefined || manifest !== undefined || head !== undefined) {
+  const { rootKeys, earlierRootKeys, manifest, head } = chunk;
+  const isKeyed = rootKeys !== undefined || earlierRootKeys !== undefined;
+  if (isKeyed || manifest !== undefined || head !== undefined) {
     throw new DiscoveryError("INVALID_DATA", "transfer: root keys or a head a second time");
   }
 }

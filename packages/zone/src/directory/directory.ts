@@ -21,7 +21,8 @@ import {
 import type { HeadVoucher } from "@whither/wire";
 import { createRegistry, type Registry } from "../registry.js";
 import { delegationOf, type Delegation } from "./delegation.js";
-import type { DirectoryTrust, NodeTrust, RootVoucher } from "./trust.js";
+import type { RootVoucher } from "./root-ksks.js";
+import type { DirectoryTrust, NodeTrust } from "./trust.js";
 
 /** A verified node and the bytes that were verified. */
 export interface SignedNode {

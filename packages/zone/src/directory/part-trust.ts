@@ -14,9 +14,9 @@ import {
 import { decodeDirectoryHead, type HeadVoucher } from "@whither/wire";
 import { verifyDirectoryManifest } from "../mapping/manifest.js";
 import { verifySigned, type SignatureVerifier } from "../signed.js";
+import { checkObjectSize } from "./object-size.js";
 import {
   checkClock,
-  checkObjectSize,
   checkPeriod,
   checkSequence,
   isSameObject,

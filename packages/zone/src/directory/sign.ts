@@ -28,6 +28,7 @@ import { addSignature, signObject } from "../signed.js";
 import type { CompiledDirectory, NodeDraft } from "./compile.js";
 import type { Directory, DirectoryObjects } from "./directory.js";
 import type { PartTrust, PartVoucher } from "./part-trust.js";
+import { earlierRootKeys, voucherOf } from "./root-ksks.js";
 import { checkPeriod, rootPlace, type DirectoryTrust, type NodeTrust } from "./trust.js";
 import { directoryDigest } from "./verify.js";
 
@@ -62,7 +63,7 @@ export interface SignPartOptions extends SigningOptions<PartTrust> {
 /**
  * Signs the head and every node and record that is new, changed or past half of its life. The head ends
  * with the first of them. Throws CONFIG when the registry takes a bit away or gives it
- * to somebody else or the epoch does not rise, KEY_MISSING when the signer is not in the key set, EXPIRED, NOT_YET_VALID.
+ * to somebody else, the epoch does not rise, or the KSKs change without those before, KEY_MISSING when the signer is not in the key set, EXPIRED, NOT_YET_VALID.
  */
 export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   const { compiled, signer, previous, nowSeconds } = options;
@@ -75,7 +76,8 @@ export function signDirectory(options: SignDirectoryOptions): DirectoryObjects {
   const { zone, role } = rootPlace;
   const place = { zone, role, signer } as const;
   const signed = signObjects(options, { place, period, registryVersion });
-  return { rootKeys: options.rootKeys, ...signed };
+  const earlier = previous === undefined ? [] : earlierRootKeys(previous.trust, options.rootKeys);
+  return { ...voucherOf({ rootKeys: options.rootKeys, earlierRootKeys: earlier }), ...signed };
 }
 
 /**

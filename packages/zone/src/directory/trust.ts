@@ -13,13 +13,12 @@ import {
   type SignedObject,
   type ZoneName,
 } from "@whither/protocol";
-import { equalBytes, importPublicKey, keyIdOf, toHex } from "@whither/crypto/node";
-import { decodeDirectoryHead, decodeRootKeys, type HeadVoucher } from "@whither/wire";
+import { equalBytes, keyIdOf } from "@whither/crypto/node";
+import { decodeDirectoryHead, type HeadVoucher } from "@whither/wire";
 import { verifySigned, type SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
-
-/** Largest payload of one signed object, in bytes: a node of 8 authorities with 13 endpoints fits. */
-const directoryObjectBytesMax = 192 * 1024;
+import { checkObjectSize } from "./object-size.js";
+import { ksksOf, openRootKeys, trailTo, voucherOf, type RootVoucher } from "./root-ksks.js";
 
 /** How far a directory zone has been seen: never to go backwards. */
 export interface ZoneMark {
@@ -52,20 +51,23 @@ export interface NodeTrust {
 /** A verified root key set and head, and the ZSKs that may sign now. */
 export interface DirectoryTrust extends NodeTrust {
   readonly rootKeys: RootKeys;
+  /** As it came: a server hands it on. */
   readonly voucher: RootVoucher;
+  /** Earlier sets, all verified, that lead from the anchors to this one: what a restart needs. */
+  readonly trail: readonly SignedObject[];
 }
 
-export type RootVoucher = Extract<HeadVoucher, { readonly rootKeys: SignedObject }>;
-
-export interface TrustCheck {
-  readonly rootKeys: SignedObject;
+export interface TrustCheck extends RootVoucher {
   readonly head: SignedObject;
   readonly anchors: Anchors;
   readonly nowSeconds: number;
   readonly verifier: SignatureVerifier;
   /** The newest directory seen before, if any. */
   readonly previous?: DirectoryMark | undefined;
-  /** A trust verified before: objects of the same bytes are not verified again, their time is. */
+  /**
+   * A trust verified before: its KSKs are believed instead of the anchors', and objects of the same bytes are not
+   * verified again, their time is.
+   */
   readonly known?: DirectoryTrust | undefined;
 }
 
@@ -83,30 +85,16 @@ export function compareMarks(
 }
 
 /**
- * Verifies a root key set: `threshold` of the anchors' KSKs, its suite, its keys, its time. Throws
- * KEY_MISSING, BOGUS, UNSUPPORTED_SUITE, INVALID_DATA, NOT_YET_VALID, EXPIRED.
- */
-export function verifyRootKeys(check: {
-  readonly object: SignedObject;
-  readonly anchors: Anchors;
-  readonly nowSeconds: number;
-  readonly verifier: SignatureVerifier;
-}): RootKeys {
-  const rootKeys = openRootKeys(check);
-  checkPeriod("root-keys", rootKeys, check.nowSeconds);
-  return rootKeys;
-}
-
-/**
- * Verifies root key set and head. Throws as verifyRootKeys, and ROLLBACK for an older directory than
- * `previous`, FORKED for another one with its serial, CLOCK_SKEW when the head is from the future.
+ * Verifies root key set and head. Throws KEY_MISSING, BOGUS, UNSUPPORTED_SUITE, INVALID_DATA, NOT_YET_VALID, EXPIRED,
+ * ROLLBACK for an older directory than `previous`, FORKED for another one with its serial, or another key set with
+ * its version, CLOCK_SKEW when the head is from the future.
  */
 export function verifyTrust(check: TrustCheck): DirectoryTrust {
   const { known, nowSeconds, previous } = check;
-  const rootKeys =
+  const { rootKeys, trail } =
     known !== undefined && isSameObject(known.voucher.rootKeys, check.rootKeys)
-      ? known.rootKeys
-      : openRootKeys({ ...check, object: check.rootKeys });
+      ? known
+      : openNext(check);
   const everyZsk = rootKeys.zsks.map((key) => key.publicKey);
   const head =
     known?.rootKeys === rootKeys && isSameObject(known.headObject, check.head)
@@ -128,7 +116,8 @@ export function verifyTrust(check: TrustCheck): DirectoryTrust {
     ...rootPlace,
     keys: zsks,
     rootKeys,
-    voucher: { rootKeys: check.rootKeys },
+    trail,
+    voucher: voucherOf(check),
     head,
     headObject: check.head,
   };
@@ -171,13 +160,6 @@ export function checkPeriod(
   }
 }
 
-/** Throws TOO_LARGE before anything is hashed. */
-export function checkObjectSize(record: string, { payload }: SignedObject): void {
-  if (payload.length > directoryObjectBytesMax) {
-    throw new DiscoveryError("TOO_LARGE", `${record}: over ${directoryObjectBytesMax} bytes`);
-  }
-}
-
 /** Whether payload and signatures are the same octets. */
 export function isSameObject(a: SignedObject, b: SignedObject): boolean {
   return (
@@ -194,31 +176,23 @@ export function isSameObject(a: SignedObject, b: SignedObject): boolean {
   );
 }
 
-function openRootKeys(check: {
-  readonly object: SignedObject;
-  readonly anchors: Anchors;
-  readonly nowSeconds: number;
-  readonly verifier: SignatureVerifier;
-}): RootKeys {
-  const { object, anchors, nowSeconds, verifier } = check;
-  checkObjectSize("root-keys", object);
-  verifySigned({
-    object,
-    type: "root-keys",
-    role: roles.rootKsk,
-    zone: ".",
-    keys: anchors.keys,
-    threshold: anchors.threshold,
-    atSeconds: nowSeconds,
-    verifier,
-  });
-  const rootKeys = decodeRootKeys(object.payload);
-  const keys = [...rootKeys.ksks, ...rootKeys.zsks.map((key) => key.publicKey)];
-  for (const key of keys) importPublicKey(key);
-  if (new Set(keys.map((key) => toHex(keyIdOf(key)))).size !== keys.length) {
-    throw new DiscoveryError("BOGUS", "root-keys: a key stands there twice");
+/** Of the newest set that was seen, and the anchors' before. */
+function openNext(check: TrustCheck): Pick<DirectoryTrust, "rootKeys" | "trail"> {
+  const { known, anchors, nowSeconds, verifier } = check;
+  const by = { voucher: check, nowSeconds, verifier };
+  if (known === undefined) {
+    const { rootKeys, via } = openRootKeys({ ...by, trusted: anchors, after: 0 });
+    return { rootKeys, trail: via };
   }
-  return rootKeys;
+  const { version } = known.rootKeys;
+  const opened = openRootKeys({ ...by, trusted: ksksOf(known.rootKeys), after: version });
+  const { payload } = known.voucher.rootKeys;
+  if (opened.rootKeys.version === version && !equalBytes(payload, check.rootKeys.payload)) {
+    throw new DiscoveryError("FORKED", "root-keys: two sets with one version");
+  }
+  const last = { object: known.voucher.rootKeys, rootKeys: known.rootKeys };
+  const trail = trailTo(last, { from: anchors, trail: known.trail });
+  return { rootKeys: opened.rootKeys, trail: [...trail, ...opened.via] };
 }
 
 function openHead(check: TrustCheck, zsks: readonly Uint8Array[]): DirectoryHead {

@@ -30,8 +30,8 @@ import {
   type SignedRecord,
 } from "./directory.js";
 import { compareParties } from "./record-order.js";
+import { checkObjectSize } from "./object-size.js";
 import {
-  checkObjectSize,
   checkPeriod,
   verifyTrust,
   type DirectoryMark,
@@ -51,9 +51,11 @@ export function verifyDirectory(check: {
   readonly nowSeconds: number;
   readonly verifier: SignatureVerifier;
   readonly previous?: DirectoryMark | undefined;
+  readonly known?: DirectoryTrust | undefined;
 }): Directory {
   const { objects, nowSeconds, verifier } = check;
-  const trust = verifyTrust({ ...check, rootKeys: objects.rootKeys, head: objects.head });
+  const { rootKeys, earlierRootKeys, head } = objects;
+  const trust = verifyTrust({ ...check, rootKeys, earlierRootKeys, head });
   const verification = new DirectoryVerifier({ trust, nowSeconds, verifier });
   for (const _ of verification.add(objects)) continue;
   return verification.finish();

@@ -92,7 +92,7 @@ function judge(
     received: at.received ?? named,
     namedAt: at.namedAt ?? at.seconds,
     nowSeconds: at.seconds,
-    anchors,
+    ksks: anchors,
     verifier: nodeVerifier,
   });
 }

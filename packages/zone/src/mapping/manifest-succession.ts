@@ -11,7 +11,7 @@ import {
   type SignedObject,
   type ZoneName,
 } from "@whither/protocol";
-import type { Anchors } from "../directory/anchors.js";
+import type { RootKsks } from "../directory/root-ksks.js";
 import { verifySigned, type SignatureVerifier } from "../signed.js";
 
 /** A manifest whose hash the directory named, with the signatures beside it. */
@@ -57,7 +57,8 @@ export interface SuccessionCheck {
   /** `not_before` of the node that names them; 0: unknown. */
   readonly namedAt: number;
   readonly nowSeconds: number;
-  readonly anchors: Pick<Anchors, "keys" | "threshold">;
+  /** Of the newest root key set, or of the anchors. */
+  readonly ksks: RootKsks;
   readonly verifier: SignatureVerifier;
 }
 
@@ -109,14 +110,14 @@ function isSpent({ manifest }: NamedManifest, nowSeconds: number): boolean {
   return manifest.zoneKeys.every((key) => key.notAfter + limits.clockSkewSeconds < nowSeconds);
 }
 
-/** Signed over its bytes by a zone key of one in effect, or by the KSKs of the anchors. */
+/** Signed over its bytes by a zone key of one in effect, or by k of n root KSKs. */
 function isVouchedFor(
-  { zone, nowSeconds, anchors, verifier }: SuccessionCheck,
+  { zone, nowSeconds, ksks, verifier }: SuccessionCheck,
   { object }: NamedManifest,
   predecessors: readonly NamedManifest[],
 ): boolean {
   const place = { type: "manifest", zone, object, atSeconds: nowSeconds, verifier } as const;
-  const { keys, threshold } = anchors;
+  const { keys, threshold } = ksks;
   return (
     predecessors.some(({ manifest }) =>
       isSigned({ ...place, role: roles.zone, keys: manifest.zoneKeys }),

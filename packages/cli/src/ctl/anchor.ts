@@ -6,6 +6,7 @@ import { readFileBounded, replaceFile, systemClock } from "@whither/runtime";
 import { decodeRootKeys, decodeSignedObject } from "@whither/wire";
 import {
   formatAnchors,
+  ksksOf,
   nodeVerifier,
   parseAnchors,
   verifySigned,
@@ -14,6 +15,7 @@ import {
 import { anchorsFingerprint, formatFingerprint } from "../anchors-fingerprint.js";
 import { print, type Terminal } from "../terminal.js";
 import { collect, jsonOption, parseInteger } from "../options.js";
+import { openDirectory } from "./zone-files.js";
 
 const text = new TextDecoder();
 const fileBytesMax = 1024 * 1024;
@@ -107,6 +109,27 @@ export function anchorCommand(terminal: Terminal): Command {
         json: o.json === true,
         value,
         text: `verified: version ${value.version}, ${value.zsks} ZSKs, valid to ${value.not_after}`,
+      });
+    });
+  anchor
+    .command("update")
+    .description("follow the KSKs of a signed directory: an anchors file for new clients")
+    .argument("<anchors>", "anchors file that was given out last")
+    .requiredOption("--directory <file>", "signed directory in service")
+    .requiredOption("--out <file>", "where to write the new one; may be the same")
+    .addOption(jsonOption())
+    .addHelpText(
+      "after",
+      "\nExample:\n  whitherctl anchor update anchors.json --directory root.directory --out anchors.json",
+    )
+    .action(async (file: string, o: { directory: string; out: string; json?: true }) => {
+      const { directory, anchors } = await openDirectory({ file: o.directory, anchors: file });
+      const { keys, threshold } = ksksOf(directory.trust.rootKeys);
+      await replaceFile(o.out, formatAnchors({ ...anchors, keys, threshold }));
+      print(terminal, {
+        json: o.json === true,
+        value: { file: o.out, threshold, keys: keys.length },
+        text: `${o.out}: ${threshold} of ${keys.length} keys`,
       });
     });
   return anchor;

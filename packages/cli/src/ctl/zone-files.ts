@@ -5,6 +5,7 @@ import { dirname, resolve } from "node:path";
 import {
   DiscoveryError,
   isDiscoveryError,
+  roles,
   type DirectoryHead,
   type Manifest,
   type RootKeys,
@@ -24,12 +25,14 @@ import {
   compileDirectory,
   decodeArtefact,
   encodeArtefact,
+  ksksOf,
   nodeVerifier,
   openArtefact,
   parseAnchors,
   parseRegistrySource,
   parseRootSource,
   signDirectory,
+  verifySigned,
   type Anchors,
   type Directory,
   type DirectoryObjects,
@@ -177,13 +180,22 @@ async function openPrevious(
 ): Promise<Directory> {
   const bytes = await readFileBounded(file, { bytesMax: artefactBytesMax });
   const objects = withPath(file, () => decodeArtefact(bytes));
-  const anchors = await anchorsFor({
-    anchorsFile: trust.anchorsFile,
-    rootKeys: trust.rootKeys ?? rootKeysIn(objects),
-  });
+  const rootKeys = rootKeysIn(objects);
+  if (trust.anchorsFile === undefined && trust.rootKeys !== undefined) {
+    checkAgreed({ before: rootKeys, now: trust.rootKeys });
+  }
+  const anchors = await anchorsFor({ anchorsFile: trust.anchorsFile, rootKeys });
   const { notAfter } = decodeDirectoryHead(objects.head.payload);
   const nowSeconds = Math.min(systemClock.nowSeconds(), notAfter);
   return openArtefact({ bytes, anchors, nowSeconds, verifier: nodeVerifier }).directory;
+}
+
+/** The operator's own root keys vouch for those of an artefact if its KSKs have signed them, too. Throws KEY_MISSING. */
+function checkAgreed({ before, now }: Readonly<Record<"before" | "now", SignedObject>>): void {
+  const { keys, threshold } = ksksOf(decodeRootKeys(before.payload));
+  const place = { type: "root-keys", role: roles.rootKsk, zone: "." } as const;
+  const check = { ...place, keys, threshold, atSeconds: systemClock.nowSeconds() };
+  verifySigned({ ...check, object: now, verifier: nodeVerifier });
 }
 
 function rootKeysIn({ rootKeys }: DirectoryObjects<HeadVoucher>): SignedObject {

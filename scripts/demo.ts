@@ -77,6 +77,8 @@ const plan = (rootZone: string): FederationPlan => ({
     { id: "video.example", operator: "Operator V", bit: 2 },
   ],
   rootZone,
+  // One client registers everybody, as a provider with many users does that its DP's operator knows.
+  dpdConfig: "limits:\n  requests_per_second: 1000\n  requests_burst: 1000",
 });
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);

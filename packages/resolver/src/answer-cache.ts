@@ -3,22 +3,23 @@
 
 import { limits, type Csi } from "@whither/protocol";
 import type { Clock } from "@whither/runtime";
-import type { Answer, AnswerForm, HopRecord } from "./answer.js";
+import type { Answer, AnswerForm } from "./answer.js";
 import type { CacheUse } from "./cache-shares.js";
 import type { Merged } from "./merge.js";
 import { SegmentedCache } from "./segmented-cache.js";
+import { SharedParts } from "./shared-parts.js";
 
 export interface CachedAnswer<F extends AnswerForm = AnswerForm> {
   readonly answer: Answer<F>;
   /** The promise that every hit gets. */
   readonly settled: Promise<Answer<F>>;
-  /** For filters that the answer was not made with; its mappings are decoded when asked for. */
+  /** For filters that the answer was not made with. */
   readonly merged: Merged<F>;
-  readonly hops: readonly HopRecord[];
   /** Monotonic milliseconds. Written in place by `expire`. */
   expiresMs: number;
   /** Until when it may be served stale, monotonic milliseconds; before its mappings end. */
   readonly staleUntilMs: number;
+  /** Beside what every answer takes. */
   readonly bytes: number;
   /** From when a hit asks for the successor, monotonic milliseconds; Infinity once it has. */
   prefetchFromMs: number;
@@ -31,8 +32,8 @@ export interface AnswerCacheOptions {
   readonly bytes: number;
 }
 
-/** Objects of one cached answer beside the bytes its mappings are decoded from, as the heap has them (bench `memory`). */
-const answerBytes = 2_800;
+/** Objects of one cached answer beside its mappings and keys, as the heap has them (bench `memory`). */
+const answerBytes = 900;
 const forms = ["verbose", "compact"] as const;
 
 export interface AnswerRow {
@@ -44,6 +45,9 @@ export interface AnswerRow {
 export class AnswerCache {
   readonly #clock: Clock;
   readonly #answers: Readonly<Record<AnswerForm, SegmentedCache<CachedAnswer>>>;
+
+  /** Of all its answers. */
+  readonly shared = new SharedParts();
 
   constructor({ clock, bytes }: AnswerCacheOptions) {
     this.#clock = clock;
@@ -115,6 +119,7 @@ export class AnswerCache {
 
   clear(): void {
     for (const form of forms) this.#answers[form].clear();
+    this.shared.clear();
   }
 
   /** What is held, the expired included; time may pass between two rows. */

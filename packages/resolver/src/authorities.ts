@@ -56,10 +56,9 @@ export async function askAuthorities<F extends AnswerForm>(
     ...(options.maxHops === undefined ? {} : { portsMax: options.maxHops }),
   });
   const run: Run = { budget, signal };
-  const { prefix, registry, result } = await askContact(parts, attempt, run);
+  const { prefix, result } = await askContact(parts, attempt, run);
   const followed = await followPorts(result, {
     csi,
-    registry,
     spend: () => budget.directory("port"),
     ask: async (other) => (await askContact(parts, { ...attempt, csi: other }, run)).result,
     onStep: ({ zone, learnt }) =>
@@ -74,7 +73,7 @@ export async function askAuthorities<F extends AnswerForm>(
       }),
   });
   if (options.signal?.aborted === true) throw abortError(options.signal);
-  return { prefix, result: followed };
+  return { prefix, merged: followed.merged };
 }
 
 /** What all steps of one query share. */

@@ -31,6 +31,19 @@ describe("caches", () => {
     expect(hit.stats.rpcs).to.equal(0);
   });
 
+  it("hold once what the answers of one epoch say alike", async () => {
+    const { resolver } = await worldOf();
+    const other = parseCsi("+14155550198");
+    const twice = async (whom: Csi) => [await resolver.lookup(whom), await resolver.lookup(whom)];
+    const [, one] = await twice(nobody);
+    const [fresh, two] = await twice(other);
+    for (const part of ["complete", "dps", "proof", "hops", "warnings"] as const) {
+      expect(two?.[part], part).to.equal(one?.[part]);
+    }
+    expect(two?.dps).to.deep.equal(fresh?.dps);
+    expect(two?.proof).to.not.equal(fresh?.proof);
+  });
+
   it("count the time to live down", async () => {
     const { resolver, clock } = await worldOf();
     const answer = await resolver.lookup(csi);

@@ -25,7 +25,8 @@ export interface ChoiceMemoryOptions {
 
 /** Contacts remembered at most; the one not asked for longest is forgotten. */
 const contactsMax = 100_000;
-const keyHexChars = 32;
+/** Of a keyed hash, as they stand in the file in hex. */
+const keyBytes = 16;
 const contactLabel = utf8("whither/choice/v1");
 const holderLabel = utf8("whither/choice-holder/v1");
 
@@ -56,11 +57,12 @@ export class ChoiceMemory {
   /** Key of a contact for one account of this machine. */
   key(csi: Csi, account: string): string {
     const tag = hmacSha256(this.#secret, contactLabel, lp(account), lp(csi));
-    return toHex(tag).slice(0, keyHexChars);
+    return toHex(tag.subarray(0, keyBytes));
   }
 
   holderTag(holderPublicKey: Uint8Array): string {
-    return toHex(hmacSha256(this.#secret, holderLabel, holderPublicKey)).slice(0, keyHexChars);
+    const tag = hmacSha256(this.#secret, holderLabel, holderPublicKey);
+    return toHex(tag.subarray(0, keyBytes));
   }
 
   get(key: string): Remembered | undefined {

@@ -2,17 +2,14 @@
 // claim is the stronger; of his slots the newest statement's order. Mappings of different keys are never mixed. Pure.
 
 import type { MspId, ZoneName } from "@whither/protocol";
-import { includesKey, type Registry } from "@whither/zone";
+import { includesKey } from "@whither/zone";
 import type { AnswerForm, AnswerMapping, AnswerWarning } from "./answer.js";
-import { decodeMappings } from "./mappings.js";
 import type { SlotPart, ZonePart } from "./zone-lookup.js";
 
 /** What counts of all that was found. */
 export interface Content<F extends AnswerForm = AnswerForm> {
-  /** The mappings that count, in order, from the bytes that are kept. */
-  readonly decode: () => readonly AnswerMapping<F>[];
-  /** Bytes that `decode` keeps. */
-  readonly bytes: number;
+  /** Those that count, in order. */
+  readonly mappings: readonly AnswerMapping<F>[];
   readonly exclusive: boolean;
   readonly sameAppOnly: boolean;
   readonly firstPreference: number;
@@ -30,20 +27,15 @@ export interface Placed<T> {
   readonly content: T;
 }
 
-export interface Shown<F extends AnswerForm> {
+export interface Winner<F extends AnswerForm> {
   readonly content: Content<F>;
-  readonly mappings: readonly AnswerMapping<F>[];
-}
-
-export interface Winner<F extends AnswerForm> extends Shown<F> {
   readonly slots: readonly Placed<SlotPart>[];
   readonly conflicts: ReadonlySet<ZoneName>;
   readonly warnings: readonly AnswerWarning[];
 }
 
 export const noContent = {
-  decode: () => [],
-  bytes: 0,
+  mappings: [],
   exclusive: false,
   sameAppOnly: false,
   firstPreference: 0,
@@ -54,13 +46,12 @@ export const noContent = {
 } satisfies Content;
 export const nothing = {
   content: noContent,
-  mappings: [],
   slots: [],
   conflicts: new Set<ZoneName>(),
   warnings: [],
 } satisfies Winner<AnswerForm>;
 
-export function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): Winner<"verbose"> {
+export function winnerOfSlots(parts: readonly ZonePart[]): Winner<"verbose"> {
   const slots = parts.flatMap(({ authority, content }): Placed<SlotPart>[] =>
     content?.kind === "slot" ? [{ zone: authority.zone, content }] : [],
   );
@@ -69,7 +60,7 @@ export function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): W
   if (newest.length === 0) return nothing;
   const losing = others.flat().filter(({ content }) => content.mappings.length > 0);
   return {
-    ...contentOfSlots(newest, registry),
+    content: contentOfSlots(newest),
     slots: newest,
     conflicts: new Set(losing.map(({ zone }) => zone)),
     warnings: losing.map(({ zone }) => ({
@@ -81,12 +72,9 @@ export function winnerOfSlots(parts: readonly ZonePart[], registry: Registry): W
 }
 
 /** What one holder's slots show together, the newest statement first. */
-export function contentOfSlots(
-  newest: readonly Placed<SlotPart>[],
-  registry: Registry,
-): Shown<"verbose"> {
+export function contentOfSlots(newest: readonly Placed<SlotPart>[]): Content<"verbose"> {
   const [first, ...older] = newest;
-  if (first === undefined) return nothing;
+  if (first === undefined) return noContent;
   // An older slot that sends on to a newer one stands there as a proof: what it names is not meant any more.
   const meant = [
     first,
@@ -94,25 +82,16 @@ export function contentOfSlots(
       ({ content }, at) => !newest.slice(0, at + 1).some(({ zone }) => zone === content.portedTo),
     ),
   ];
-  const sources = meant.map(({ content }) => ({
-    plaintext: content.plaintext,
-    keep: new Set(content.mappings.map(({ preference }) => preference)),
-  }));
   const { exclusive, sameAppOnly, firstPreference, portedTo } = first.content;
   return {
     mappings: joined(meant.map(({ content }) => content.mappings)),
-    content: {
-      decode: () =>
-        joined(sources.map(({ plaintext, keep }) => decodeMappings(plaintext, registry, keep))),
-      bytes: sources.reduce((sum, { plaintext }) => sum + plaintext.length, 0),
-      exclusive,
-      sameAppOnly,
-      firstPreference,
-      portedTo,
-      endsAt: Math.min(...meant.map(({ content }) => content.endsAt)),
-      holderKeys: distinctKeys(newest.flatMap(({ content }) => content.holderKeys)),
-      verified: meant.every(({ content }) => content.unverified === undefined),
-    },
+    exclusive,
+    sameAppOnly,
+    firstPreference,
+    portedTo,
+    endsAt: Math.min(...meant.map(({ content }) => content.endsAt)),
+    holderKeys: distinctKeys(newest.flatMap(({ content }) => content.holderKeys)),
+    verified: meant.every(({ content }) => content.unverified === undefined),
   };
 }
 

@@ -1,9 +1,9 @@
-// Mappings as the answer shows them: from a slot just verified, from the kept plaintext of one verified
-// before, or from compact bits.
+// Mappings as the answer shows them: from a slot just verified, from one that does not verify for a person who wants
+// to see it, or from compact bits.
 
 import { decodeCredential, decodeMapping, decodeSlotBody, decodeStatement } from "@whither/wire";
 import type { Registry, VerifiedMapping } from "@whither/zone";
-import type { AttestedAnswerMapping, VerifiedAnswerMapping } from "./answer.js";
+import type { AnswerMapping, AttestedAnswerMapping, VerifiedAnswerMapping } from "./answer.js";
 
 export function answerMappingOf(mapping: VerifiedMapping): VerifiedAnswerMapping {
   const { mspId, preference, tags, level, establishedAt, notAfter, mimiDirectoryUrl } = mapping;
@@ -18,21 +18,17 @@ export function answerMappingOf(mapping: VerifiedMapping): VerifiedAnswerMapping
   };
 }
 
-/**
- * The mappings of a plaintext in the holder's order. Nothing is verified: either it was before, or the
- * caller marks the answer. `keep` holds the preferences of those that counted; undefined: all.
- */
+/** The mappings of a plaintext in the holder's order. Nothing is verified: the caller marks the answer. */
 export function decodeMappings(
   plaintext: Uint8Array,
   registry: Registry,
-  keep?: ReadonlySet<number>,
 ): readonly VerifiedAnswerMapping[] {
   const body = decodeSlotBody(plaintext);
   const { items } = decodeStatement(body.statement.payload);
   const all = body.mappings.flatMap((slotMapping, place) => {
     const mapping = decodeMapping(slotMapping.mapping.payload);
     const item = items[place];
-    if (item === undefined || keep?.has(item.preference) === false) return [];
+    if (item === undefined) return [];
     const credential = decodeCredential(slotMapping.credential.payload);
     return [
       {
@@ -51,6 +47,17 @@ export function decodeMappings(
 
 export function byPreference(a: VerifiedAnswerMapping, b: VerifiedAnswerMapping): number {
   return a.preference - b.preference;
+}
+
+/** A mapping's objects, as the heap has them, beside its tags and names. */
+const mappingObjectBytes = 170;
+const textBytes = 24;
+
+/** What a kept mapping takes. The directory's address is the registry's. */
+export function mappingBytes(mapping: AnswerMapping): number {
+  const tags = "tags" in mapping ? mapping.tags : [];
+  const texts = tags.reduce((sum, tag) => sum + textBytes + 2 * tag.length, mapping.msp.length);
+  return mappingObjectBytes + texts;
 }
 
 /** The MSPs at these positions; one that this registry does not know is left out. */

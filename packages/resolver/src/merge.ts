@@ -7,7 +7,6 @@ import { answerError } from "./answer.js";
 import type {
   AnswerError,
   AnswerForm,
-  AnswerMapping,
   AnswerWarning,
   Completeness,
   DpPart,
@@ -47,14 +46,9 @@ export interface Merged<F extends AnswerForm = AnswerForm> {
   readonly content: Content<F>;
 }
 
-/** A result with its mappings as they were just decoded. */
-export interface Result<F extends AnswerForm = AnswerForm> {
-  readonly merged: Merged<F>;
-  readonly mappings: readonly AnswerMapping<F>[];
-}
-
 /** A result just merged, with the slots of the holder who counts, the newest statement first. */
-export interface Merge<F extends AnswerForm = AnswerForm> extends Result<F> {
+export interface Merge<F extends AnswerForm = AnswerForm> {
+  readonly merged: Merged<F>;
   readonly slots: readonly Placed<SlotPart>[];
 }
 
@@ -82,7 +76,7 @@ export function mergeOutcomes<F extends AnswerForm>(
     throw worstFailure([failure, ...further]);
   }
   const winner = (
-    form === "compact" ? winnerOfBits(parts, registry) : winnerOfSlots(parts, registry)
+    form === "compact" ? winnerOfBits(parts, registry) : winnerOfSlots(parts)
   ) as Winner<F>; // parts of a compact query are bits, those of a verbose one slots
   const present = parts.find(({ content }) => content !== undefined) ?? proving;
   const merged: Merged<F> = {
@@ -103,7 +97,7 @@ export function mergeOutcomes<F extends AnswerForm>(
     ports: [],
     content: winner.content,
   };
-  return { merged, mappings: winner.mappings, slots: winner.slots };
+  return { merged, slots: winner.slots };
 }
 
 function dpPart({ authority, result }: Outcome, conflicts: ReadonlySet<ZoneName>): DpPart {
@@ -158,12 +152,9 @@ function winnerOfBits(parts: readonly ZonePart[], registry: Registry): Winner<"c
     bits.length > 0
       ? []
       : [{ code: "VERBOSE_ONLY", text: "a slot without compact bits", upstream: first.zone }];
-  const decode = (): readonly AnswerMapping<"compact">[] => attestedMappings(bits, registry);
   return {
-    mappings: decode(),
     content: {
-      decode,
-      bytes: 8 * bits.length,
+      mappings: attestedMappings(bits, registry),
       exclusive: false,
       sameAppOnly: false,
       firstPreference: 0,
@@ -207,7 +198,7 @@ export function unassigned<F extends AnswerForm>(
     ports: [],
     content: noContent,
   };
-  return { merged, mappings: [], slots: [] };
+  return { merged, slots: [] };
 }
 
 /** An authority's outcome from what its lookup threw. */

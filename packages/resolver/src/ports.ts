@@ -4,14 +4,12 @@
 
 import { DiscoveryError, isCanonicalCsi, isDiscoveryError } from "@whither/protocol";
 import type { Csi, ZoneName } from "@whither/protocol";
-import type { Registry } from "@whither/zone";
 import { answerError, type AnswerForm, type DpPart, type PortOutcome } from "./answer.js";
 import { contentOfSlots, distinctKeys, isSameHolder } from "./holders.js";
 import type { Merge, Merged } from "./merge.js";
 
 export interface FollowPorts<F extends AnswerForm> {
   readonly csi: Csi;
-  readonly registry: Registry;
   /** Takes a step from the query's budget. Throws BUDGET. */
   readonly spend: () => void;
   /** All authorities of another identifier, under the same budget and deadline. */
@@ -38,7 +36,8 @@ export async function followPorts<F extends AnswerForm>(
     const { portedTo: to, verified } = at.merged.content;
     const zone = at.slots[0]?.zone;
     // Without a mapping that counts now nothing says that this key is the identifier's.
-    if (to === "" || zone === undefined || !verified || at.mappings.length === 0) return at;
+    if (to === "" || zone === undefined || !verified || at.merged.content.mappings.length === 0)
+      return at;
     visited.add(here).add(placeOf(here, zone));
     const isElsewhere = isCanonicalCsi(to);
     given.onStep({ zone, learnt: `ported to ${isElsewhere ? "another identifier" : to}` });
@@ -62,10 +61,10 @@ async function step<F extends AnswerForm>(
   given: FollowPorts<F>,
   { here, zone, to }: { readonly here: Csi; readonly zone: ZoneName; readonly to: string },
 ): Promise<Step<F>> {
-  const { csi: origin, registry, spend, ask } = given;
+  const { csi: origin, spend, ask } = given;
   try {
     spend();
-    if (!isCanonicalCsi(to)) return toZone(at, registry, { zone: to, here, origin });
+    if (!isCanonicalCsi(to)) return toZone(at, { zone: to, here, origin });
     return arrived(at, to, await ask(to));
   } catch (error) {
     // The caller's own end is no failure of a step.
@@ -81,7 +80,6 @@ async function step<F extends AnswerForm>(
 /** Every zone that the directory names for the identifier has been asked already. */
 function toZone<F extends AnswerForm>(
   at: Merge<F>,
-  registry: Registry,
   { zone, here, origin }: { readonly zone: string; readonly here: Csi; readonly origin: Csi },
 ): Step<F> {
   const part = at.merged.dps.find((one) => one.zone === zone && (one.csi ?? origin) === here);
@@ -95,22 +93,22 @@ function toZone<F extends AnswerForm>(
     const outcome = part.outcome === "failed" ? (failure ?? "UNREACHABLE") : part.outcome;
     return { outcome, found: at };
   }
-  const winner = contentOfSlots(there, registry);
+  const winner = contentOfSlots(there);
   if (winner.mappings.length === 0) return { outcome: "absent", found: at };
-  const endsAt = Math.min(at.merged.content.endsAt, winner.content.endsAt);
+  const endsAt = Math.min(at.merged.content.endsAt, winner.endsAt);
   // The slot there is one of this holder's, whichever slot holds the link that says so.
-  const holderKeys = distinctKeys([...winner.content.holderKeys, ...at.merged.content.holderKeys]);
+  const holderKeys = distinctKeys([...winner.holderKeys, ...at.merged.content.holderKeys]);
   const proof = {
     ...at.merged.proof,
     zone: part.zone,
     serial: part.serial ?? 0,
     kid: part.kid ?? "",
   };
-  const content = { ...winner.content, endsAt, holderKeys };
+  const content = { ...winner, endsAt, holderKeys };
   const merged = { ...at.merged, proof, content } as Merged<F>; // slots are found in the verbose form only
   return {
     outcome: "followed",
-    found: { ...at, merged, mappings: winner.mappings, slots: there },
+    found: { ...at, merged, slots: there },
   };
 }
 
@@ -131,13 +129,14 @@ function arrived<F extends AnswerForm>(at: Merge<F>, csi: Csi, there: Merge<F>):
   // One holder's mappings are never shown as another's: who is named elsewhere has to agree, by the same key or
   // by one that a link joins to it.
   const isSame = isSameHolder(from.content.holderKeys, to.content.holderKeys);
-  if (there.mappings.length > 0 && isSame && to.content.verified) {
+  const isFound = to.content.mappings.length > 0;
+  if (isFound && isSame && to.content.verified) {
     const endsAt = Math.min(from.content.endsAt, to.content.endsAt);
     const merged = { ...to, ...way, content: { ...to.content, endsAt } };
     return { outcome: "followed", found: { ...there, merged } };
   }
   const found = { ...at, merged: { ...from, ...way } };
-  if (there.mappings.length > 0) return { outcome: "conflict", found };
+  if (isFound) return { outcome: "conflict", found };
   const [error] = to.errors;
   const isProven = to.complete.answered === to.complete.asked;
   return { outcome: isProven ? "absent" : (error?.code ?? "UNREACHABLE"), found };

@@ -1,5 +1,5 @@
-// An answer as the caller holds it. A cached one is the same small object for every hit: status, choice and
-// expiry at hand, its mappings decoded from the kept bytes when first read, its ttl counting down.
+// An answer as the caller holds it. A cached one is the same small object for every hit: what it
+// says at hand, its ttl counting down.
 
 import type { Clock } from "@whither/runtime";
 import type {
@@ -21,10 +21,9 @@ import type { Merged } from "./merge.js";
 export interface Selection<F extends AnswerForm> {
   readonly merged: Merged<F>;
   readonly choice: AnswerMapping<F> | undefined;
-  readonly count: number;
   readonly leftOut: number;
   readonly warnings: readonly AnswerWarning[];
-  readonly mappings: () => readonly AnswerMapping<F>[];
+  readonly mappings: readonly AnswerMapping<F>[];
 }
 
 export interface ProvenAnswerOptions<F extends AnswerForm> {
@@ -40,6 +39,7 @@ class ProvenAnswer<F extends AnswerForm> {
   readonly form: F;
   readonly status: Answer["status"];
   readonly complete: Completeness;
+  readonly mappings: readonly AnswerMapping<F>[];
   readonly choice: AnswerMapping<F> | undefined;
   readonly dps: readonly DpPart[];
   readonly proof: ProofSummary;
@@ -55,16 +55,15 @@ class ProvenAnswer<F extends AnswerForm> {
   readonly stats: QueryStats;
   readonly #clock: Clock;
   readonly #expiresMs: number;
-  #read: (() => readonly AnswerMapping<F>[]) | undefined;
-  #mappings: readonly AnswerMapping<F>[] = [];
 
   constructor({ selection, clock, expiresMs, hops, stats }: ProvenAnswerOptions<F>) {
-    const { merged, choice, count, leftOut, warnings, mappings } = selection;
+    const { merged, choice, leftOut, warnings, mappings } = selection;
     const { complete } = merged;
     this.form = merged.form;
     this.status =
-      count > 0 ? "found" : complete.answered === complete.asked ? "none" : "incomplete";
+      mappings.length > 0 ? "found" : complete.answered === complete.asked ? "none" : "incomplete";
     this.complete = complete;
+    this.mappings = mappings;
     this.choice = choice;
     this.dps = merged.dps;
     this.proof = merged.proof;
@@ -79,29 +78,19 @@ class ProvenAnswer<F extends AnswerForm> {
     this.stats = stats;
     this.#clock = clock;
     this.#expiresMs = expiresMs;
-    this.#read = mappings;
-  }
-
-  get mappings(): readonly AnswerMapping<F>[] {
-    if (this.#read !== undefined) {
-      this.#mappings = this.#read();
-      this.#read = undefined;
-    }
-    return this.#mappings;
   }
 
   get ttlSeconds(): number {
     return Math.max(0, Math.ceil((this.#expiresMs - this.#clock.monotonicMs()) / 1_000));
   }
 
-  /** The accessors too, so that JSON.stringify shows all. */
+  /** The accessor too, so that JSON.stringify shows all. */
   toJSON(): object {
-    const { mappings, ttlSeconds } = this;
-    return { ...Object.fromEntries(Object.entries(this)), mappings, ttlSeconds };
+    return { ...Object.fromEntries(Object.entries(this)), ttlSeconds: this.ttlSeconds };
   }
 }
 
 export function makeAnswer<F extends AnswerForm>(options: ProvenAnswerOptions<F>): Answer<F> {
-  // The class holds what the union says: choice and mappings exist exactly when `count` is above 0.
+  // The class holds what the union says: choice and mappings exist exactly when it is found.
   return new ProvenAnswer(options) as unknown as Answer<F>;
 }

@@ -6,11 +6,11 @@ import type { Authority, Csi, ErrorCode } from "@whither/protocol";
 import { abortError, type Clock } from "@whither/runtime";
 import type { Answer, AnswerForm } from "./answer.js";
 import type { CachedAnswer } from "./answer-cache.js";
-import { answerOf, keepAnswer, whole, type AnsweringParts, type Asked } from "./answering.js";
+import { answerOf, keepAnswer, type AnsweringParts, type Asked } from "./answering.js";
 import { askAuthorities, type Attempt, type AuthoritiesParts } from "./authorities.js";
 import type { FailureCache } from "./failure-cache.js";
 import { asError } from "./failure.js";
-import type { Result } from "./merge.js";
+import type { Merged } from "./merge.js";
 import type { LookupOptions } from "./options.js";
 import type { Trace } from "./query.js";
 import { hidesData, mayAnswerStale, staleResult } from "./stale.js";
@@ -68,8 +68,8 @@ export async function resolve<F extends AnswerForm>(
   const anew = options.refresh === true || options.checkingDisabled === true;
   const cached = anew ? undefined : parts.cache.fresh(form, csi);
   if (cached !== undefined) {
-    for (const hop of cached.hops) trace.hop(hop);
-    return answerOf(parts, attempt, whole(cached), { expiresMs: cached.expiresMs });
+    for (const hop of cached.answer.hops) trace.hop(hop);
+    return answerOf(parts, attempt, cached.merged, { expiresMs: cached.expiresMs });
   }
   // A renewal may ask servers anywhere: with a wish for a jurisdiction only the caller's own asking will do.
   const mayWatch = !anew && options.jurisdiction === undefined;
@@ -83,7 +83,7 @@ async function resolveAnew<F extends AnswerForm>(
   attempt: Attempt<F>,
 ): Promise<Answer<F>> {
   const resolved = await ask(parts, attempt);
-  const answer = answerOf(parts, attempt, resolved.result, resolved);
+  const answer = answerOf(parts, attempt, resolved.merged, resolved);
   keep(parts, attempt, resolved);
   return answer;
 }
@@ -116,16 +116,16 @@ async function resolveOrStale<F extends AnswerForm>(
     const outcome = await settledWithin(clock, waitMs, { work: renewal.result, options });
     trace.adopt(renewal.trace);
     if (outcome instanceof DiscoveryError) error = outcome;
-    else if (outcome !== undefined && !hidesData(outcome.result, stale)) {
-      return answerOf(parts, attempt, outcome.result, outcome);
+    else if (outcome !== undefined && !hidesData(outcome.merged, stale)) {
+      return answerOf(parts, attempt, outcome.merged, outcome);
     }
     if (error !== undefined && !mayAnswerStale(error)) throw error;
   }
   const authorities = (whose: Csi): readonly Authority[] | undefined => renewal?.authorities(whose);
-  const result = staleResult(parts, { csi, stale }, { error, authorities });
-  if (result !== undefined) {
+  const merged = staleResult(parts, { csi, stale }, { error, authorities });
+  if (merged !== undefined) {
     const expiresMs = clock.monotonicMs() + limits.staleTtlSeconds * 1_000;
-    return answerOf(parts, attempt, result, { expiresMs });
+    return answerOf(parts, attempt, merged, { expiresMs });
   }
   // Too old after all: as if nothing were held. The renewal's failure, if it has one by now, is remembered.
   return await resolveAnew(parts, attempt);
@@ -187,7 +187,7 @@ async function ask<F extends AnswerForm>(
     throw error;
   }
   failures.forget(csi, [form]);
-  return { ...asked, expiresMs: clock.monotonicMs() + ttlMs(asked.result) };
+  return { ...asked, expiresMs: clock.monotonicMs() + ttlMs(asked.merged) };
 }
 
 /** Into the cache, unless it would hide more than it shows. */
@@ -196,7 +196,7 @@ function keep<F extends AnswerForm>(
   { csi, form, options, renewal }: Attempt<F>,
   resolved: Resolved<F>,
 ): void {
-  const { merged } = resolved.result;
+  const { merged } = resolved;
   // Of several parts one may have been let through unchecked: others must not be given that.
   const { complete, content, errors, ports } = merged;
   if (options.checkingDisabled === true || !content.verified) return;
@@ -205,7 +205,7 @@ function keep<F extends AnswerForm>(
   if (options.jurisdiction !== undefined && complete.answered !== complete.asked) return;
   const held = parts.cache.stale(form, csi);
   const [error] = errors;
-  if (held !== undefined && error !== undefined && hidesData(resolved.result, held)) {
+  if (held !== undefined && error !== undefined && hidesData(merged, held)) {
     const { code, text, upstream } = error;
     parts.failures.fail(form, csi, new DiscoveryError(code, text, { upstream }));
     return;
@@ -215,9 +215,9 @@ function keep<F extends AnswerForm>(
 }
 
 /** How long a result may be repeated; what only some DPs proved is asked again soon. */
-function ttlMs({ merged, mappings }: Result): number {
-  const { ttlSeconds, complete, warnings } = merged;
-  const partial = mappings.length > 0 ? limits.absenceTtlSecondsMax : limits.failureTtlSecondsMin;
+function ttlMs({ ttlSeconds, complete, warnings, content }: Merged): number {
+  const partial =
+    content.mappings.length > 0 ? limits.absenceTtlSecondsMax : limits.failureTtlSecondsMin;
   const atMost = complete.answered === complete.asked ? limits.mappingTtlSecondsMax : partial;
   const lifetimeMs = Math.min(ttlSeconds, atMost) * 1_000;
   return warnings.some(({ code }) => code === "STALE")

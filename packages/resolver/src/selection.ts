@@ -4,7 +4,8 @@
 import type { MspId } from "@whither/protocol";
 import type { AnswerForm, AnswerMapping, AnswerWarning } from "./answer.js";
 import type { Remembered } from "./choice-memory.js";
-import type { Merged, Result } from "./merge.js";
+import type { Content } from "./holders.js";
+import type { Merged } from "./merge.js";
 import type { Selection } from "./proven-answer.js";
 
 export interface SelectionOptions {
@@ -17,42 +18,32 @@ export interface SelectionOptions {
 }
 
 export function select<F extends AnswerForm>(
-  { merged, mappings }: Result<F>,
+  merged: Merged<F>,
   options: SelectionOptions,
 ): Selection<F> {
-  const usable = usableOf(merged, mappings, options);
+  const usable = usableOf(merged.content, options);
   return {
     merged,
-    count: usable.length,
-    leftOut: mappings.length - usable.length,
+    leftOut: merged.content.mappings.length - usable.length,
     choice: merged.form === "compact" ? undefined : chosen(usable, options.remembered?.msp),
-    warnings: [...merged.warnings, ...warningsOf({ merged, mappings }, usable.length, options)],
-    mappings: () => usable,
+    warnings: [...merged.warnings, ...warningsOf(merged, usable.length, options)],
+    mappings: usable,
   };
 }
 
-/** The same selection over what a cache keeps: mappings are decoded when they are read. */
-export function keepSmall<F extends AnswerForm>(
-  { merged, count, leftOut, choice, warnings }: Selection<F>,
-  { msps, ownMsp }: Pick<SelectionOptions, "msps" | "ownMsp">,
-): Selection<F> {
-  const mappings = (): readonly AnswerMapping<F>[] =>
-    usableOf(merged, merged.content.decode(), { msps, ownMsp });
-  return { merged, count, leftOut, choice, warnings, mappings };
-}
-
 function usableOf<F extends AnswerForm>(
-  { content: { sameAppOnly, exclusive, firstPreference } }: Merged<F>,
-  mappings: readonly AnswerMapping<F>[],
+  { mappings, sameAppOnly, exclusive, firstPreference }: Content<F>,
   { msps, ownMsp }: Pick<SelectionOptions, "msps" | "ownMsp">,
 ): readonly AnswerMapping<F>[] {
-  return mappings.filter(
+  const all: readonly AnswerMapping<F>[] = mappings;
+  const usable = all.filter(
     (mapping) =>
       // The flags are the holder's, and only a slot that was opened has them.
       !(exclusive && "preference" in mapping && mapping.preference !== firstPreference) &&
       !(sameAppOnly && mapping.msp !== ownMsp) &&
       (msps === undefined || msps.has(mapping.msp)),
   );
+  return usable.length === all.length ? all : usable; // one array instead of two in every cached answer
 }
 
 function chosen<F extends AnswerForm>(
@@ -63,12 +54,12 @@ function chosen<F extends AnswerForm>(
 }
 
 function warningsOf(
-  { merged, mappings }: Result,
+  merged: Merged,
   count: number,
   { remembered, holders, nowSeconds }: SelectionOptions,
 ): readonly AnswerWarning[] {
-  const { proof, complete, dps } = merged;
-  const { verified } = merged.content;
+  const { proof, complete, dps, content } = merged;
+  const { verified, mappings } = content;
   const warnings: AnswerWarning[] = [];
   const upstream = proof.zone;
   if (!verified) warnings.push({ code: "UNVALIDATED", text: "signatures do not verify", upstream });

@@ -22,12 +22,6 @@ export function compactBits(evaluated: Evaluated, entry: Entry): readonly number
   return bitPositionsOf(unmaskMspBits({ secret: evaluated.y, vhash, masked }).bits);
 }
 
-export interface OpenedSlot {
-  readonly slot: VerifiedSlot;
-  /** What the slot's parts can be decoded from again. */
-  readonly plaintext: Uint8Array;
-}
-
 export interface SlotOpening {
   readonly csi: Csi;
   readonly view: ZoneView;
@@ -47,7 +41,7 @@ export function openSlotBody({ view, evaluated, body }: SlotOpening): Uint8Array
 }
 
 /** Opens and verifies everything. Throws BOGUS; bits that differ from the slot are kept as evidence. */
-export function openSlot(opening: SlotOpening): OpenedSlot {
+export function openSlot(opening: SlotOpening): VerifiedSlot {
   const { csi, view, head, evaluated, entry, dp, registry, nowSeconds, verifier } = opening;
   const plaintext = openSlotBody(opening);
   const { manifest } = head;
@@ -59,7 +53,7 @@ export function openSlot(opening: SlotOpening): OpenedSlot {
     if (isDiscoveryError(error, "BOGUS")) keep(opening, error);
     throw error;
   }
-  return { slot, plaintext };
+  return slot;
 }
 
 function keep(

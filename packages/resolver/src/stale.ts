@@ -5,11 +5,10 @@
 import { DiscoveryError, type Authority, type Csi } from "@whither/protocol";
 import { answerError, type AnswerForm, type AnswerWarning } from "./answer.js";
 import type { CachedAnswer } from "./answer-cache.js";
-import { whole } from "./answering.js";
 import type { Buckets } from "./buckets.js";
 import type { Evaluations } from "./evaluations.js";
 import { failureStatus } from "./failure.js";
-import type { Result } from "./merge.js";
+import type { Merged } from "./merge.js";
 import type { Clock } from "@whither/runtime";
 import type { ZoneViews } from "./zone-views.js";
 
@@ -52,8 +51,8 @@ export function staleResult<F extends AnswerForm>(
   parts: StaleParts,
   { csi, stale }: { readonly csi: Csi; readonly stale: CachedAnswer<F> },
   { error, authorities }: Circumstances,
-): Result<F> | undefined {
-  const { merged, mappings } = whole(stale);
+): Merged<F> | undefined {
+  const { merged } = stale;
   if (merged.content.endsAt <= parts.clock.nowSeconds()) return undefined;
   if (!isStillNamed(csi, stale, authorities)) return undefined;
   if (isContradicted(parts, csi, stale)) return undefined;
@@ -64,12 +63,9 @@ export function staleResult<F extends AnswerForm>(
   };
   const errors = error === undefined ? [] : [answerError(error, merged.proof.zone)];
   return {
-    mappings,
-    merged: {
-      ...merged,
-      warnings: [...merged.warnings, warning],
-      errors: [...merged.errors, ...errors],
-    },
+    ...merged,
+    warnings: [...merged.warnings, warning],
+    errors: [...merged.errors, ...errors],
   };
 }
 
@@ -77,13 +73,13 @@ export function staleResult<F extends AnswerForm>(
  * Whether a result would hide what a DP that failed now had proven: the old answer then counts for more, since the
  * others' absence says nothing about that DP. So does one from where the holder moved, if it cannot be had there now.
  */
-export function hidesData({ merged, mappings }: Result, stale: CachedAnswer): boolean {
-  const { complete, dps, ports } = merged;
+export function hidesData(merged: Merged, stale: CachedAnswer): boolean {
+  const { complete, dps, ports, content } = merged;
   if (complete.answered === complete.asked) return false;
   const last = ports.at(-1)?.outcome ?? "followed";
   const isSent = stale.merged.ports.some(({ outcome }) => outcome === "followed");
   if (isSent && last !== "followed" && last !== "absent" && last !== "conflict") return true;
-  if (mappings.length > 0) return false;
+  if (content.mappings.length > 0) return false;
   const failed = new Set(dps.filter(({ outcome }) => outcome === "failed").map(({ zone }) => zone));
   return stale.merged.dps.some(({ outcome, zone }) => outcome === "present" && failed.has(zone));
 }

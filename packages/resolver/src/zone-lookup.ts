@@ -31,7 +31,6 @@ export interface SlotPart {
   /** Those that count now, in the holder's order. */
   readonly mappings: readonly VerifiedAnswerMapping[];
   readonly dropped: readonly DroppedMapping[];
-  readonly plaintext: Uint8Array;
   /** All keys of the holder that this slot tells of, the statement's first; none: not verified. */
   readonly holderKeys: readonly Uint8Array[];
   readonly seq: number;
@@ -214,13 +213,12 @@ async function readSlot(
 }
 
 function verifiedPart(opening: SlotOpening): SlotPart {
-  const { slot, plaintext } = openSlot(opening);
+  const slot = openSlot(opening);
   const { statement } = slot;
   return {
     kind: "slot",
     mappings: slot.mappings.map(answerMappingOf).sort(byPreference),
     dropped: slot.dropped,
-    plaintext,
     holderKeys: slot.holderKeys,
     seq: statement.seq,
     exclusive: statement.exclusive,
@@ -242,7 +240,6 @@ function unverifiedPart(opening: SlotOpening, unverified: DiscoveryError): SlotP
     kind: "slot",
     mappings: decodeMappings(plaintext, opening.registry).slice(0, limits.mappingsPerSlotMax),
     dropped: [],
-    plaintext,
     holderKeys: [],
     seq: 0,
     exclusive: false,

@@ -3,9 +3,9 @@
 // only sockets, disks and time are not.
 
 import { createDirectoryService, type DirectoryService } from "@whither/authority";
-import { loadSodiumVoprf, type Voprf } from "@whither/crypto/node";
+import { loadSodiumVoprf, type Signer, type Voprf } from "@whither/crypto/node";
 import type { ChannelEndpoint, OpenChannel } from "@whither/directory";
-import { parseDpId, type MspRecord, type ProverRecord } from "@whither/protocol";
+import { parseDpId, type KeyPeriod, type MspRecord, type ProverRecord } from "@whither/protocol";
 import {
   createMemoryNetwork,
   type Channel,
@@ -153,6 +153,9 @@ export class Federation implements AsyncDisposable {
   };
   readonly #resolvers = new Set<Resolver>();
   readonly #manifests = new Map<string, readonly Uint8Array[]>();
+  /** Keys that parties sign with and that are registered instead of the first, by id. */
+  readonly #signers = new Map<string, Signer>();
+  readonly #keys = new Map<string, readonly KeyPeriod[]>();
   #rootZone: string;
   #server: MemoryServer | undefined;
 
@@ -234,17 +237,21 @@ export class Federation implements AsyncDisposable {
   }
 
   msp(id: string): Signing<MspRecord> {
-    return found(
-      this.msps.find(({ record }) => record.id === id),
-      id,
-    );
+    return this.#rekeyed(this.msps, id);
   }
 
   prover(id: string): Signing<ProverRecord> {
-    return found(
-      this.provers.find(({ record }) => record.id === id),
-      id,
-    );
+    return this.#rekeyed(this.provers, id);
+  }
+
+  /** An MSP or a prover signs with this key from now on. */
+  signWith(id: string, signer: Signer): void {
+    this.#signers.set(id, signer);
+  }
+
+  /** Names these keys of an MSP or a prover, from the next signature of the directory on. */
+  nameKeys(id: string, keys: readonly KeyPeriod[]): void {
+    this.#keys.set(id, keys);
   }
 
   /** Connects as `client`: with a certificate of that name where an identity is asked for, and pinned. */
@@ -391,13 +398,27 @@ export class Federation implements AsyncDisposable {
     return this.close();
   }
 
+  #rekeyed<R extends MspRecord | ProverRecord>(of: readonly Signing<R>[], id: string): Signing<R> {
+    const { record, signer } = found(
+      of.find((one) => one.record.id === id),
+      id,
+    );
+    return { record: this.#withKeys(record), signer: this.#signers.get(id) ?? signer };
+  }
+
+  #withKeys<R extends MspRecord | ProverRecord>(record: R): R {
+    const keys = this.#keys.get(record.id);
+    return keys === undefined ? record : { ...record, keys };
+  }
+
   #sign(previous: Directory | undefined, prefixes: readonly string[] | undefined) {
     return signFederationDirectory({
       root: this.root,
       registry: registrySourceOf({
         dps: this.dps.map(({ identity }) => identity),
         replicas: this.replicas.map(({ identity }) => identity),
-        ...this.#registered,
+        msps: this.#registered.msps.map((record) => this.#withKeys(record)),
+        provers: this.#registered.provers.map((record) => this.#withKeys(record)),
         manifests: this.#manifests,
       }),
       rootZone: prefixes === undefined ? this.#rootZone : rootSourceText(prefixes),

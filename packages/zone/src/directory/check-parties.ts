@@ -1,13 +1,26 @@
 // Rules of `zone check` about parties: what ends too soon, policies that contradict the federation, bits
 // that must not move.
 
+import { keyIdOf, toHex } from "@whither/crypto/node";
+import { limits } from "@whither/protocol";
 import type { Finding, ZoneCheck } from "./finding.js";
 
+/** Longest life of what MSPs and provers sign. */
+const signedLifetimeSeconds = Math.max(
+  limits.mappingLifetimeSecondsMax,
+  limits.credentialLifetimeSecondsMax,
+);
 /** Keys and accreditations should outlast the next routine signing by this. */
 const expiryMarginSeconds = 14 * 86_400;
 
 export function checkParties(check: ZoneCheck): readonly Finding[] {
-  return [...expiries(check), ...policies(check), ...replicas(check), ...bits(check)];
+  return [
+    ...expiries(check),
+    ...policies(check),
+    ...replicas(check),
+    ...bits(check),
+    ...droppedKeys(check),
+  ];
 }
 
 /** What ends before, or soon after, the directory that is about to be signed. */
@@ -114,6 +127,31 @@ function replicas({ registry, manifests }: ZoneCheck): readonly Finding[] {
       .map(({ host, jurisdiction }): Finding => {
         const text = `the replica ${host} stands in ${jurisdiction || "no named place"}, which the manifest does not allow`;
         return { severity: "error", rule: "replica", ...place, text };
+      });
+  });
+}
+
+/** A key may be taken back at once when it is stolen; else only when all that it signed has ended. */
+function droppedKeys({ registry, previous, nowSeconds }: ZoneCheck): readonly Finding[] {
+  const now = [...registry.msps, ...registry.provers];
+  const before = (previous?.records() ?? []).map(({ record }) => record.party);
+  return before.flatMap((old): readonly Finding[] => {
+    if (old.kind !== "msp" && old.kind !== "prover") return [];
+    const party = now.find(({ kind, id }) => kind === old.kind && id === old.id);
+    if (party === undefined) return [];
+    const kept = new Set(party.keys.map(({ publicKey }) => toHex(publicKey)));
+    return old.keys
+      .filter(({ publicKey }) => !kept.has(toHex(publicKey)))
+      .map(({ publicKey, notAfter }) => ({
+        name: toHex(keyIdOf(publicKey)),
+        leftSeconds: Math.min(nowSeconds, notAfter) + signedLifetimeSeconds - nowSeconds,
+      }))
+      .filter(({ leftSeconds }) => leftSeconds > 0)
+      .map(({ name, leftSeconds }): Finding => {
+        const days = Math.ceil(leftSeconds / 86_400);
+        const text = `key ${name} is gone, what it signed counts no more: give it an end, drop it ${days} d later`;
+        const place = { file: registry.file, line: registry.lineOf(old.kind, old.id) };
+        return { severity: "warning", rule: "key-dropped", ...place, subject: old.id, text };
       });
   });
 }

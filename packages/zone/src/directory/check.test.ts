@@ -9,6 +9,7 @@ import {
   registryFixtureText,
   rootSourceText,
 } from "@whither/testkit";
+import { formatPublicKey } from "@whither/crypto/node";
 import { nodeVerifier } from "../signed.js";
 import { checkDirectory } from "./check.js";
 import { compileDirectory } from "./compile.js";
@@ -306,6 +307,18 @@ describe("zone check", () => {
     expect(found({ prefixes: many, registry: moved, rest: { previous } })[0]).to.match(
       /registry\.yaml:\d+: error registry-bit video\.example: bit 1 became 9/,
     );
+    const oldKey = /"(ed25519:[^"]*)"\], accredited_from: 2026-01-01/;
+    const other = `"${formatPublicKey(root.ksks[0]!.publicKey)}"`;
+    const dropped = registryFixtureText.replace(oldKey, `${other}], accredited_from: 2026-01-01`);
+    expect(found({ prefixes: many, registry: dropped, rest: { previous } })).to.have.length(1);
+    expect(found({ prefixes: many, registry: dropped, rest: { previous } })[0]).to.match(
+      /registry\.yaml:\d+: warning key-dropped wire\.example: key [0-9a-f]{16} is gone, .* drop it 90 d later/,
+    );
+    const retired = registryFixtureText.replace(
+      oldKey,
+      `{ key: "$1", to: 2026-09-01 }, ${other}], accredited_from: 2026-01-01`,
+    );
+    expect(found({ prefixes: many, registry: retired, rest: { previous } })).to.deep.equal([]);
     const gone = registryFixtureText.replace(/ {2}- \{ id: video\.example.*\n/, "");
     expect(found({ prefixes: many, registry: gone, rest: { previous } })[0]).to.match(
       /error registry-bit video\.example: its record is gone/,

@@ -22,6 +22,7 @@ export interface Finding {
     | "policy"
     | "manifest"
     | "registry-bit"
+    | "key-dropped"
     | "replica"
     | "size";
   readonly file: string;

@@ -11,7 +11,6 @@ import {
   type DpId,
   type DpRecord,
   type Endpoint,
-  type KeyPeriod,
   type MspRecord,
   type ProverRecord,
   type RelayRecord,
@@ -27,11 +26,11 @@ import {
   operatorField,
   pinField,
   portField,
-  publicKeyField,
   textField,
   timeField,
   zoneNameField,
 } from "./source-fields.js";
+import { emptyPeriods, keyPeriods, signingKeysField, type SigningKey } from "./signing-keys.js";
 import { formatKeyPath, parseYamlSource, sourceError, type SourceIssue } from "./yaml-source.js";
 
 /** A zone of a DP and where its manifests are named. */
@@ -130,7 +129,6 @@ const dpSchema = z.strictObject({
   zones: z.array(zoneSchema).max(1024).default([]),
 });
 
-const keysSchema = z.array(publicKeyField).min(1).max(4);
 const addressField = textField("host:port", (text) => {
   if (!/^(?:[0-9a-zA-Z._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):[1-9][0-9]{0,4}$/.test(text)) {
     throw new DiscoveryError("INVALID_DATA", "not host:port");
@@ -142,7 +140,7 @@ const mspSchema = z.strictObject({
   id: textField("the id of an MSP, its domain in lower case", parseMspId),
   operator: operatorField,
   bit: z.int().min(0).max(65_535),
-  keys: keysSchema,
+  keys: signingKeysField,
   spki: z.array(pinField).max(8).default([]),
   endpoint: addressField.optional(),
   mimi_directory_url: z
@@ -158,7 +156,7 @@ const mspSchema = z.strictObject({
 const proverSchema = z.strictObject({
   id: textField("the id of a prover, a lower-case host name", parseProverId),
   operator: operatorField,
-  keys: keysSchema,
+  keys: signingKeysField,
   prefixes: z.array(textField("a canonical prefix", parsePrefix)).min(1).max(512),
   methods: z
     .array(z.string().regex(/^[a-z0-9-]{1,32}$/))
@@ -272,13 +270,6 @@ function mspRecord(msp: z.infer<typeof mspSchema>): MspRecord {
   };
 }
 
-function keyPeriods(
-  keys: readonly Uint8Array[],
-  { from, to }: { readonly from: number; readonly to: number },
-): readonly KeyPeriod[] {
-  return keys.map((publicKey) => ({ publicKey, notBefore: from, notAfter: to }));
-}
-
 interface Mistake {
   readonly path: readonly PropertyKey[];
   readonly text: string;
@@ -322,7 +313,21 @@ function mistakes(value: Value): readonly Mistake[] {
         ? []
         : [{ path: ["provers", at, "valid_to"], text: "expected a time after valid_from" }],
     ),
+    ...value.msps.flatMap(({ keys, ...msp }, at) =>
+      emptyPeriods(keys, { from: msp.accredited_from, to: msp.accredited_to }).map((key) =>
+        endsFirst("msps", at, key),
+      ),
+    ),
+    ...value.provers.flatMap(({ keys, ...prover }, at) =>
+      emptyPeriods(keys, { from: prover.valid_from, to: prover.valid_to }).map((key) =>
+        endsFirst("provers", at, key),
+      ),
+    ),
   ];
+}
+
+function endsFirst(list: "msps" | "provers", at: number, key: number): Mistake {
+  return { path: [list, at, "keys", key], text: "expected a to after its from" };
 }
 
 type Named = readonly [name: string, path: readonly PropertyKey[]];
@@ -333,9 +338,12 @@ function ids(parties: readonly { readonly id: string }[], list: string): readonl
 
 /** One key for two parties would let one speak for the other. */
 function keyIds({ msps, provers }: Value): readonly Named[] {
-  const of = (list: string, parties: readonly { readonly keys: readonly Uint8Array[] }[]) =>
+  const of = (list: string, parties: readonly { readonly keys: readonly SigningKey[] }[]) =>
     parties.flatMap(({ keys }, at) =>
-      keys.map((key, index): Named => [toHex(keyIdOf(key)), [list, at, "keys", index]]),
+      keys.map(({ publicKey }, index): Named => [
+        toHex(keyIdOf(publicKey)),
+        [list, at, "keys", index],
+      ]),
     );
   return [...of("msps", msps), ...of("provers", provers)];
 }

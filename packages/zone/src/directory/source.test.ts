@@ -180,6 +180,16 @@ describe("registry.yaml", () => {
       /msps\[0\]\.keys\[0\]: expected a public key/,
     ],
     [
+      "a key with an unknown time",
+      (t) => t.replace(/("ed25519:[^"]*")/, "{ key: $1, until: 2027-01-01 }"),
+      /msps\[0\]\.keys\[0\]: .*until/,
+    ],
+    [
+      "a key that ends before it begins",
+      (t) => t.replace(/("ed25519:[^"]*")/, "{ key: $1, to: 2025-01-01 }"),
+      /msps\[0\]\.keys\[0\]: expected a to after its from/,
+    ],
+    [
       "a key of two parties",
       (t) => t.replace(/(ed25519:[^"]*)(.*\n.*)ed25519:[^"]*/, "$1$2$1"),
       /msps\[1\]\.keys\[0\]: .*second time/,

@@ -46,7 +46,10 @@ const hints: Partial<Record<ErrorCode, string>> = {
   UNAUTHENTICATED: "name a client certificate that the operator signed (identity in the config)",
   BOGUS: "do not use the data; +trace shows who sent it",
   LIMITED: "wait and try again; the operator may raise the limit",
-  INCUMBENT: "register with the holder key that has this identifier",
+  INCUMBENT:
+    "register with the holder key that has this identifier, or let it link yours (whither link)",
+  BAD_KEY_LINK:
+    "whither link --approve takes the public key of the other app, and its file that key",
 };
 
 function hintFor(error: DiscoveryError): string {

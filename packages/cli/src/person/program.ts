@@ -1,4 +1,4 @@
-// `whither register`, `verify` and the other commands for one's own identifiers, as a commander program.
+// `whither register`, `link`, `verify` and the other commands for one's own identifiers, as a commander program.
 
 import { Command } from "commander";
 import { DiscoveryError } from "@whither/protocol";
@@ -9,6 +9,7 @@ import { completionCommand, completionPoints } from "../completion.js";
 import { runProgram } from "../run-program.js";
 import { setupCommand } from "../setup/command.js";
 import { cliVersion } from "../version.js";
+import { linkCommand } from "./link.js";
 import { registerCommand } from "./register.js";
 import { verifyCommand } from "./verify.js";
 
@@ -18,7 +19,6 @@ const later: Readonly<Record<string, string>> = {
   order: "change the order and tags of your providers",
   invalidate: "end a registration",
   monitor: "look at your own slots and their last writes",
-  link: "let a second app of yours share the identifier",
   grant: "let somebody see an audience slot",
 };
 
@@ -30,6 +30,7 @@ export async function runPersonCommand(run: WhitherRun): Promise<number> {
     .version(cliVersion(), "-V, --version")
     .showSuggestionAfterError(true);
   program.addCommand(registerCommand(run));
+  program.addCommand(linkCommand(run));
   program.addCommand(verifyCommand(run));
   program.addCommand(setupCommand(run));
   const ofQuery = queryWords.map((word) => `+${word}`);

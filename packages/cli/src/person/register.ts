@@ -17,6 +17,7 @@ import type { WhitherRun } from "../whither-run.js";
 import { ExitTally } from "../ask/report.js";
 import { readClientConfig } from "../client-config.js";
 import { credentialFileSchema, readCredential } from "../credential-file.js";
+import { readLinkFile } from "../link-file.js";
 import { collect, jsonOption, parseInteger } from "../options.js";
 import { readJsonLines, type JsonLine } from "../json-lines.js";
 import { createProgress } from "../progress.js";
@@ -31,6 +32,7 @@ interface RegisterCommandOptions {
   readonly credential?: string;
   readonly csi?: string;
   readonly holderKey?: string;
+  readonly link?: string;
   readonly msp?: string;
   readonly preference?: number;
   readonly tag?: readonly string[];
@@ -69,6 +71,7 @@ export function registerCommand(run: WhitherRun): Command {
     .option("--credential <file>", "credential and opening, from the prover")
     .option("--csi <csi>", "the identifier, to be sure that the credential is for it")
     .option("--holder-key <file>", "private key of the holder")
+    .option("--link <file>", "another app of the holder's lets this key in (whither link)")
     .option("--msp <id>", "the provider that reaches the holder")
     .option(
       "--preference <n>",
@@ -163,12 +166,17 @@ async function singleRequest(
   if (options.csi !== undefined && parseCsi(options.csi) !== credential.csi) {
     throw new UsageError("csi: expected the one of the credential, got another");
   }
+  const link = options.link === undefined ? undefined : await readLinkFile(options.link);
+  if (link !== undefined && link.csi !== credential.csi) {
+    throw new UsageError("link: expected one for the credential's identifier, got another's");
+  }
   const wish = { id: parseMspId(msp), preference: options.preference, tags: options.tag };
   return {
     line: 1,
     value: {
       credential,
       holderKeyFile: holderKey,
+      link,
       msps: [wish],
       zones: zonesOf(options),
       exclusive: options.exclusive,
@@ -218,10 +226,11 @@ async function readBatch(
   if (
     options.credential !== undefined ||
     options.holderKey !== undefined ||
+    options.link !== undefined ||
     options.msp !== undefined
   ) {
     throw new UsageError(
-      "batch: expected it alone, got --credential, --holder-key or --msp with it",
+      "batch: expected it alone, got --credential, --holder-key, --link or --msp with it",
     );
   }
   const directory = dirname(file);

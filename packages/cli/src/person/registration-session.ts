@@ -3,13 +3,12 @@
 
 import { join } from "node:path";
 import { DiscoveryError, type Csi, type MspId, type ZoneName } from "@whither/protocol";
-import { sha256, toHex, utf8, type Signer } from "@whither/crypto";
+import type { Signer } from "@whither/crypto";
 import { createDirectoryFollower, type DirectoryFollower } from "@whither/directory";
 import {
+  agreeToKeyLink,
   createMsp,
   createRegistrant,
-  formatHolderMemory,
-  parseHolderMemory,
   readAccountsFile,
   type DraftSource,
   type HolderMemory,
@@ -18,19 +17,13 @@ import {
 } from "@whither/msp";
 import { parseDirectorySource } from "@whither/resolver";
 import { tlsIdentityFromFiles } from "@whither/rpc";
-import {
-  makeStateDirectory,
-  pathExists,
-  readFileBounded,
-  readSecretFile,
-  systemClock,
-  systemRandom,
-  writeSecretFile,
-} from "@whither/runtime";
-import { parseAnchors, type Anchors } from "@whither/zone";
+import { makeStateDirectory, readFileBounded, systemClock, systemRandom } from "@whither/runtime";
+import { nodeVerifier, parseAnchors, type Anchors } from "@whither/zone";
 import type { ClientConfig } from "../client-config.js";
 import type { CredentialFile } from "../credential-file.js";
 import { readSigner } from "../key-files.js";
+import type { LinkFile } from "../link-file.js";
+import { MemoryFile } from "./memory-file.js";
 
 const anchorsBytesMax = 1024 * 1024;
 
@@ -38,6 +31,8 @@ const anchorsBytesMax = 1024 * 1024;
 export interface RegistrationRequest {
   readonly credential: CredentialFile;
   readonly holderKeyFile: string;
+  /** Another key of the same holder has let this one in. */
+  readonly link?: LinkFile | undefined;
   readonly msps: readonly MspWish[];
   /** Only these zones; otherwise every zone that the directory names. */
   readonly zones: readonly ZoneName[];
@@ -144,18 +139,25 @@ export class RegistrationSession implements AsyncDisposable {
       readonly onMapping: (mapping: RegisteredMapping) => void;
     },
   ): Promise<void> {
-    const { credential, holderKeyFile, zones, exclusive, sameAppOnly, portedTo } = request;
+    const { credential, holderKeyFile, link, zones, exclusive, sameAppOnly, portedTo } = request;
     const holder = await this.#signer(holderKeyFile);
-    const memory = new MemoryFile({ holderKeyFile, csi: credential.csi });
-    let previous = await memory.read();
+    const { csi } = credential;
+    const verifier = nodeVerifier;
+    const links =
+      link === undefined
+        ? []
+        : [agreeToKeyLink({ approved: link.approved, csi, holder, verifier })];
+    const memory = new MemoryFile({ holderKeyFile, csi });
+    let previous = newestOf(await memory.read(), link?.slots);
     for (const wish of request.msps) {
       const { id, preference, tags } = wish;
       const registration = await this.#registrant.register({
-        csi: credential.csi,
+        csi,
         credential: credential.credential,
         opening: credential.opening,
         holder,
         msp: await this.#msp(id),
+        links,
         signal: bounds.signal,
         ...(previous === undefined ? {} : { previous }),
         ...(zones.length === 0 ? {} : { zones }),
@@ -211,27 +213,12 @@ export class RegistrationSession implements AsyncDisposable {
   }
 }
 
-const memoryIdBytes = 8;
-const memorySuffix = "slots.json";
-
-/**
- * What stands in the holder's slots of one CSI. Without it the next statement would drop what it does not
- * name, so it lies beside the key that signs: `holder.pem.<hash of the CSI>.slots.json`, mode 0600.
- */
-class MemoryFile {
-  readonly #path: string;
-
-  constructor({ holderKeyFile, csi }: { readonly holderKeyFile: string; readonly csi: Csi }) {
-    const id = toHex(sha256(utf8(csi)).subarray(0, memoryIdBytes));
-    this.#path = `${holderKeyFile}.${id}.${memorySuffix}`;
-  }
-
-  async read(): Promise<HolderMemory | undefined> {
-    if (!(await pathExists(this.#path))) return undefined;
-    return parseHolderMemory(new TextDecoder().decode(await readSecretFile(this.#path)));
-  }
-
-  async write(memory: HolderMemory): Promise<void> {
-    await writeSecretFile(this.#path, formatHolderMemory(memory), { replace: true });
-  }
+/** What stands by what either key has written last. */
+function newestOf(
+  own: HolderMemory | undefined,
+  other: HolderMemory | undefined,
+): HolderMemory | undefined {
+  if (own === undefined || other === undefined) return own ?? other;
+  const newer = [...other].filter(([zone, { seq }]) => seq > (own.get(zone)?.seq ?? 0));
+  return new Map([...own, ...newer]);
 }

@@ -7,9 +7,11 @@ import { runSliced } from "@whither/directory";
 import { pathExists, readFileBounded, replaceFile, type Logger } from "@whither/runtime";
 import {
   compareMarks,
+  directoryHistoryHead,
   DirectoryHistory,
   frameMessages,
   parseDirectoryHistory,
+  type DirectoryPlace,
   type DirectoryTrust,
   type NodeTrust,
   type VerifiedArtefact,
@@ -19,55 +21,75 @@ import type { ArtefactReader } from "./directory-artefacts.js";
 /** 100,000 names and their quotes (history.ts). */
 const historyBytesMax = 64 * 1024 * 1024;
 
-interface ServedState<T extends NodeTrust> {
+export interface ServedState<T extends NodeTrust = DirectoryTrust> {
   readonly artefact: VerifiedArtefact<T>;
   readonly history: DirectoryHistory;
 }
 
+/** What was served last, as far as the files tell. */
+export type LastServed<T extends NodeTrust = DirectoryTrust> =
+  | ({ readonly kind: "kept" } & ServedState<T>)
+  | { readonly kind: "none" }
+  /** The artefact cannot be read or believed any more; how far it had come stands beside it. */
+  | { readonly kind: "damaged"; readonly head: DirectoryPlace };
+
 export interface ServedFiles<T extends NodeTrust = DirectoryTrust> {
   /**
    * What to serve at a start: the operator's artefact, or what was served before if that is newer. Throws
-   * STORE when it cannot be kept.
+   * STORE when it cannot be kept, STORE_CORRUPT when what was served before was newer and is damaged.
    */
   open(given: VerifiedArtefact<T>): Promise<ServedState<T>>;
+  /** What was served before this start. Throws STORE_CORRUPT when not even its serial is known. */
+  read(): Promise<LastServed<T>>;
   /** To be called before the artefact is served. Throws STORE. */
   save(artefact: VerifiedArtefact<T>, history: DirectoryHistory): Promise<void>;
 }
 
-/** Files in the state directory; without one nothing is kept. */
-export function createServedFiles<T extends NodeTrust>(options: {
+interface ServedFilesOptions<T extends NodeTrust> {
   readonly stateDirectory: string | undefined;
   readonly reader: Pick<ArtefactReader<T>, "trustOf" | "verify">;
   readonly logger: Logger;
-}): ServedFiles<T> {
-  const { stateDirectory, reader, logger } = options;
+}
+
+/** Files in the state directory; without one nothing is kept. */
+export function createServedFiles<T extends NodeTrust>(
+  options: ServedFilesOptions<T>,
+): ServedFiles<T> {
+  const { stateDirectory, logger } = options;
   if (stateDirectory === undefined) {
     return {
       open: (artefact) => Promise.resolve({ artefact, history: new DirectoryHistory() }),
+      read: () => Promise.resolve({ kind: "none" }),
       save: () => Promise.resolve(),
     };
   }
   const artefactPath = join(stateDirectory, "served.directory");
   const historyPath = join(stateDirectory, "served.history");
+  const read = (): Promise<LastServed<T>> => readLast({ ...options, artefactPath, historyPath });
   const save: ServedFiles<T>["save"] = async (artefact, history) => {
     await replaceFile(artefactPath, frameMessages(artefact.messages));
     // After the artefact: a history of another directory is noticed and dropped, never believed.
     await replaceFile(historyPath, history.format());
   };
   return {
+    read,
     save,
     async open(given) {
-      const last = await readLast({ artefactPath, historyPath, reader, logger });
-      if (last === undefined) {
-        const history = new DirectoryHistory();
+      const last = await read();
+      const { head, serial } = given.directory;
+      if (last.kind !== "kept") {
+        // Readers never go back: what they have seen would be refused to them until it is reached again.
+        if (last.kind === "damaged" && compareMarks(head, last.head) < 0) {
+          throw corrupt(artefactPath, `it had come to serial ${last.head.serial}`);
+        }
+        const history = new DirectoryHistory([], { epoch: head.epoch, serial });
         await save(given, history);
         return { artefact: given, history };
       }
       const { directory } = last.artefact;
-      const order = compareMarks(given.directory.head, directory.head);
+      const order = compareMarks(head, directory.head);
       if (order === 0) return { artefact: given, history: last.history };
       if (order < 0) {
-        const { serial } = given.directory;
         logger.warn("artefact older than served", { serial, served: directory.serial });
         return last;
       }
@@ -78,31 +100,52 @@ export function createServedFiles<T extends NodeTrust>(options: {
   };
 }
 
-async function readLast<T extends NodeTrust>(files: {
-  readonly artefactPath: string;
-  readonly historyPath: string;
-  readonly reader: Pick<ArtefactReader<T>, "trustOf" | "verify">;
-  readonly logger: Logger;
-}): Promise<ServedState<T> | undefined> {
+/**
+ * An artefact that was kept here, verified as of its own time: one that has ended still says which serial was
+ * reached, and what changed since. Undefined: there is none. Throws what reading and verification throw.
+ */
+export async function readKeptArtefact<T extends NodeTrust>(
+  path: string,
+  reader: Pick<ArtefactReader<T>, "trustOf" | "verify">,
+): Promise<VerifiedArtefact<T> | undefined> {
+  if (!(await pathExists(path))) return undefined;
+  const bytes = await readFileBounded(path, { bytesMax: limits.directoryBytesMax });
+  const nowSeconds = reader.trustOf(bytes).head.notBefore;
+  return await runSliced(reader.verify({ bytes, nowSeconds }));
+}
+
+async function readLast<T extends NodeTrust>(
+  files: ServedFilesOptions<T> & { readonly artefactPath: string; readonly historyPath: string },
+): Promise<LastServed<T>> {
   const { artefactPath, historyPath, reader, logger } = files;
-  if (!(await pathExists(artefactPath))) return undefined;
+  const historyText = async (): Promise<string> =>
+    new TextDecoder().decode(await readFileBounded(historyPath, { bytesMax: historyBytesMax }));
   try {
-    const bytes = await readFileBounded(artefactPath, { bytesMax: limits.directoryBytesMax });
-    // As of its own time: one that has ended still says what changed since, and which serial was reached.
-    const nowSeconds = reader.trustOf(bytes).head.notBefore;
-    const artefact = await runSliced(reader.verify({ bytes, nowSeconds }));
+    const artefact = await readKeptArtefact(artefactPath, reader);
+    if (artefact === undefined) return { kind: "none" };
     try {
-      const text = new TextDecoder().decode(
-        await readFileBounded(historyPath, { bytesMax: historyBytesMax }),
-      );
-      return { artefact, history: parseDirectoryHistory(text, artefact.directory) };
+      const history = parseDirectoryHistory(await historyText(), artefact.directory);
+      return { kind: "kept", artefact, history };
     } catch (error) {
       logger.warn("history not loaded", { error });
-      return { artefact, history: new DirectoryHistory() };
+      return { kind: "kept", artefact, history: new DirectoryHistory() };
     }
   } catch (error) {
     if (!(error instanceof DiscoveryError)) throw error;
     logger.warn("served directory not loaded", { error });
-    return undefined;
+    try {
+      return { kind: "damaged", head: directoryHistoryHead(await historyText()) };
+    } catch (cause) {
+      throw corrupt(artefactPath, "nor is served.history, which knows its serial", cause);
+    }
   }
+}
+
+function corrupt(path: string, more: string, cause?: unknown): DiscoveryError {
+  const problem =
+    `${path} is not what was served last, and ${more}: sign anew with a higher serial or epoch, ` +
+    "then take the file away";
+  return new DiscoveryError("STORE_CORRUPT", "the directory served last is damaged", {
+    cause: new Error(problem, cause === undefined ? {} : { cause }),
+  });
 }

@@ -228,8 +228,36 @@ describe("rootd with files", () => {
     expect(log.last("artefact older than served")?.fields).to.include({ serial: 1, served: 2 });
     await writeFile(file("served.history"), "{}");
     expect(since(await open()), "a damaged history is dropped").to.equal(undefined);
+  });
+
+  it("does not begin below a directory that it served and can read no more", async () => {
+    const log = new EventLog();
+    const files = createServedFiles({ stateDirectory: folder, reader, logger: log });
+    const open = async () =>
+      files.open(await loadDirectory({ ...(await loadRootdConfig(file("rootd.yaml"))), clock }));
+    await put(secondObjects);
+    await open();
     await writeFile(file("served.directory"), "rubbish");
-    expect((await open()).artefact.directory.serial, "a damaged directory too").to.equal(1);
+    await put(firstObjects);
+    expect(await failure(open())).to.match(/^STORE_CORRUPT .*\n.*served\.directory .*serial 2/);
+    await put(secondObjects);
+    expect((await open()).artefact.directory.serial, "what was reached may be served").to.equal(2);
+    expect(log.last("served directory not loaded")).to.not.equal(undefined);
+    await writeFile(file("served.directory"), "rubbish");
+    await writeFile(file("served.history"), "{}");
+    expect(await failure(open()), "nobody knows what was reached").to.match(/^STORE_CORRUPT /);
+    await rm(file("served.directory"));
+    expect((await open()).artefact.directory.serial, "taken away by hand").to.equal(2);
+  });
+
+  it("remembers how far it came from the first start on", async () => {
+    const log = new EventLog();
+    const files = createServedFiles({ stateDirectory: folder, reader, logger: log });
+    const open = async () =>
+      files.open(await loadDirectory({ ...(await loadRootdConfig(file("rootd.yaml"))), clock }));
+    await open();
+    await open();
+    expect(log.events).to.deep.equal([]);
   });
 
   it("takes a newer directory and certificate on SIGHUP", async () => {

@@ -113,7 +113,12 @@ export { delegationOf } from "./directory/delegation.js";
 export type { Delegation, PlacedNode } from "./directory/delegation.js";
 export { differenceOf, DifferenceVerifier, touchedBetween } from "./directory/difference.js";
 export type { DirectoryDifference, Touched } from "./directory/difference.js";
-export { DirectoryHistory, parseDirectoryHistory } from "./directory/history.js";
+export {
+  directoryHistoryHead,
+  DirectoryHistory,
+  parseDirectoryHistory,
+} from "./directory/history.js";
+export type { DirectoryPlace } from "./directory/history.js";
 export { createDirectory } from "./directory/directory.js";
 export type {
   Directory,

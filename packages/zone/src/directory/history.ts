@@ -21,7 +21,8 @@ interface Step {
   readonly touched: Touched;
 }
 
-interface Place {
+/** Of a directory in the order of those that were served. */
+export interface DirectoryPlace {
   readonly epoch: number;
   readonly serial: number;
 }
@@ -29,9 +30,9 @@ interface Place {
 /** Never mutated: the history that goes with a directory is made, and kept, before that is published. */
 export class DirectoryHistory {
   readonly #steps: readonly Step[];
-  readonly #head: Place | undefined;
+  readonly #head: DirectoryPlace | undefined;
 
-  constructor(steps: readonly Step[] = [], head?: Place) {
+  constructor(steps: readonly Step[] = [], head?: DirectoryPlace) {
     this.#steps = steps;
     this.#head = head;
   }
@@ -46,7 +47,7 @@ export class DirectoryHistory {
   }
 
   /** Everything that has changed since; undefined when that directory is not remembered. */
-  touchedSince({ epoch, serial }: Place): Touched | undefined {
+  touchedSince({ epoch, serial }: DirectoryPlace): Touched | undefined {
     const at = this.#steps.findIndex((step) => step.epoch === epoch && step.serial === serial);
     if (at < 0) return undefined;
     const steps = this.#steps.slice(at);
@@ -85,6 +86,11 @@ export function parseDirectoryHistory(
   return new DirectoryHistory(bounded(steps), head);
 }
 
+/** Place of the directory that a history leads to. Throws STORE_CORRUPT. */
+export function directoryHistoryHead(text: string): DirectoryPlace {
+  return readHistory(text).head;
+}
+
 function bounded(steps: readonly Step[]): readonly Step[] {
   let names = 0;
   const kept: Step[] = [];
@@ -111,7 +117,10 @@ const schema = z.strictObject({
     .max(stepsMax),
 });
 
-function readHistory(text: string): { readonly head: Place; readonly steps: readonly Step[] } {
+function readHistory(text: string): {
+  readonly head: DirectoryPlace;
+  readonly steps: readonly Step[];
+} {
   try {
     const { head, steps } = schema.parse(JSON.parse(text));
     return {

@@ -155,6 +155,17 @@ describe("authorities held back", () => {
     expect(after.serial).to.be.greaterThan(held.serial);
   });
 
+  it("end where the operator goes on from what was published", () => {
+    const held = published([[gb, now]]).directory;
+    const nowSeconds = now + 2 * hour;
+    const next = operatorSigns({ nowSeconds, previous: held }).directory;
+    const readers = new Readers();
+    readers.see(held, now + hour);
+    readers.see(next, nowSeconds);
+    expect([...withdrawnZonesOf(next)]).to.deep.equal([]);
+    expect(next.serial).to.equal(held.serial + 1);
+  });
+
   it("do not make a directory last longer than the key that signs, or be signed past its end", () => {
     const short = makeRootFixture({ online: { notAfter: now + 2 * day } });
     const objects = makeDirectoryObjects({ root: short, prefixes });

@@ -16,6 +16,7 @@ import { signObject, type SignatureVerifier } from "../signed.js";
 import type { Anchors } from "./anchors.js";
 import { transferMessages, type VerifiedArtefact } from "./artefact.js";
 import type { Directory, SignedNode } from "./directory.js";
+import type { RootVoucher } from "./root-ksks.js";
 import {
   checkPeriod,
   compareMarks,
@@ -52,7 +53,7 @@ export function* signWithdrawals(
 ): Generator<undefined, VerifiedArtefact | undefined> {
   const { base, signer, nowSeconds } = signing;
   const served = sameEpoch(signing);
-  const keyEnd = checkSigner(signing);
+  const keyEnd = onlineKeyEnd(base.directory, signer, nowSeconds);
   const { head: baseHead } = base.directory;
   const serial = nextSerial(baseHead, served?.head, nowSeconds);
   const nodes: PlacedNode[] = [];
@@ -125,10 +126,16 @@ function sameEpoch({ base, served }: WithdrawalSigning): Directory | undefined {
   return served?.head.epoch === base.directory.head.epoch ? served : undefined;
 }
 
-/** End of the signer's key, Unix seconds. */
-function checkSigner({ base, signer, nowSeconds }: WithdrawalSigning): number {
-  const { zsks } = base.directory.trust.rootKeys;
-  const key = zsks.find(({ publicKey }) => equalBytes(publicKey, signer.publicKey));
+/**
+ * End of the online key, Unix seconds. Throws KEY_MISSING when it is none of the directory's ZSKs, EXPIRED and
+ * NOT_YET_VALID when it may not sign now.
+ */
+export function onlineKeyEnd(
+  { trust }: Directory,
+  { publicKey }: Pick<Signer, "publicKey">,
+  nowSeconds: number,
+): number {
+  const key = trust.rootKeys.zsks.find((one) => equalBytes(one.publicKey, publicKey));
   if (key === undefined) {
     throw new DiscoveryError("KEY_MISSING", "the online key is none of the root keys' ZSKs");
   }
@@ -185,11 +192,18 @@ function saysTheSame(
 ): boolean {
   const { voucher, headObject } = served.trust;
   const { serial, notBefore } = served.head;
+  const sets = setsOf(voucher);
+  const given = setsOf(base.directory.trust.voucher);
   return (
-    isSameObject(voucher.rootKeys, base.directory.trust.voucher.rootKeys) &&
+    sets.length === given.length &&
+    sets.every((set, at) => given[at] !== undefined && isSameObject(set, given[at])) &&
     isSigned(headObject, signer) &&
     equalBytes(encodeDirectoryHead({ ...head, serial, notBefore }), headObject.payload)
   );
+}
+
+function setsOf({ rootKeys, earlierRootKeys = [] }: RootVoucher): readonly SignedObject[] {
+  return [rootKeys, ...earlierRootKeys];
 }
 
 /** As a mirror would take it: what was verified before by its bytes, what is new by its signature. */

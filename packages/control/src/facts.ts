@@ -62,7 +62,7 @@ interface NextTreeFact {
 
 /** Something that ends. */
 export interface ExpiryFact {
-  readonly what: "tls certificate" | "zone key" | "voprf key" | "head" | "directory";
+  readonly what: "tls certificate" | "zone key" | "voprf key" | "head" | "directory" | "online zsk";
   /** Zone or file. */
   readonly subject: string;
   /** Unix seconds. */

@@ -135,16 +135,17 @@ describe("delegation health", () => {
       sinceSeconds: Date.UTC(2027, 0, 15) / 1000,
       lastError: "NETWORK",
       headAgeSeconds: 12,
+      withdrawnAt: undefined,
     };
     const other = { ...one, prefix: "mailto:", prefixes: 1, state: "unknown", sinceSeconds: 0 };
     const table = formatHealthTable([
-      one,
+      { ...one, withdrawnAt: one.sinceSeconds + 3_600 },
       { ...other, lastError: undefined, headAgeSeconds: undefined },
     ] as never);
     expect(table.split("\n")).to.deep.equal([
-      "PREFIX      ZONE             ENDPOINT        STATE    SINCE                 LAST ERROR  HEAD AGE",
-      "tel:+49 +2  de@dp-a.example  127.0.0.1:7364  lame     2027-01-15T00:00:00Z  NETWORK     12 s",
-      "mailto:     de@dp-a.example  127.0.0.1:7364  unknown  -                     -           -",
+      "PREFIX      ZONE             ENDPOINT        STATE    SINCE                 LAST ERROR  HEAD AGE  WITHDRAWN",
+      "tel:+49 +2  de@dp-a.example  127.0.0.1:7364  lame     2027-01-15T00:00:00Z  NETWORK     12 s      2027-01-15T01:00:00Z",
+      "mailto:     de@dp-a.example  127.0.0.1:7364  unknown  -                     -           -         -",
     ]);
   });
 });

@@ -39,6 +39,8 @@ export interface AuthorityHealth {
   readonly lastError: ErrorCode | undefined;
   /** Age of the last good head when it was seen, in seconds. */
   readonly headAgeSeconds: number | undefined;
+  /** Held back in the directory that names it: since then, Unix seconds. */
+  readonly withdrawnAt: number | undefined;
 }
 
 export interface DelegationHealth extends AsyncDisposable {
@@ -62,6 +64,8 @@ export interface DelegationHealthOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly openChannel?: OpenChannel;
+  /** Hears what is known after each round in which all of them were probed. */
+  readonly onRound?: (found: readonly AuthorityHealth[]) => void;
 }
 
 /** Endpoints probed in all; a directory that names more is probed in part. */
@@ -128,13 +132,16 @@ class Prober implements DelegationHealth {
 
   /** Never rejects: what a probe finds is its result. */
   async #probeAll(signal: AbortSignal): Promise<void> {
-    const waiting = [...this.#targets.values()];
+    const targets = this.#targets;
+    const waiting = [...targets.values()];
     const next = async (): Promise<void> => {
       for (let one = waiting.shift(); one !== undefined && !signal.aborted; one = waiting.shift()) {
         await this.#probeOne(one, signal);
       }
     };
     await Promise.all(Array.from({ length: this.#options.concurrency }, next));
+    // What was found of another directory's servers says nothing about those of this one.
+    if (!signal.aborted && this.#targets === targets) this.#options.onRound?.(this.list());
   }
 
   async #probeOne(target: Target, signal: AbortSignal): Promise<void> {
@@ -180,10 +187,11 @@ function targetsOf(
         const key = `${authority.zone} ${at}`;
         const known = targets.get(key);
         if (known !== undefined) {
-          known.health = { ...known.health, prefixes: known.health.prefixes + 1 };
+          const { prefixes, withdrawnAt = authority.withdrawnAt } = known.health;
+          known.health = { ...known.health, prefixes: prefixes + 1, withdrawnAt };
         } else if (targets.size < targetsMax) {
-          const { zone } = authority;
-          const named = { prefix: node.prefix, prefixes: 1, zone, endpoint: at };
+          const { zone, withdrawnAt } = authority;
+          const named = { prefix: node.prefix, prefixes: 1, zone, endpoint: at, withdrawnAt };
           const old = before.get(key)?.health ?? neverProbed;
           targets.set(key, { authority, endpoint, health: { ...old, ...named } });
         }

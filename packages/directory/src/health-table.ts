@@ -2,7 +2,16 @@
 
 import type { AuthorityHealth } from "./delegation-health.js";
 
-const titles = ["PREFIX", "ZONE", "ENDPOINT", "STATE", "SINCE", "LAST ERROR", "HEAD AGE"] as const;
+const titles = [
+  "PREFIX",
+  "ZONE",
+  "ENDPOINT",
+  "STATE",
+  "SINCE",
+  "LAST ERROR",
+  "HEAD AGE",
+  "WITHDRAWN",
+] as const;
 
 /** Lines of equal columns, titles first. Without an ending newline. */
 export function formatHealthTable(health: readonly AuthorityHealth[]): string {
@@ -19,7 +28,8 @@ export function formatHealthTable(health: readonly AuthorityHealth[]): string {
 }
 
 function rowOf(one: AuthorityHealth): readonly string[] {
-  const { prefix, prefixes, zone, endpoint, state, sinceSeconds, lastError, headAgeSeconds } = one;
+  const { prefix, prefixes, zone, endpoint, state, sinceSeconds, lastError } = one;
+  const { headAgeSeconds, withdrawnAt } = one;
   return [
     prefixes === 1 ? prefix : `${prefix} +${prefixes - 1}`,
     zone,
@@ -28,6 +38,7 @@ function rowOf(one: AuthorityHealth): readonly string[] {
     sinceSeconds === 0 ? "-" : formatTime(sinceSeconds),
     lastError ?? "-",
     headAgeSeconds === undefined ? "-" : `${headAgeSeconds} s`,
+    withdrawnAt === undefined ? "-" : formatTime(withdrawnAt),
   ];
 }
 

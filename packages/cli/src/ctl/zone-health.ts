@@ -65,5 +65,6 @@ function describeHealth(one: AuthorityHealth): unknown {
     since: one.sinceSeconds,
     last_error: one.lastError ?? null,
     head_age_s: one.headAgeSeconds ?? null,
+    withdrawn_at: one.withdrawnAt ?? null,
   };
 }

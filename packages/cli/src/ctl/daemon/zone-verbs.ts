@@ -51,11 +51,22 @@ function lookingVerbs(terminal: Terminal): readonly Command[] {
           row.since === 0n ? "not asked yet" : `since ${formatUtc(Number(row.since))}`,
           row.lastError === "" ? "" : `last ${row.lastError}`,
           row.headAgeS === undefined ? "" : `head of ${row.headAgeS} s`,
+          withdrawnCell(row),
         ]);
         return { value: rows, text: table(cells).join("\n") };
       }),
     );
   return [status, serial, health];
+}
+
+/** Since when resolvers leave it out, and why. */
+function withdrawnCell(row: {
+  readonly withdrawnAt: bigint;
+  readonly withdrawnWhy: string;
+}): string {
+  if (row.withdrawnAt === 0n) return "";
+  const why = row.withdrawnWhy === "" ? "" : ` for ${row.withdrawnWhy}`;
+  return `withdrawn since ${formatUtc(Number(row.withdrawnAt))}${why}`;
 }
 
 function changingVerbs(terminal: Terminal): readonly Command[] {

@@ -25,6 +25,15 @@ export interface RootdConfig {
   readonly tls: { readonly certificateFile: string; readonly keyFile: string };
   readonly health: { readonly intervalSeconds: number; readonly concurrency: number };
   readonly limits: { readonly requestsPerSecond: number; readonly requestsBurst: number };
+  /** Undefined: nothing is withdrawn, and no key of the directory is held. */
+  readonly withdrawal:
+    | {
+        readonly zskKeyFile: string;
+        readonly afterSeconds: number;
+        readonly returnAfterSeconds: number;
+        readonly sharePercent: number;
+      }
+    | undefined;
 }
 
 /** Reads and checks a configuration file. Throws CONFIG with file, line, key and allowed range. */
@@ -44,8 +53,14 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
     ),
   });
   const healthSchema = z.strictObject({
-    interval: secondsField({ min: 30, max: 86_400 }).default(300),
+    interval: secondsField({ min: 1, max: 86_400 }).default(300),
     concurrency: integerField({ min: 1, max: 64, unit: "endpoints" }).default(8),
+  });
+  const withdrawalSchema = z.strictObject({
+    zsk_key_file: secretPathField(directory),
+    after: secondsField({ min: 1, max: 7 * 86_400 }).default(3_600),
+    return_after: secondsField({ min: 1, max: 86_400 }).default(900),
+    share_percent: integerField({ min: 1, max: 50, unit: "of all authorities" }).default(25),
   });
   return z
     .strictObject({
@@ -62,6 +77,13 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
       tls: z.strictObject({ certificate_file: path, key_file: secretPathField(directory) }),
       health: healthSchema.prefault({}),
       limits: limitsSchema.prefault({}),
+      withdrawal: withdrawalSchema.optional(),
+    })
+    .refine((value) => value.withdrawal === undefined || value.state_directory !== undefined, {
+      path: ["state_directory"],
+      params: {
+        expected: "a directory beside withdrawal: a serial is kept before it is published",
+      },
     })
     .transform((value): RootdConfig => ({
       anchorsFile: value.anchors_file,
@@ -79,5 +101,14 @@ export function rootdSchema(directory: string): z.ZodType<RootdConfig> {
         requestsPerSecond: value.limits.requests_per_second,
         requestsBurst: value.limits.requests_burst,
       },
+      withdrawal:
+        value.withdrawal === undefined
+          ? undefined
+          : {
+              zskKeyFile: value.withdrawal.zsk_key_file,
+              afterSeconds: value.withdrawal.after,
+              returnAfterSeconds: value.withdrawal.return_after,
+              sharePercent: value.withdrawal.share_percent,
+            },
     }));
 }

@@ -9,11 +9,12 @@ import {
   type ExpiryFact,
   type ZoneFact,
 } from "@whither/control";
-import { DiscoveryError } from "@whither/protocol";
+import { DiscoveryError, type ErrorCode } from "@whither/protocol";
 import type { ServiceRegistration } from "@whither/rpc";
 import { packageVersion } from "@whither/runtime";
 import type { RootdConfig } from "./config.js";
 import type { Listener } from "./listener.js";
+import type { Withdrawals } from "./withdrawals.js";
 
 export interface RootdControlParts extends Omit<
   ControlledDaemon,
@@ -24,10 +25,12 @@ export interface RootdControlParts extends Omit<
   readonly service: Pick<DirectoryService, "directory">;
   readonly health: Pick<DelegationHealth, "list">;
   readonly listener: Pick<Listener, "certificateNotAfter" | "close">;
+  /** Undefined: nothing is withdrawn. */
+  readonly withdrawals: Pick<Withdrawals, "keyNotAfter" | "why"> | undefined;
 }
 
 export function createRootdControl(parts: RootdControlParts): ServiceRegistration {
-  const { service, health, listener } = parts;
+  const { service, listener } = parts;
   const name = "whither-rootd";
   const handlers = commonControl({
     ...parts,
@@ -39,28 +42,34 @@ export function createRootdControl(parts: RootdControlParts): ServiceRegistratio
   });
   return createControlService({
     name,
-    handlers: { ...handlers, zoneHealth: ({ zone }) => healthRows(health, zone) },
+    handlers: { ...handlers, zoneHealth: ({ zone }) => healthRows(parts, zone) },
   });
 }
 
 /** Of a zone, or of all with "". Throws NOT_AUTHORITATIVE. */
-async function* healthRows(health: Pick<DelegationHealth, "list">, zone: string) {
+async function* healthRows(
+  { health, withdrawals }: Pick<RootdControlParts, "health" | "withdrawals">,
+  zone: string,
+) {
   await Promise.resolve();
   const rows = health.list().filter((row) => zone === "" || row.zone === zone);
   if (zone !== "" && rows.length === 0) {
     throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory names no zone like that");
   }
-  yield* rows.map(healthRow);
+  yield* rows.map((row) => healthRow(row, withdrawals?.why(row.zone)));
 }
 
-function healthRow(row: AuthorityHealth) {
-  const { zone, endpoint: server, state, prefix, prefixes, sinceSeconds } = row;
+function healthRow(row: AuthorityHealth, why: ErrorCode | undefined) {
+  const { zone, endpoint: server, state, prefix, prefixes, sinceSeconds, withdrawnAt } = row;
   const age = row.headAgeSeconds;
   return {
     ...{ zone, server, state, prefix, prefixes },
     since: BigInt(sinceSeconds),
     lastError: row.lastError ?? "",
     ...(age === undefined ? {} : { headAgeS: age }),
+    ...(withdrawnAt === undefined
+      ? {}
+      : { withdrawnAt: BigInt(withdrawnAt), withdrawnWhy: why ?? "" }),
   };
 }
 
@@ -80,8 +89,13 @@ function directoryFact({ directory }: RootdControlParts["service"]): ZoneFact {
   };
 }
 
-function expiries({ config, service, listener }: RootdControlParts): readonly ExpiryFact[] {
-  const { tls, artefactFile } = config();
+function expiries({
+  config,
+  service,
+  listener,
+  withdrawals,
+}: RootdControlParts): readonly ExpiryFact[] {
+  const { tls, artefactFile, withdrawal } = config();
   return [
     {
       what: "tls certificate",
@@ -89,5 +103,14 @@ function expiries({ config, service, listener }: RootdControlParts): readonly Ex
       notAfter: listener.certificateNotAfter(),
     },
     { what: "directory", subject: artefactFile, notAfter: service.directory.head.notAfter },
+    ...(withdrawals === undefined || withdrawal === undefined
+      ? []
+      : [
+          {
+            what: "online zsk" as const,
+            subject: withdrawal.zskKeyFile,
+            notAfter: withdrawals.keyNotAfter,
+          },
+        ]),
   ];
 }

@@ -1,9 +1,11 @@
 // From the two files that rootd serves from to a verified directory: the anchors say whom to believe, the
-// artefact is believed only then. rootd holds no key of the directory.
+// artefact is believed only then. Of the directory's keys rootd holds none, or one to withdraw with.
 
 import { inFile, loadArtefact, rootReader } from "@whither/authority";
+import { createSigner, decodePrivateKeyPem, type Signer } from "@whither/crypto/node";
+import { DiscoveryError } from "@whither/protocol";
 import { tlsIdentityFromFiles, type TlsIdentity } from "@whither/rpc";
-import { readFileBounded, type Clock } from "@whither/runtime";
+import { readFileBounded, readSecretFile, type Clock } from "@whither/runtime";
 import {
   parseAnchors,
   type Anchors,
@@ -39,6 +41,18 @@ export async function readAnchors(path: string): Promise<Anchors> {
 /** The server's certificate and key. Throws CONFIG. */
 export function readIdentity({ tls }: Pick<RootdConfig, "tls">): Promise<TlsIdentity> {
   return tlsIdentityFromFiles({ certPath: tls.certificateFile, keyPath: tls.keyFile });
+}
+
+/** The key that withdrawals are signed with, from a file that only its owner may read. Throws CONFIG. */
+export async function readOnlineKey(path: string): Promise<Signer> {
+  const pem = new TextDecoder().decode(await readSecretFile(path));
+  try {
+    return createSigner(decodePrivateKeyPem(pem));
+  } catch (cause) {
+    throw new DiscoveryError("CONFIG", "the online key's file holds no private key", {
+      cause: new Error(path, { cause }),
+    });
+  }
 }
 
 function within<T>(path: string, parse: () => T): T {

@@ -1,13 +1,8 @@
 #!/usr/bin/env node
-// whither-rootd: serves the signed root directory to everybody. Holds no key of it: the artefact is
-// verified from the anchors before a byte of it is served.
+// whither-rootd: serves the signed root directory to everybody. The artefact is verified from the anchors before
+// a byte of it is served. Holds no key of it, unless it is to withdraw authorities that it finds lame.
 
-import {
-  createDirectoryService,
-  createRateLimit,
-  createServedFiles,
-  rootReader,
-} from "@whither/authority";
+import { createRateLimit } from "@whither/authority";
 import { createQueryLog, serveControl } from "@whither/control";
 import { createDelegationHealth } from "@whither/directory";
 import {
@@ -21,14 +16,16 @@ import {
   type DaemonScope,
   type RootLogger,
 } from "@whither/runtime";
+import { onlineKeyEnd } from "@whither/zone";
 import { Command, CommanderError } from "commander";
 import { loadRootdConfig } from "./config.js";
 import { createRootdControl } from "./control.js";
 import { createExpiryWatch } from "./expiry-watch.js";
 import { createListener } from "./listener.js";
-import { loadDirectory, readAnchors, readIdentity } from "./load-directory.js";
+import { loadDirectory, readAnchors, readIdentity, readOnlineKey } from "./load-directory.js";
 import { createMeasurements } from "./measurements.js";
 import { reload } from "./reload.js";
+import { startPublishing } from "./start-publishing.js";
 
 async function serve(scope: DaemonScope, configPath: string, logger: RootLogger): Promise<void> {
   let config = await loadRootdConfig(configPath);
@@ -36,15 +33,21 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   const identity = await readIdentity(config);
   const { stateDirectory } = config;
   if (stateDirectory !== undefined) await makeStateDirectory(stateDirectory);
-  const given = await loadDirectory({ ...config, clock });
   const anchors = await readAnchors(config.anchorsFile);
-  const files = createServedFiles({ stateDirectory, reader: rootReader(anchors), logger });
-  const { artefact, history } = await files.open(given);
-
-  const service = createDirectoryService(artefact, { history });
+  const { publication, withdrawals } = await startPublishing({
+    config: () => config,
+    anchors,
+    clock,
+    logger,
+    onPublished: () => onDirectory(),
+  });
+  const { service } = publication;
   const rateLimit = createRateLimit(config.limits, clock);
   const health = scope.use(
-    createDelegationHealth({ ...config.health, anchors, clock, random, logger }),
+    createDelegationHealth({
+      ...{ ...config.health, anchors, clock, random, logger },
+      onRound: (found) => void withdrawals?.look(found),
+    }),
   );
   const measurements = createMeasurements();
   const { metrics, onCall } = measurements;
@@ -60,7 +63,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       queryLog: queryLog.interceptor,
     }),
   );
-  measurements.watch({ health, service, listener });
+  measurements.watch({ health, service, listener, withdrawals });
   const expiry = scope.use(
     createExpiryWatch({ clock, logger, onServing: (isServing) => listener.setServing(isServing) }),
   );
@@ -78,7 +81,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
   onDirectory();
   health.start();
   const again = scope.onReload(async () => {
-    const running = { config, service, files, listener, rateLimit, clock, logger };
+    const running = { config, publication, listener, rateLimit, clock, logger };
     const next = await reload(configPath, running);
     config = next.config;
     onDirectory();
@@ -90,6 +93,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       config: () => config,
       service,
       health,
+      withdrawals,
       listener,
       metrics,
       queryLog,
@@ -113,7 +117,11 @@ async function check(configPath: string): Promise<void> {
   try {
     const config = await loadRootdConfig(configPath);
     await readIdentity(config);
-    await loadDirectory({ ...config, clock });
+    const { directory } = await loadDirectory({ ...config, clock });
+    if (config.withdrawal !== undefined) {
+      const key = await readOnlineKey(config.withdrawal.zskKeyFile);
+      onlineKeyEnd(directory, key, clock.nowSeconds());
+    }
     process.stdout.write(`${configPath}: ok\n`);
   } catch (error) {
     process.stderr.write(formatStartFailure(error));

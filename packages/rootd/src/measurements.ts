@@ -8,6 +8,7 @@ import type { CallSample } from "@whither/rpc";
 import { createMetrics, type Metrics } from "@whither/runtime";
 import type { Directory } from "@whither/zone";
 import type { Listener } from "./listener.js";
+import type { Withdrawals } from "./withdrawals.js";
 
 const durationBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 const methodsMax = 16;
@@ -21,6 +22,8 @@ export interface Measurements {
     readonly health: Pick<DelegationHealth, "list">;
     readonly service: Pick<DirectoryService, "watchers">;
     readonly listener: Pick<Listener, "certificateNotAfter">;
+    /** Undefined: nothing is withdrawn. */
+    readonly withdrawals: Pick<Withdrawals, "changes" | "count" | "isSuspended"> | undefined;
   }): void;
 }
 
@@ -47,7 +50,8 @@ export function createMeasurements(): Measurements {
       serial.set({}, head.serial);
       end.set({}, head.notAfter);
     },
-    watch({ health, service, listener }) {
+    watch({ health, service, listener, withdrawals }) {
+      if (withdrawals !== undefined) watchWithdrawals(metrics, withdrawals);
       const states = ["healthy", "lame", "unknown"] as const;
       const authorities = metrics.gauge({
         name: "whither_rootd_authority_entries",
@@ -72,4 +76,29 @@ export function createMeasurements(): Measurements {
       });
     },
   };
+}
+
+function watchWithdrawals(
+  metrics: Metrics,
+  withdrawals: Pick<Withdrawals, "changes" | "count" | "isSuspended">,
+): void {
+  const withdrawn = metrics.gauge({
+    name: "whither_rootd_withdrawn_zones",
+    help: "zones that resolvers are told not to ask",
+  });
+  const isUp = metrics.gauge({
+    name: "whither_rootd_withdrawal_up",
+    help: "0 while so many zones are lame that none is withdrawn",
+  });
+  const kinds = ["withdrawn", "returned"] as const;
+  const changes = metrics.counter({
+    name: "whither_rootd_withdrawals_total",
+    help: "zones withdrawn, and zones taken back",
+    labels: { change: kinds },
+  });
+  metrics.beforeRead(() => {
+    withdrawn.set({}, withdrawals.count);
+    isUp.set({}, withdrawals.isSuspended ? 0 : 1);
+    for (const change of kinds) changes.raiseTo({ change }, withdrawals.changes[change]);
+  });
 }

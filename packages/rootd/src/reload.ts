@@ -1,16 +1,18 @@
 // SIGHUP: the directory, certificate, limits and log level anew, all or nothing. What does not verify, or
 // is older than what is served, changes nothing, and the log says so.
 
-import type { DirectoryService, RateLimit, ServedFiles } from "@whither/authority";
+import type { RateLimit } from "@whither/authority";
 import type { ReloadReport } from "@whither/control";
 import { checkCertificatePeriod } from "@whither/rpc";
 import type { Clock, RootLogger } from "@whither/runtime";
 import { compareMarks, markOf } from "@whither/zone";
 import { loadRootdConfig, type RootdConfig } from "./config.js";
 import type { Listener } from "./listener.js";
-import { loadDirectory, readIdentity } from "./load-directory.js";
+import { loadDirectory, readAnchors, readIdentity, readOnlineKey } from "./load-directory.js";
+import type { Publication } from "./publication.js";
 
 const fixedKeys = [
+  "health",
   "listen",
   "metrics",
   "stateDirectory",
@@ -27,45 +29,48 @@ export async function reload(
   path: string,
   running: {
     readonly config: RootdConfig;
-    readonly service: DirectoryService;
-    readonly files: Pick<ServedFiles, "save">;
+    readonly publication: Publication;
     readonly listener: Pick<Listener, "replaceIdentity">;
     readonly rateLimit: RateLimit;
     readonly clock: Clock;
     readonly logger: RootLogger;
   },
 ): Promise<Reloaded> {
-  const { config, service, files, listener, rateLimit, clock, logger } = running;
-  const served = markOf(service.directory.trust);
+  const { config, publication, listener, rateLimit, clock, logger } = running;
+  const { given, service } = publication;
   try {
     const next = await loadRootdConfig(path);
     const identity = await readIdentity(next);
     checkCertificatePeriod(identity.certPem, clock.nowSeconds());
-    const artefact = await loadDirectory({ ...next, clock, previous: served });
-    const restartNeeded = fixedKeys.filter(
+    const anchors = await readAnchors(next.anchorsFile);
+    const { withdrawal } = next;
+    const signer = withdrawal && (await readOnlineKey(withdrawal.zskKeyFile));
+    const artefact = await loadDirectory({ ...next, clock, previous: markOf(given.trust) });
+    // Its values change at once; whether there are withdrawals at all is decided at a start.
+    const isSwitched = (withdrawal === undefined) !== (config.withdrawal === undefined);
+    const fixed = isSwitched ? ([...fixedKeys, "withdrawal"] as const) : fixedKeys;
+    const restartNeeded = fixed.filter(
       (key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]),
     );
     if (restartNeeded.length > 0) logger.warn("restart needed", { keys: restartNeeded });
-    const isNewer = compareMarks(markOf(artefact.directory.trust), served) > 0;
-    const history = isNewer
-      ? service.history.followedBy(service.directory, artefact.directory)
-      : service.history;
-    if (isNewer) await files.save(artefact, history); // persisted before it is published
-    listener.replaceIdentity(identity);
-    rateLimit.set(next.limits);
-    logger.setLevel(next.logLevel);
-    if (isNewer) {
-      service.replace(artefact, { history });
-      logger.info("directory replaced", { from: served.serial, serial: artefact.directory.serial });
-    }
-    const fixed = Object.fromEntries(fixedKeys.map((key) => [key, config[key]]));
+    const apply = (): void => {
+      listener.replaceIdentity(identity);
+      rateLimit.set(next.limits);
+      logger.setLevel(next.logLevel);
+    };
+    const from = service.directory.serial;
+    await publication.replace(artefact, { anchors, signer, apply });
+    const { serial } = service.directory;
+    const isNewer = compareMarks(artefact.directory.head, given.head) > 0;
+    if (serial !== from) logger.info("directory replaced", { from, serial });
+    const unchanged = Object.fromEntries(fixed.map((key) => [key, config[key]]));
     const outcome = isNewer ? "replaced" : "kept";
     return {
-      config: { ...next, ...fixed },
+      config: { ...next, ...unchanged },
       report: { restartNeeded, zones: [{ zone: ".", outcome }] },
     };
   } catch (error) {
-    logger.warn("directory kept", { serial: served.serial });
+    logger.warn("directory kept", { serial: service.directory.serial });
     throw error;
   }
 }

@@ -3,13 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import {
-  createDirectoryService,
-  createRateLimit,
-  createServedFiles,
-  rootReader,
-  type DirectoryService,
-} from "@whither/authority";
+import { createRateLimit, createServedFiles, rootReader } from "@whither/authority";
 import { DiscoveryError } from "@whither/protocol";
 import type { CallContext, TlsIdentity } from "@whither/rpc";
 import { createLogger, formatConfigError, parseYaml } from "@whither/runtime";
@@ -26,6 +20,7 @@ import { encodeArtefact, formatAnchors, nodeVerifier, verifyDirectory } from "@w
 import { loadRootdConfig, rootdSchema, type RootdConfig } from "./config.js";
 import { createExpiryWatch } from "./expiry-watch.js";
 import { loadDirectory, readIdentity } from "./load-directory.js";
+import { openPublication } from "./publication.js";
 import { reload } from "./reload.js";
 
 const day = 86_400;
@@ -74,6 +69,17 @@ describe("rootd configuration", () => {
       tls: { certificateFile: "/etc/whither/rootd.crt", keyFile: "/etc/whither/rootd.key" },
       health: { intervalSeconds: 300, concurrency: 8 },
       limits: { requestsPerSecond: 50, requestsBurst: 125 },
+      withdrawal: undefined,
+    });
+  });
+
+  it("withdraws only where it is told to, and then by defaults that take their time", () => {
+    const text = `${minimal}state_directory: state\nwithdrawal: { zsk_key_file: online.pem }\n`;
+    expect(parse(text).withdrawal).to.deep.equal({
+      zskKeyFile: "/etc/whither/online.pem",
+      afterSeconds: 3_600,
+      returnAfterSeconds: 900,
+      sharePercent: 25,
     });
   });
 
@@ -102,8 +108,23 @@ describe("rootd configuration", () => {
     ],
     [
       "probes without a pause",
-      `${minimal}health: { interval: 1s }\n`,
-      /:4: health\.interval: .*30s/,
+      `${minimal}health: { interval: 0s }\n`,
+      /:4: health\.interval: .*1s/,
+    ],
+    [
+      "withdrawals that could not be kept",
+      `${minimal}withdrawal: { zsk_key_file: online.pem }\n`,
+      /state_directory: .*beside withdrawal/,
+    ],
+    [
+      "withdrawals without a key",
+      `${minimal}state_directory: state\nwithdrawal: { after: 1h }\n`,
+      /:5: withdrawal\.zsk_key_file: /,
+    ],
+    [
+      "withdrawals of more than a half",
+      `${minimal}state_directory: state\nwithdrawal: { zsk_key_file: z.pem, share_percent: 51 }\n`,
+      /:5: withdrawal\.share_percent: .*1\.\.50/,
     ],
     [
       "a word for a number",
@@ -185,18 +206,19 @@ describe("rootd with files", () => {
   async function running() {
     const lines: string[] = [];
     const config = await loadRootdConfig(file("rootd.yaml"));
-    const service: DirectoryService = createDirectoryService(
-      await loadDirectory({ ...config, clock }),
-    );
+    const logger = createLogger({ destination: { write: (line) => void lines.push(line) } });
+    const publication = await openPublication({
+      given: await loadDirectory({ ...config, clock }),
+      files: createServedFiles({ stateDirectory: undefined, reader, logger }),
+    });
+    const { service } = publication;
     const identities: TlsIdentity[] = [];
     const listener = { replaceIdentity: (identity: TlsIdentity) => void identities.push(identity) };
     const rateLimit = createRateLimit(config.limits, clock);
-    const logger = createLogger({ destination: { write: (line) => void lines.push(line) } });
     const again = () =>
       reload(file("rootd.yaml"), {
         config,
-        service,
-        files: createServedFiles({ stateDirectory: undefined, reader, logger }),
+        publication,
         listener,
         rateLimit,
         clock,

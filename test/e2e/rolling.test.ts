@@ -78,6 +78,13 @@ class OutsideClient implements AsyncDisposable {
     );
   }
 
+  /** Its keys and its certificate are other ones from now on. */
+  async renew(): Promise<void> {
+    const before = await this.until(() => true);
+    this.#child.stdin?.write("renew\n");
+    await this.until(({ renewals, failures }) => renewals > before.renewals || failures.length > 0);
+  }
+
   /** Everybody looked up once more. */
   async stop(): Promise<ClientCounts> {
     this.#child.stdin?.write("stop\n");
@@ -164,14 +171,15 @@ describe("rolling every key and restarting every daemon under load", function ()
   }
 
   /** A registry changed, signed, served and known to the client. */
-  async function publishRegistry(change: (yaml: string) => string = (yaml) => yaml): Promise<void> {
+  async function publishRegistry(change: (yaml: string) => string): Promise<number> {
     const path = files.path("registry.yaml");
     await writeFile(path, change(await readFile(path, "utf8")));
-    await publish();
+    return await publish();
   }
 
   let zsk = "zsk.pem";
-  async function publish(): Promise<void> {
+  /** Resolves to the serial. */
+  async function publish(): Promise<number> {
     const shown = await ctl(
       ...["zone", "sign", files.path("root.zone.yaml"), "--registry", files.path("registry.yaml")],
       ...["--root-keys", files.path("root-keys"), "--zsk", files.path(zsk)],
@@ -180,6 +188,18 @@ describe("rolling every key and restarting every daemon under load", function ()
     const { serial } = JSON.parse(shown) as { readonly serial: number };
     await reload(federation.rootd);
     await client.until((counts) => counts.serial >= serial);
+    return serial;
+  }
+
+  /** Until every DP goes by this directory. */
+  async function knownToDps(serial: number): Promise<void> {
+    for (const daemon of federation.dpds.values()) {
+      for (let from = 0; ;) {
+        const line = await daemon.waitFor("directory mirrored", from);
+        if (Number(line["serial"]) >= serial) break;
+        from = daemon.log.indexOf(line) + 1;
+      }
+    }
   }
 
   /** Nothing has been lost, and work goes on. */
@@ -189,22 +209,74 @@ describe("rolling every key and restarting every daemon under load", function ()
     done.push(what);
   }
 
-  it("keeps on while the certificate of each daemon is replaced", async () => {
+  it("keeps on while certificates are replaced, and the keys of an MSP and a prover", async () => {
+    const ofParties = await newKeys();
     for (const id of ["dp-a.example", "dp-b.example"]) {
-      const registry = await readFile(files.path("registry.yaml"), "utf8");
-      const block = registry.slice(registry.indexOf(`- id: ${id}`));
-      const [old = ""] = /sha256:[\w-]+/.exec(block) ?? [];
+      const old = await pinOf(id);
       const made = await newCertificate(id);
-      await publishRegistry((yaml) => yaml.replace(`"${old}"`, `"${old}", "${made.pin}"`));
+      const isFirst = id === "dp-a.example";
+      const serial = await publishRegistry((yaml) => {
+        const named = yaml.replace(`"${old}"`, `"${old}", "${made.pin}"`);
+        return isFirst ? ofParties.named(named) : ofParties.retired(named);
+      });
       await made.install();
       await reload(dpd(id));
       await checkpoint(`certificate of ${id}`);
+      if (isFirst) {
+        await knownToDps(serial);
+        await ofParties.install();
+        await client.renew();
+        await checkpoint("keys of MSP and prover, certificate of the client");
+      }
       await publishRegistry((yaml) => yaml.replace(`"${old}", `, ""));
     }
     await (await newCertificate("root.example")).install();
     await reload(federation.rootd);
     await checkpoint("certificate of rootd");
   });
+
+  async function pinOf(id: string): Promise<string> {
+    const registry = await readFile(files.path("registry.yaml"), "utf8");
+    const block = registry.slice(registry.indexOf(`- id: ${id}`));
+    return /sha256:[\w-]+/.exec(block)?.[0] ?? "";
+  }
+
+  /** Of the client: it signs as an MSP and as a prover, and asks with a certificate. */
+  async function newKeys() {
+    const msp = { type: "msp", file: "wire.example.msp.pem" };
+    const prover = { type: "prover", file: "prover.pem" };
+    const keys = await Promise.all(
+      [msp, prover].map(async ({ type, file }) => {
+        const [old = ""] = (await ctl("key", "show", files.path(file))).split("\n");
+        const made = files.path(`next-${file}`);
+        const next = await ctl("key", "generate", "--type", type, "--out", made);
+        return { old, next, install: () => copyFile(made, files.path(file)) };
+      }),
+    );
+    const oldPin = await pinOf("wire.example");
+    const certificate = await newCertificate("wire.example");
+    return {
+      named: (yaml: string): string =>
+        keys
+          .reduce((text, { old, next }) => text.replace(`"${old}"`, `"${old}", "${next}"`), yaml)
+          .replace(`"${oldPin}"`, `"${oldPin}", "${certificate.pin}"`),
+      // What the old keys signed is looked up to the end.
+      retired: (yaml: string): string =>
+        keys
+          .reduce(
+            (text, { old }) =>
+              text.replace(
+                `"${old}"`,
+                `{ key: "${old}", to: ${new Date().toISOString().slice(0, 19)}Z }`,
+              ),
+            yaml,
+          )
+          .replace(`"${oldPin}", `, ""),
+      install: async (): Promise<void> => {
+        await Promise.all([certificate.install(), ...keys.map(({ install }) => install())]);
+      },
+    };
+  }
 
   async function newCertificate(name: string) {
     const fresh = files.path(`pki-${name}`);
@@ -222,22 +294,26 @@ describe("rolling every key and restarting every daemon under load", function ()
     return { pin, install };
   }
 
-  it("keeps on while the root's signing key is replaced", async () => {
+  it("keeps on while the root's KSKs and its signing key are replaced", async () => {
     const old = (await ctl("key", "show", files.path("zsk.pem"))).split("\n")[0] ?? "";
     const next = await ctl("key", "generate", "--type", "zsk", "--out", files.path("zsk-2.pem"));
-    const signSet = (version: string, ...zsks: readonly string[]) =>
+    const before = ["ksk-1.pem", "ksk-2.pem"].map((name) => files.path(name));
+    const after = ["ksk-3.pem", "ksk-4.pem"].map((name) => files.path(name));
+    for (const ksk of after) await ctl("key", "generate", "--type", "ksk", "--out", ksk);
+    const signSet = (version: string, ...options: readonly string[]) =>
       ctl(
-        ...["key", "sign-root-set", "--ksk", files.path("ksk-1.pem")],
-        ...["--ksk", files.path("ksk-2.pem"), ...zsks.flatMap((key) => ["--zsk", key])],
+        ...["key", "sign-root-set", ...after.flatMap((ksk) => ["--ksk", ksk]), ...options],
         ...["--threshold", "2", "--set-version", version, "--out", files.path("root-keys")],
       );
-    await signSet("2", old, next);
+    const retiring = before.flatMap((ksk) => ["--retiring-ksk", ksk]);
+    await signSet("2", "--zsk", old, "--zsk", next, ...retiring);
     await publish();
     zsk = "zsk-2.pem";
     await publish();
-    await signSet("3", next);
+    // Everybody's anchors, also those of daemons that start again below, are the KSKs before.
+    await signSet("3", "--zsk", next);
     await publish();
-    await checkpoint("root ZSK");
+    await checkpoint("root KSKs and ZSK");
   });
 
   const nameOf = (id: string): string => `de-${id}`;
@@ -245,7 +321,7 @@ describe("rolling every key and restarting every daemon under load", function ()
   const switchNow = (id: string): Promise<string> =>
     ctl("zone-reload", `de@${id}`, "--switch-now", "--config", files.path(`${id}.yaml`));
   /** The directory names these manifests of a zone. */
-  const nameManifests = (id: string, ...manifests: readonly string[]): Promise<void> =>
+  const nameManifests = (id: string, ...manifests: readonly string[]): Promise<number> =>
     publishRegistry((yaml) =>
       yaml.replace(
         new RegExp(`(name: de@${id}, manifest: )(\\[[^\\]]*\\]|[^ ]+)`),

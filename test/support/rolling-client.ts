@@ -1,6 +1,7 @@
 // The outside client of rolling.test.ts, a process of its own: people look one another up and register, without a
 // pause and with nothing but what the public libraries do by themselves, and it counts what was lost. Argument: a
-// JSON file (`ClientPlan`). Prints a line of counts a second; ends with a last look at everybody on `stop`.
+// JSON file (`ClientPlan`). Prints a line of counts a second; reads its keys and its certificate anew on `renew`; ends
+// with a last look at everybody on `stop`.
 
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -65,6 +66,8 @@ export interface ClientCounts {
   readonly failures: readonly string[];
   /** Serial of the directory that lookups and registrations go by at least. */
   readonly serial: number;
+  /** Times that keys and certificate were read anew. */
+  readonly renewals: number;
 }
 
 /** Pauses of the loops: they leave the machine to the daemons, nothing is concluded from them. */
@@ -84,8 +87,8 @@ const plan = JSON.parse(await readFile(planFile, "utf8")) as ClientPlan; // writ
 const text = (path: string): Promise<string> => readFile(path, "utf8");
 const signerOf = async (path: string): Promise<Signer> =>
   createSigner(decodePrivateKeyPem(await text(path)));
-const proverSigner = await signerOf(plan.proverKey);
-const mspSigner = await signerOf(plan.mspKey);
+let proverSigner = await signerOf(plan.proverKey);
+let mspSigner = await signerOf(plan.mspKey);
 const directory = `127.0.0.1:${plan.directoryPort}`;
 const identity = { certPath: plan.certificate, keyPath: plan.key };
 await using resolver = await createResolver({
@@ -114,6 +117,7 @@ let registrations = 0;
 let partial = 0;
 let later = 0;
 let tried = 0;
+let renewals = 0;
 /** Serial of the directory that the resolver holds. */
 let mirrored = 0;
 const stopped = new AbortController();
@@ -253,6 +257,15 @@ async function registerOnAndOn(): Promise<void> {
   await Promise.all(inHand);
 }
 
+/** As a process does that is told of new files. */
+async function renew(): Promise<void> {
+  proverSigner = await signerOf(plan.proverKey);
+  mspSigner = await signerOf(plan.mspKey);
+  await resolver.replaceIdentity({ cert: plan.certificate, key: plan.key });
+  registrant.replaceIdentity(await tlsIdentityFromFiles(identity));
+  renewals += 1;
+}
+
 function print(event: ClientCounts["event"]): void {
   const serial = Math.min(mirrored, follower.current()?.head.serial ?? 0);
   const counts: ClientCounts = {
@@ -265,6 +278,7 @@ function print(event: ClientCounts["event"]): void {
     later,
     failures,
     serial,
+    renewals,
   };
   process.stdout.write(`${JSON.stringify(counts)}\n`);
 }
@@ -276,7 +290,10 @@ async function report(): Promise<void> {
   }
 }
 
-createInterface({ input: process.stdin }).on("line", () => stopped.abort());
+createInterface({ input: process.stdin }).on("line", (line) => {
+  if (line === "stop") stopped.abort();
+  else renew().catch((error: unknown) => lost("renewal", error));
+});
 await Promise.all([...Array.from({ length: lookers }, look), registerOnAndOn(), report()]);
 // Everybody once more, when every promise is due.
 const due = Math.max(0, ...people.map(({ by }) => by));

@@ -162,4 +162,5 @@ export {
   signedObjectFromWire,
   signedObjectToWire,
 } from "./signed-object.js";
+export { encodeRaw } from "./raw-fields.js";
 export { decodeHead, decodeManifest, encodeHead, encodeManifest } from "./zone-records.js";

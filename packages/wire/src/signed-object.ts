@@ -1,6 +1,6 @@
 // SignedObject on the wire. Codec only: nothing here verifies a signature.
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { limits, roles, type Role, type Signature, type SignedObject } from "@whither/protocol";
 import { DiscoveryError } from "@whither/protocol";
 import {
@@ -8,6 +8,7 @@ import {
   type SignedObject as WireSignedObject,
 } from "./gen/whither/v1/record_pb.js";
 import { integer, invalid, list, octets } from "./fields.js";
+import { encodeRaw, type RawField } from "./raw-fields.js";
 
 const context = { record: "signed object" };
 const roleNumbers: ReadonlySet<number> = new Set(Object.values(roles));
@@ -46,8 +47,22 @@ export function signedObjectToWire(value: SignedObject): WireSignedObject {
   });
 }
 
-export function encodeSignedObject(value: SignedObject): Uint8Array {
-  return toBinary(SignedObjectSchema, signedObjectToWire(value));
+/** The bytes that the generated codec would write; every head, record and slot is encoded some times over on its way. */
+export function encodeSignedObject({ payload, signatures }: SignedObject): Uint8Array {
+  const parts = signatures.map(({ keyId, role, signature }) => ({
+    field: 2,
+    bytes: encodeRaw([
+      ...bytesField(1, keyId),
+      { field: 2, varint: role },
+      ...bytesField(3, signature),
+    ]),
+  }));
+  return encodeRaw([...bytesField(1, payload), ...parts]);
+}
+
+/** Empty ones are not written (proto3). */
+function bytesField(field: number, bytes: Uint8Array): readonly RawField[] {
+  return bytes.length === 0 ? [] : [{ field, bytes }];
 }
 
 export function decodeSignedObject(bytes: Uint8Array): SignedObject {

@@ -125,6 +125,7 @@ class World {
   static async make(seed: number): Promise<World> {
     const federation = await createFederation({
       seed,
+      isInMemory: true,
       dps,
       prefixes,
       msps: msps.map((id) => ({ id })),

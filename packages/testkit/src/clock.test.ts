@@ -12,6 +12,23 @@ describe("simulated time", () => {
     expect(time.monotonicMs()).to.equal(250);
   });
 
+  it("lets slices of work settle before time moves on, in memory as with files", async () => {
+    for (const isInMemory of [false, true]) {
+      const time = createSimulatedClock({ isInMemory });
+      const slices: number[] = [];
+      const work = async (): Promise<void> => {
+        for (let n = 0; n < 3; n += 1) {
+          await new Promise((resolve) => setImmediate(resolve));
+          slices.push(time.monotonicMs());
+        }
+      };
+      time.schedule(10, () => void work());
+      time.schedule(20, () => slices.push(time.monotonicMs()));
+      await time.advance(30);
+      expect(slices, `isInMemory ${String(isInMemory)}`).to.deep.equal([10, 10, 10, 20]);
+    }
+  });
+
   it("says when nothing is left that could finish the work", async () => {
     const time = createSimulatedClock();
     let failure = "";

@@ -1,7 +1,7 @@
 // The engine of a resolver from its parts: caches and steps wired together. Reads no file and opens no
 // connection; create-resolver.ts does.
 
-import type { DirectoryFollower } from "@whither/directory";
+import type { DirectoryFollower, ManifestMemory } from "@whither/directory";
 import type { ZoneName } from "@whither/protocol";
 import type { Clock, Random, VoprfEngine } from "@whither/runtime";
 import type { SignatureVerifier } from "@whither/zone";
@@ -15,7 +15,6 @@ import { Evaluations } from "./evaluations.js";
 import type { EvidenceFile } from "./evidence.js";
 import { FailureCache } from "./failure-cache.js";
 import type { HeadMemory } from "./head-memory.js";
-import type { ManifestMemory } from "./manifest-memory.js";
 import type { KeptCaches } from "./kept-caches.js";
 import type { Peers } from "./peers.js";
 import { Renewals } from "./renewals.js";

@@ -3,10 +3,17 @@
 
 import { hmacSha256, lp, toHex, utf8 } from "@whither/crypto/node";
 import { parseMspId, type Csi, type MspId } from "@whither/protocol";
-import type { Clock } from "@whither/runtime";
+import {
+  parseState,
+  readStateFile,
+  StateFile,
+  stateInteger,
+  stateRecord,
+  stateText,
+  withinStateFile,
+  type Clock,
+} from "@whither/runtime";
 import { LRUCache } from "lru-cache";
-import { integer, parseState, record, text, withinFile } from "./state-fields.js";
-import { readStateFile, StateFile } from "./state-file.js";
 
 export interface Remembered {
   readonly msp: MspId;
@@ -51,7 +58,7 @@ export class ChoiceMemory {
   static async open(options: ChoiceMemoryOptions): Promise<ChoiceMemory> {
     const { path } = options;
     const onDisk = path === undefined ? undefined : await readStateFile(path);
-    return withinFile(path, () => new ChoiceMemory(options, onDisk));
+    return withinStateFile(path, () => new ChoiceMemory(options, onDisk));
   }
 
   /** Key of a contact for one account of this machine. */
@@ -90,13 +97,13 @@ export class ChoiceMemory {
 
   /** Takes over what this process does not know better. */
   #load(content: string): void {
-    for (const [key, value] of Object.entries(record(parseState(content)["choices"]))) {
+    for (const [key, value] of Object.entries(stateRecord(parseState(content)["choices"]))) {
       if (this.#choices.has(key) || this.#forgotten.has(key)) continue;
-      const one = record(value);
+      const one = stateRecord(value);
       this.#choices.set(key, {
-        msp: parseMspId(text(one["msp"])),
-        holder: text(one["holder"]),
-        until: integer(one["until"]),
+        msp: parseMspId(stateText(one["msp"])),
+        holder: stateText(one["holder"]),
+        until: stateInteger(one["until"]),
       });
     }
   }

@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fromBase64Url, toBase64Url } from "@whither/crypto";
 import { loadSodiumVoprf } from "@whither/crypto/node";
-import { createDirectoryFollower, type OpenChannel } from "@whither/directory";
+import { createDirectoryFollower, ManifestMemory, type OpenChannel } from "@whither/directory";
 import { limits } from "@whither/protocol";
 import { openChannel as openGrpcChannel } from "@whither/rpc";
 import {
@@ -16,8 +16,10 @@ import {
   readFileBounded,
   readSecretFile,
   silentLogger,
+  stateCorrupt,
   systemClock,
   systemRandom,
+  withinStateFile,
   writeSecretFile,
   type Clock,
   type Logger,
@@ -40,11 +42,9 @@ import { DomainSuggestions } from "./dns/domain-suggestions.js";
 import type { DnsExchange } from "./dns/exchange.js";
 import { EvidenceFile } from "./evidence.js";
 import { HeadMemory } from "./head-memory.js";
-import { ManifestMemory } from "./manifest-memory.js";
 import { KeptCaches } from "./kept-caches.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
-import { stateCorrupt, withinFile } from "./state-fields.js";
 import type { Replica } from "./zone-view.js";
 
 export interface ResolverOptions {
@@ -206,7 +206,7 @@ async function readLocalSecret(path: string | undefined, random: Random): Promis
     return secret;
   }
   const text = new TextDecoder().decode(await readSecretFile(path)).trim();
-  return withinFile(path, () => {
+  return withinStateFile(path, () => {
     const secret = fromBase64Url(text);
     if (secret.length !== secretBytes) throw stateCorrupt();
     return secret;

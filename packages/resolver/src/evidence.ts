@@ -3,9 +3,18 @@
 
 import { toBase64Url } from "@whither/crypto";
 import type { ErrorCode } from "@whither/protocol";
-import type { Clock } from "@whither/runtime";
-import { bytes, integer, list, parseState, record, text, withinFile } from "./state-fields.js";
-import { readStateFile, StateFile } from "./state-file.js";
+import {
+  parseState,
+  readStateFile,
+  stateBytes,
+  StateFile,
+  stateInteger,
+  stateList,
+  stateRecord,
+  stateText,
+  withinStateFile,
+  type Clock,
+} from "@whither/runtime";
 
 export interface Evidence {
   readonly code: ErrorCode;
@@ -40,7 +49,9 @@ export class EvidenceFile {
     readonly clock: Clock;
   }): Promise<EvidenceFile> {
     const onDisk = path === undefined ? undefined : await readStateFile(path);
-    const records = withinFile(path, () => (onDisk === undefined ? [] : [...parseAll(onDisk)]));
+    const records = withinStateFile(path, () =>
+      onDisk === undefined ? [] : [...parseAll(onDisk)],
+    );
     return new EvidenceFile(records, path, clock);
   }
 
@@ -77,14 +88,14 @@ function same(a: Evidence, b: Evidence): boolean {
 }
 
 function parseAll(content: string): readonly Evidence[] {
-  return list(parseState(content)["evidence"]).map((value) => {
-    const one = record(value);
+  return stateList(parseState(content)["evidence"]).map((value) => {
+    const one = stateRecord(value);
     return {
-      code: text(one["code"]) as ErrorCode, // written by formatAll
-      zone: text(one["zone"]),
-      atSeconds: integer(one["at"]),
-      text: text(one["text"]),
-      objects: list(one["objects"]).map(bytes),
+      code: stateText(one["code"]) as ErrorCode, // written by formatAll
+      zone: stateText(one["zone"]),
+      atSeconds: stateInteger(one["at"]),
+      text: stateText(one["text"]),
+      objects: stateList(one["objects"]).map(stateBytes),
     };
   });
 }

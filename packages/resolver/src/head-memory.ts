@@ -9,12 +9,20 @@ import {
   type Head,
   type SignedObject,
 } from "@whither/protocol";
-import type { Clock } from "@whither/runtime";
+import {
+  parseState,
+  readStateFile,
+  stateBytes,
+  stateCorrupt,
+  StateFile,
+  stateInteger,
+  stateRecord,
+  withinStateFile,
+  type Clock,
+} from "@whither/runtime";
 import { decodeHead, decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import { headMarkOf, verifyHeadSequence, type HeadMark } from "@whither/zone";
 import type { EvidenceFile } from "./evidence.js";
-import { bytes, integer, parseState, record, stateCorrupt, withinFile } from "./state-fields.js";
-import { readStateFile, StateFile } from "./state-file.js";
 
 interface Seen {
   readonly mark: HeadMark;
@@ -59,7 +67,7 @@ export class HeadMemory {
   /** Throws STORE_CORRUPT for a damaged file, CONFIG for an unreadable one. */
   static async open(options: HeadMemoryOptions): Promise<HeadMemory> {
     const onDisk = options.path === undefined ? undefined : await readStateFile(options.path);
-    const seen = withinFile(options.path, () =>
+    const seen = withinStateFile(options.path, () =>
       onDisk === undefined ? new Map<string, Seen>() : parseHeads(onDisk),
     );
     return new HeadMemory(options, seen);
@@ -183,17 +191,17 @@ function isSameMark(a: HeadMark, b: HeadMark): boolean {
 }
 
 function parseHeads(content: string): Map<string, Seen> {
-  const heads = record(parseState(content)["heads"]);
+  const heads = stateRecord(parseState(content)["heads"]);
   return new Map(
     Object.values(heads).map((value) => {
-      const one = record(value);
+      const one = stateRecord(value);
       const mark = {
-        epoch: integer(one["epoch"]),
-        serial: integer(one["serial"]),
-        time: integer(one["time"]),
-        sha256: bytes(one["sha256"]),
+        epoch: stateInteger(one["epoch"]),
+        serial: stateInteger(one["serial"]),
+        time: stateInteger(one["time"]),
+        sha256: stateBytes(one["sha256"]),
       };
-      const object = decodeSignedObject(bytes(one["object"]));
+      const object = decodeSignedObject(stateBytes(one["object"]));
       const head = decodeHead(object.payload);
       // A mark that says another serial than its head would make a server's honest head a roll-back.
       if (!isSameMark(mark, headMarkOf(object, head))) throw stateCorrupt();

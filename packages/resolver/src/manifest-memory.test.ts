@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { ManifestMemory } from "@whither/directory";
 import { createSimulatedClock, makeRegistrationParties } from "@whither/testkit";
 import { encodeManifest } from "@whither/wire";
 import { nodeVerifier, type NamedManifest } from "@whither/zone";
 import type { Resolver } from "./resolver.js";
-import { ManifestMemory } from "./manifest-memory.js";
 import { codeOf, contactOf, ScriptedZone, scriptedWorld } from "./scripted-zone.test.js";
 
 const parties = makeRegistrationParties();

@@ -3,7 +3,7 @@
 
 import { loadSodiumVoprf } from "@whither/crypto/node";
 import { joinElements, splitElements, type Voprf } from "@whither/crypto";
-import type { DirectoryFollower } from "@whither/directory";
+import { ManifestMemory, type DirectoryFollower } from "@whither/directory";
 import {
   DiscoveryError,
   roles,
@@ -75,7 +75,6 @@ import { ChoiceMemory } from "./choice-memory.js";
 import { EvidenceFile } from "./evidence.js";
 import { asError } from "./failure.js";
 import { HeadMemory } from "./head-memory.js";
-import { ManifestMemory } from "./manifest-memory.js";
 import { Peers } from "./peers.js";
 import type { Resolver } from "./resolver.js";
 import type { Replica } from "./zone-view.js";

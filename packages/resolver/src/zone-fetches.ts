@@ -2,6 +2,7 @@
 // against its hash in the signed directory, a head by zone-views.ts.
 
 import { toHex } from "@whither/crypto";
+import type { ManifestMemory } from "@whither/directory";
 import { DiscoveryError, isDiscoveryError, limits } from "@whither/protocol";
 import type { Authority, SignedObject } from "@whither/protocol";
 import { furtherErrors, joinErrors } from "@whither/rpc";
@@ -11,7 +12,6 @@ import { verifyManifest } from "@whither/zone";
 import { Coalescer } from "./coalescer.js";
 import type { Received } from "./correlated-stream.js";
 import type { HeadMemory } from "./head-memory.js";
-import type { ManifestMemory } from "./manifest-memory.js";
 import type { FetchAnswer, FetchAsk, Peers, Server } from "./peers.js";
 import { heardBy, moreRpcs, type ZoneQuery } from "./query.js";
 import type { ServerChoice } from "./server-choice.js";

@@ -48,6 +48,19 @@ export {
   writeSecretFile,
 } from "./files.js";
 export type { ReadFileOptions, ReplaceFileOptions, WriteSecretFileOptions } from "./files.js";
+export {
+  parseState,
+  stateBytes,
+  stateCorrupt,
+  stateInteger,
+  stateList,
+  stateRecord,
+  stateText,
+  withinStateFile,
+} from "./state-fields.js";
+export type { JsonRecord } from "./state-fields.js";
+export { readStateFile, StateFile } from "./state-file.js";
+export type { StateFileOptions } from "./state-file.js";
 export { lockFile } from "./file-lock.js";
 export type { FileLock } from "./file-lock.js";
 export { createLogger, logLevels, makeLogTag, silentLogger } from "./logger.js";

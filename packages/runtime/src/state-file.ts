@@ -1,16 +1,11 @@
-// One atomically replaced file of resolver state (protocol.md section 11): written a moment after a change
+// One atomically replaced file of state (protocol.md section 11): written a moment after a change
 // and at close, under a lock and merged with what another process wrote meanwhile.
 
 import { isDiscoveryError } from "@whither/protocol";
-import {
-  lockFile,
-  pathExists,
-  randomBelow,
-  readFileBounded,
-  replaceFile,
-  systemRandom,
-} from "@whither/runtime";
-import type { Clock, Scheduled } from "@whither/runtime";
+import type { Clock, Scheduled } from "./clock.js";
+import { lockFile } from "./file-lock.js";
+import { pathExists, readFileBounded, replaceFile } from "./files.js";
+import { randomBelow, systemRandom } from "./random.js";
 
 export interface StateFileOptions {
   readonly path: string;

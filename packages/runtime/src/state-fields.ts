@@ -1,4 +1,4 @@
-// Strict reading of the resolver's own state files. A file that is not as written is refused, never
+// Strict reading of a process's own state files. A file that is not as written is refused, never
 // silently begun anew: it guards against rollback.
 
 import { fromBase64Url } from "@whither/crypto";
@@ -7,11 +7,11 @@ import { DiscoveryError } from "@whither/protocol";
 export type JsonRecord = Readonly<Record<string, unknown>>;
 
 export function stateCorrupt(cause?: unknown): DiscoveryError {
-  return new DiscoveryError("STORE_CORRUPT", "a resolver state file is damaged", { cause });
+  return new DiscoveryError("STORE_CORRUPT", "a state file is damaged", { cause });
 }
 
 /** Reads a whole file's text; whatever is wrong with it is that the file is damaged. Throws STORE_CORRUPT naming it. */
-export function withinFile<T>(path: string | undefined, parse: () => T): T {
+export function withinStateFile<T>(path: string | undefined, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
@@ -28,34 +28,34 @@ export function parseState(text: string): JsonRecord {
   } catch (cause) {
     throw stateCorrupt(cause);
   }
-  const state = record(value);
+  const state = stateRecord(value);
   if (state["version"] !== 1) throw stateCorrupt();
   return state;
 }
 
-export function record(value: unknown): JsonRecord {
+export function stateRecord(value: unknown): JsonRecord {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw stateCorrupt();
   return value as JsonRecord; // a non-null object that is no array
 }
 
-export function list(value: unknown): readonly unknown[] {
+export function stateList(value: unknown): readonly unknown[] {
   if (!Array.isArray(value)) throw stateCorrupt();
   return value;
 }
 
-export function text(value: unknown): string {
+export function stateText(value: unknown): string {
   if (typeof value !== "string") throw stateCorrupt();
   return value;
 }
 
-export function integer(value: unknown): number {
+export function stateInteger(value: unknown): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw stateCorrupt();
   return value;
 }
 
-export function bytes(value: unknown): Uint8Array {
+export function stateBytes(value: unknown): Uint8Array {
   try {
-    return fromBase64Url(text(value));
+    return fromBase64Url(stateText(value));
   } catch (cause) {
     throw stateCorrupt(cause);
   }

@@ -3,7 +3,17 @@
 
 import { equalBytes, toBase64Url } from "@whither/crypto";
 import type { Authority, SignedObject } from "@whither/protocol";
-import type { Clock } from "@whither/runtime";
+import {
+  parseState,
+  readStateFile,
+  stateBytes,
+  StateFile,
+  stateInteger,
+  stateList,
+  stateRecord,
+  withinStateFile,
+  type Clock,
+} from "@whither/runtime";
 import { decodeManifest, decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import {
   judgeSuccession,
@@ -14,8 +24,6 @@ import {
   type SignatureVerifier,
   type Succession,
 } from "@whither/zone";
-import { bytes, integer, list, parseState, record, withinFile } from "./state-fields.js";
-import { readStateFile, StateFile } from "./state-file.js";
 
 export interface ManifestMemoryOptions {
   /** Absent: remembered as long as the process lasts. */
@@ -43,7 +51,7 @@ export class ManifestMemory {
   /** Throws STORE_CORRUPT for a damaged file, CONFIG for an unreadable one. */
   static async open(options: ManifestMemoryOptions): Promise<ManifestMemory> {
     const onDisk = options.path === undefined ? undefined : await readStateFile(options.path);
-    const histories = withinFile(
+    const histories = withinStateFile(
       options.path,
       () => new Map(onDisk === undefined ? [] : parseHistories(onDisk)),
     );
@@ -114,19 +122,19 @@ function later(a: ManifestHistory, b: ManifestHistory): ManifestHistory {
 }
 
 function parseHistories(content: string): Histories {
-  const zones = record(parseState(content)["zones"]);
+  const zones = stateRecord(parseState(content)["zones"]);
   return new Map(
     Object.entries(zones).map(([zone, value]) => {
-      const one = record(value);
-      const waiting = Object.entries(record(one["waiting"]));
+      const one = stateRecord(value);
+      const waiting = Object.entries(stateRecord(one["waiting"]));
       return [
         zone,
         {
-          inEffect: list(one["in_effect"]).map((object) =>
-            namedManifest(decodeSignedObject(bytes(object))),
+          inEffect: stateList(one["in_effect"]).map((object) =>
+            namedManifest(decodeSignedObject(stateBytes(object))),
           ),
-          waiting: new Map(waiting.map(([hash, since]) => [hash, integer(since)])),
-          seenAt: integer(one["seen_at"]),
+          waiting: new Map(waiting.map(([hash, since]) => [hash, stateInteger(since)])),
+          seenAt: stateInteger(one["seen_at"]),
         },
       ];
     }),

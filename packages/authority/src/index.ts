@@ -40,6 +40,7 @@ export { openReplicaZone } from "./replica/open-replica-zone.js";
 export { openPrimaryStore } from "./replica/replica-store.js";
 export type { ReplicaDisk } from "./replica/replica-store.js";
 export type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica/replica-zone.js";
+export type { NamedAuthority } from "./replica/known-manifests.js";
 export type { ReplicaEvaluation, ReplicaSecret } from "./replica/evaluation-keys.js";
 export { createReplicationService } from "./replica/replication-service.js";
 export type { ReplicationPeer, ReplicationServiceOptions } from "./replica/replication-service.js";

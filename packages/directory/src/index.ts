@@ -23,6 +23,6 @@ export type {
   DelegationHealthOptions,
 } from "./delegation-health.js";
 export { formatHealthTable } from "./health-table.js";
-export { ManifestMemory } from "./manifest-memory.js";
+export { believedKsks, ManifestMemory } from "./manifest-memory.js";
 export type { ManifestMemoryOptions } from "./manifest-memory.js";
 export { runSliced } from "./sliced.js";

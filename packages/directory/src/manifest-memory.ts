@@ -17,6 +17,7 @@ import {
 import { decodeManifest, decodeSignedObject, encodeSignedObject } from "@whither/wire";
 import {
   judgeSuccession,
+  ksksOf,
   payloadSha256,
   type RootKsks,
   type ManifestHistory,
@@ -24,6 +25,7 @@ import {
   type SignatureVerifier,
   type Succession,
 } from "@whither/zone";
+import type { DirectoryFollower } from "./follower.js";
 
 export interface ManifestMemoryOptions {
   /** Absent: remembered as long as the process lasts. */
@@ -31,6 +33,15 @@ export interface ManifestMemoryOptions {
   readonly clock: Clock;
   /** Those that are believed at the moment. */
   readonly ksks: () => RootKsks;
+}
+
+/** The root's keys as the directory that is held names them; those of the anchors before there is one. */
+export function believedKsks(
+  follower: Pick<DirectoryFollower, "current"> | undefined,
+  anchors: RootKsks,
+): RootKsks {
+  const rootKeys = follower?.current()?.rootKeys;
+  return rootKeys === undefined ? anchors : ksksOf(rootKeys);
 }
 
 type Histories = Map<string, ManifestHistory>;

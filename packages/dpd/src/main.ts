@@ -64,6 +64,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     identity: () => shown(),
     stateDirectory,
     replicas: credentials.replicas,
+    anchors: credentials.anchors,
     voprf,
     clock,
     random,

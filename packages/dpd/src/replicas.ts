@@ -1,9 +1,14 @@
 // Opens the zones that this process follows, each on a store of its own.
 
 import { join } from "node:path";
-import { openReplicaZone, type ReplicaDisk, type ReplicaZone } from "@whither/authority";
-import type { DirectoryFollower } from "@whither/directory";
-import { DiscoveryError, type Authority } from "@whither/protocol";
+import {
+  openReplicaZone,
+  type NamedAuthority,
+  type ReplicaDisk,
+  type ReplicaZone,
+} from "@whither/authority";
+import { believedKsks, ManifestMemory, type DirectoryFollower } from "@whither/directory";
+import { DiscoveryError } from "@whither/protocol";
 import { openChannel, type TlsIdentity } from "@whither/rpc";
 import {
   moveDirectory,
@@ -14,6 +19,7 @@ import {
   type VoprfEngine,
 } from "@whither/runtime";
 import { openLevelStore } from "@whither/store";
+import type { Anchors, RootKsks } from "@whither/zone";
 import type { ReplicaConfig } from "./config.js";
 import type { ReplicaCredentials } from "./credentials.js";
 
@@ -21,6 +27,7 @@ export interface OpenReplicasOptions {
   readonly stateDirectory: string;
   readonly replicas: readonly ReplicaCredentials[];
   readonly follower: DirectoryFollower;
+  readonly anchors: Anchors;
   readonly caPem: string;
   /** The certificate shown at the moment. */
   readonly identity: () => TlsIdentity;
@@ -38,6 +45,7 @@ export async function openReplicas(
   options: OpenReplicasOptions,
 ): Promise<readonly ReplicaZone[]> {
   const { follower, caPem, ownSpkiSha256, voprf, clock, random, logger } = options;
+  const manifests = await openManifests(scope, options);
   const opened: ReplicaZone[] = [];
   for (const { config, secretKeys } of options.replicas) {
     const {
@@ -55,6 +63,7 @@ export async function openReplicas(
       ...(primaries === undefined ? {} : { primaries }),
       ...(secretKeys.length === 0 ? {} : { evaluation: { voprf, secretKeys } }),
       ownSpkiSha256,
+      manifests,
       replication,
       openChannel,
       openIdentified: (endpoint) => openChannel({ ...endpoint, identity: options.identity() }),
@@ -71,14 +80,26 @@ export async function openReplicas(
   return opened;
 }
 
+/** Closed after the replicas, whose last look it writes. */
+async function openManifests(
+  scope: Pick<Scope, "use">,
+  { stateDirectory, follower, anchors, clock }: OpenReplicasOptions,
+): Promise<ManifestMemory> {
+  const path = join(stateDirectory, "manifests.json");
+  const ksks = (): RootKsks => believedKsks(follower, anchors);
+  const manifests = await ManifestMemory.open({ path, clock, ksks });
+  scope.use({ [Symbol.asyncDispose]: () => manifests.close() });
+  return manifests;
+}
+
 /** What the signed directory says of the zone: by its hashes manifests are trusted. */
 async function authorityOf(
   { name, probe }: ReplicaConfig,
   by: { readonly follower: DirectoryFollower; readonly signal: AbortSignal },
-): Promise<Authority> {
-  const { authorities } = await by.follower.delegation(probe, { signal: by.signal });
+): Promise<NamedAuthority> {
+  const { authorities, notBefore } = await by.follower.delegation(probe, { signal: by.signal });
   const authority = authorities.find(({ zone }) => zone === name);
-  if (authority !== undefined) return authority;
+  if (authority !== undefined) return { authority, namedAt: notBefore };
   throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory does not name the zone", {
     upstream: name,
   });

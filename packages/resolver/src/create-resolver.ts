@@ -5,7 +5,12 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fromBase64Url, toBase64Url } from "@whither/crypto";
 import { loadSodiumVoprf } from "@whither/crypto/node";
-import { createDirectoryFollower, ManifestMemory, type OpenChannel } from "@whither/directory";
+import {
+  believedKsks,
+  createDirectoryFollower,
+  ManifestMemory,
+  type OpenChannel,
+} from "@whither/directory";
 import { limits } from "@whither/protocol";
 import { openChannel as openGrpcChannel } from "@whither/rpc";
 import {
@@ -27,7 +32,6 @@ import {
   type VoprfEngine,
 } from "@whither/runtime";
 import {
-  ksksOf,
   nodeVerifier,
   parseAnchors,
   type Anchors,
@@ -123,10 +127,7 @@ export async function createResolver(options: ResolverOptions): Promise<Resolver
   const secret = await readLocalSecret(file("secret"), random);
   const evidence = await EvidenceFile.open({ path: file("evidence.json"), clock });
   const memory = await HeadMemory.open({ path: file("heads.json"), clock, evidence });
-  const ksks = (): RootKsks => {
-    const rootKeys = follower.current()?.rootKeys;
-    return rootKeys === undefined ? anchors : ksksOf(rootKeys);
-  };
+  const ksks = (): RootKsks => believedKsks(follower, anchors);
   const manifests = await ManifestMemory.open({ path: file("manifests.json"), clock, ksks });
   const choices = await ChoiceMemory.open({ path: file("choices.json"), clock, secret });
   const directoryPath = file("directory");

@@ -15,11 +15,13 @@ import {
 } from "@whither/authority";
 import type { Voprf } from "@whither/crypto/node";
 import {
+  believedKsks,
   createDirectoryFollower,
+  ManifestMemory,
   type DirectoryFollower,
   type OpenChannel,
 } from "@whither/directory";
-import { DiscoveryError, type Authority, type DpRecord, type ZoneName } from "@whither/protocol";
+import { DiscoveryError, type DpRecord, type ZoneName } from "@whither/protocol";
 import type { Channel, MemoryNetwork, MemoryServer } from "@whither/rpc";
 import { createInlineVoprf, type Random, type VoprfEngine } from "@whither/runtime";
 import { createMemoryDisk, type MemoryDisk, type Store } from "@whither/store";
@@ -80,6 +82,8 @@ export class FederationDp {
   readonly #parts: FederationDpParts;
   /** By zone; they outlast every process. */
   readonly disks: ReadonlyMap<string, MemoryDisk>;
+  /** As a file of each process: outlasts them all. */
+  readonly #manifests: Promise<ManifestMemory>;
   readonly #configured = new Map<string, ConfiguredKeys>();
   #offsetMs = 0;
   #running: Running | undefined;
@@ -87,6 +91,9 @@ export class FederationDp {
   constructor(parts: FederationDpParts) {
     this.identity = parts.identity;
     this.#parts = parts;
+    const { clock, anchors } = parts;
+    const ksks = () => believedKsks(this.#running?.follower, anchors);
+    this.#manifests = ManifestMemory.open({ path: undefined, clock, ksks });
     const { zones, follows } = parts.identity;
     this.disks = new Map(
       [
@@ -280,14 +287,15 @@ export class FederationDp {
     return await openReplicaZone({
       disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
-      authority: async ({ signal }): Promise<Authority> => {
-        const { authorities } = await follower.delegation(probe, { signal });
+      authority: async ({ signal }) => {
+        const { authorities, notBefore } = await follower.delegation(probe, { signal });
         const authority = authorities.find((one) => one.zone === zone);
-        if (authority !== undefined) return authority;
+        if (authority !== undefined) return { authority, namedAt: notBefore };
         throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory does not name the zone");
       },
       ownSpkiSha256: () => this.identity.spkiSha256,
       ...(secretKeys.length === 0 ? {} : { evaluation: { voprf: engine, secretKeys } }),
+      manifests: await this.#manifests,
       openChannel,
       caPem: "",
       clock,

@@ -11,22 +11,18 @@ import {
 } from "@whither/protocol";
 import { silentLogger, type EvaluatedWork } from "@whither/runtime";
 import { decodeSignedObject } from "@whither/wire";
-import { payloadSha256 } from "@whither/zone";
+import { nodeVerifier, payloadSha256 } from "@whither/zone";
 import type { HeadNews, HeldTree } from "../mapping/held-tree.js";
 import type { BlindedRequest, SignalOption } from "../mapping/mapping-zone.js";
 import type { BucketQuery } from "../mapping/published-tree.js";
 import { encodeBodiesResponse, encodeObjectResponse } from "../mapping/raw-messages.js";
 import { EvaluationKeys } from "./evaluation-keys.js";
+import { KnownManifests } from "./known-manifests.js";
 import { PrimaryLink } from "./primary-link.js";
 import { PrimaryWatch } from "./primary-watch.js";
 import { RefreshTimer } from "./refresh-timer.js";
-import {
-  isOwnDamage,
-  placeOfPush,
-  runRound,
-  takeHeartbeat,
-  type RoundParts,
-} from "./replica-rounds.js";
+import { isOwnDamage } from "./replica-damage.js";
+import { placeOfPush, runRound, takeHeartbeat, type RoundParts } from "./replica-rounds.js";
 import { noKid, type ReplicaTrees } from "./replica-trees.js";
 import type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica-zone.js";
 
@@ -40,6 +36,7 @@ export class FollowingZone implements ReplicaZone {
   readonly #listeners = new Set<(news: HeadNews) => void>();
   readonly #watch: PrimaryWatch;
   readonly #keys: EvaluationKeys;
+  readonly #manifests: KnownManifests;
   #round: Promise<void> | undefined;
   #followsFirst = false;
 
@@ -59,7 +56,9 @@ export class FollowingZone implements ReplicaZone {
       for (const listener of this.#listeners) listener(news);
     };
     const link = new PrimaryLink(options);
-    this.#parts = { ...found, options, link, onNews };
+    const { manifests, verifier = nodeVerifier } = options;
+    this.#manifests = new KnownManifests({ zone, manifests, clock, verifier, logger });
+    this.#parts = { ...found, options, manifests: this.#manifests, link, onNews };
     const onPush = (pushed: SignedObject): void => this.#hear(pushed);
     this.#watch = new PrimaryWatch({ link, zone, onPush, onEnd: () => this.#timer.restart() });
     const periodMs = (): number => this.#periodSeconds() * 1000;
@@ -86,10 +85,11 @@ export class FollowingZone implements ReplicaZone {
 
   manifestResponse(manifestSha256: Uint8Array): Uint8Array {
     const { manifestBytes } = this.#trees.served(noKid);
-    if (!equalBytes(payloadSha256(decodeSignedObject(manifestBytes)), manifestSha256)) {
-      throw new DiscoveryError("NOT_AUTHORITATIVE", "no manifest of this zone has that hash");
-    }
-    return encodeObjectResponse(manifestBytes);
+    const isHeld = equalBytes(payloadSha256(decodeSignedObject(manifestBytes)), manifestSha256);
+    // A successor too, and whether it waits is for each reader to say.
+    const found = isHeld ? manifestBytes : this.#manifests.find(manifestSha256);
+    if (found !== undefined) return encodeObjectResponse(found);
+    throw new DiscoveryError("NOT_AUTHORITATIVE", "no manifest of this zone has that hash");
   }
 
   bucketResponse(query: BucketQuery): Uint8Array {

@@ -3,7 +3,7 @@
 import { isDiscoveryError } from "@whither/protocol";
 import { silentLogger } from "@whither/runtime";
 import { FollowingZone } from "./following-zone.js";
-import { Damage } from "./replica-rounds.js";
+import { Damage } from "./replica-damage.js";
 import { ReplicaStore } from "./replica-store.js";
 import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
 import { ReplicaTrees } from "./replica-trees.js";

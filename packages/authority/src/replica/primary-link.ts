@@ -3,11 +3,18 @@
 
 import { toHex } from "@whither/crypto/node";
 import type { OpenChannel } from "@whither/directory";
-import { DiscoveryError, isDiscoveryError, limits, type Endpoint } from "@whither/protocol";
+import {
+  DiscoveryError,
+  isDiscoveryError,
+  limits,
+  type Endpoint,
+  type SignedObject,
+} from "@whither/protocol";
 import { createClient, type CallOptions, type Channel } from "@whither/rpc";
 import type { Clock, Scheduled } from "@whither/runtime";
 import {
   Replication,
+  signedObjectFromWire,
   Zone,
   type TransferPart,
   type ZoneTransferResponse,
@@ -102,6 +109,17 @@ export class PrimaryLink implements Disposable {
         throw new DiscoveryError("INVALID_DATA", "transfer: an empty message");
       yield part.part;
     }
+  }
+
+  /** A manifest by its hash, of a public server. */
+  async manifest(
+    server: FollowedServer,
+    request: { readonly zone: string; readonly sha256: Uint8Array; readonly signal: AbortSignal },
+  ): Promise<SignedObject> {
+    const { zone, sha256: manifestSha256, signal } = request;
+    const client = createClient(Zone, this.#channel(server));
+    const { manifest } = await client.getManifest({ zone, manifestSha256 }, { signal });
+    return signedObjectFromWire(manifest);
   }
 
   /** Heads as they are pushed, until the server ends it or falls silent. */

@@ -1,9 +1,11 @@
 import { expect } from "chai";
 import { loadSodiumVoprf, portableVoprf, sha256, uint32Bytes, utf8 } from "@whither/crypto/node";
+import { ManifestMemory } from "@whither/directory";
 import {
   isDiscoveryError,
   limits,
   parseCsi,
+  roles,
   type ErrorCode,
   type Manifest,
   type SignedObject,
@@ -20,7 +22,7 @@ import {
   openTestZone,
 } from "@whither/testkit";
 import { encodeManifest } from "@whither/wire";
-import { mspBitsOf } from "@whither/zone";
+import { mspBitsOf, signObject } from "@whither/zone";
 import { createAdmission } from "../admission.js";
 import { createZoneService } from "../zone-service.js";
 import type { MappingZone, ReadableZone } from "../mapping/mapping-zone.js";
@@ -38,14 +40,19 @@ const nextKid = sha256(nextPair.publicKey).slice(0, 4);
 const nextKey = { kid: nextKid, publicKey: nextPair.publicKey, notAfter: oldKey.notAfter };
 const second: Manifest = { ...first, version: 2, voprfKeys: [nextKey, oldKey] };
 const third: Manifest = { ...first, version: 3, voprfKeys: [nextKey] };
-const objectOf = (manifest: Manifest): SignedObject => ({
-  payload: encodeManifest(manifest),
-  signatures: [],
-});
+/** Signed by the key of the one before, so that readers believe it at once. */
+const objectOf = (manifest: Manifest): SignedObject =>
+  signObject({
+    ...{ type: "manifest", role: roles.zone, zone },
+    payload: encodeManifest(manifest),
+    signer: parties.zoneSigner,
+  });
 const hashOf = (manifest: Manifest): Uint8Array => sha256(encodeManifest(manifest));
 const spkiSha256 = sha256(utf8("primary"));
 const oldSecret = { secretKey: parties.voprfKeys.secretKey, from: "old.voprf" };
 const nextSecret = { secretKey: nextPair.secretKey, from: "next.voprf" };
+/** Nobody signs for a root here. */
+const noKsks = () => ({ keys: [], threshold: 1 });
 const keys = { signer: parties.zoneSigner, voprfSecretKey: oldSecret.secretKey };
 
 /** A primary of 40 people with a vault, and what the directory names of it. */
@@ -69,19 +76,21 @@ async function setting() {
   const endpoint = { host: "a", port: 0, publicPort: 1, spkiSha256: [spkiSha256] };
   const named = { manifestSha256: [hashOf(first)] };
   const log = new EventLog();
-  const replica = (secretKeys: readonly (typeof oldSecret)[] = [], disk = makeDisk()) =>
+  const manifests = await ManifestMemory.open({ path: undefined, clock, ksks: noKsks });
+  const replica = async (secretKeys: readonly (typeof oldSecret)[] = [], disk = makeDisk()) =>
     openReplicaZone({
       disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
       authority: () =>
         Promise.resolve({
-          zone,
-          dpId: dp.id,
-          kind: "mappings" as const,
-          relayOnly: false,
-          endpoints: [{ ...endpoint, jurisdiction: "", operator: "" }],
-          ...named,
+          authority: {
+            ...{ zone, dpId: dp.id, kind: "mappings" as const, relayOnly: false },
+            endpoints: [{ ...endpoint, jurisdiction: "", operator: "" }],
+            ...named,
+          },
+          namedAt: 0,
         }),
+      manifests,
       openChannel: ({ host, port, pins }) =>
         network.connect(`${host}:${port}`, { from: "replica", ...(pins ? { pins } : {}) }),
       caPem: "",

@@ -17,7 +17,9 @@ import {
 } from "@whither/wire";
 import { nodeVerifier, payloadSha256 } from "@whither/zone";
 import type { HeadNews } from "../mapping/held-tree.js";
+import type { KnownManifests } from "./known-manifests.js";
 import { publicServer, type FollowedServer, type PrimaryLink } from "./primary-link.js";
+import { isOwnDamage, type Damage } from "./replica-damage.js";
 import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
 import { noKid, type ReplicaTrees } from "./replica-trees.js";
 import type { ReplicaZoneOptions } from "./replica-zone.js";
@@ -28,43 +30,14 @@ export interface RoundParts {
   readonly context: ReplicaTreeContext;
   readonly damage: Damage;
   readonly trees: ReplicaTrees;
+  readonly manifests: KnownManifests;
   readonly link: PrimaryLink;
   readonly onNews: (news: HeadNews) => void;
 }
 
-/** Whether a row was found that is not what it was. */
-export class Damage {
-  #isThere = false;
-  #listener = (): void => undefined;
-
-  get isThere(): boolean {
-    return this.#isThere;
-  }
-
-  note(): void {
-    if (this.#isThere) return;
-    this.#isThere = true;
-    this.#listener();
-  }
-
-  mended(): void {
-    this.#isThere = false;
-  }
-
-  onNote(listener: () => void): void {
-    this.#listener = listener;
-  }
-}
-
-/** What a round knows of the zone from the directory. */
-interface Round {
-  /** Hashes of the zone's manifests. */
-  readonly manifestSha256: readonly Uint8Array[];
-  readonly signal: AbortSignal;
-}
-
-interface Wanted extends Round {
+interface Wanted {
   readonly kid: Uint8Array;
+  readonly signal: AbortSignal;
 }
 
 export interface RoundOutcome {
@@ -78,15 +51,18 @@ export interface RoundOutcome {
 export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<RoundOutcome> {
   const { authority: authorityOf, replication = [] } = parts.options;
   const own = parts.options.ownSpkiSha256?.();
-  const { endpoints, manifestSha256 } = await authorityOf({ signal });
+  const directory = await authorityOf({ signal });
+  const { endpoints } = directory.authority;
   const isOther = ({ spkiSha256 }: FollowedServer): boolean =>
     !spkiSha256.some((pin) => own !== undefined && equalBytes(pin, own));
   const named = endpoints.flatMap((one) => publicServer(one) ?? []).filter(isOther);
   const { primaries = named } = parts.options;
+  parts.manifests.see(directory);
+  await parts.manifests.complete(asker(parts, [...new Set([...primaries, ...named])]), signal);
   let failure: DiscoveryError | undefined;
   for (const server of [...replication, ...primaries]) {
     try {
-      await follow(parts, server, { manifestSha256, signal });
+      await follow(parts, server, signal);
       return { server, isFirst: failure === undefined };
     } catch (error) {
       if (!isDiscoveryError(error)) throw error;
@@ -97,6 +73,24 @@ export async function runRound(parts: RoundParts, signal: AbortSignal): Promise<
     }
   }
   throw failure ?? new DiscoveryError("UNREACHABLE", "the zone has no server to follow");
+}
+
+/** Asks one after the other: any copy does, and one with signatures is better than one without. */
+function asker({ link, options }: RoundParts, servers: readonly FollowedServer[]) {
+  const { zone } = options;
+  return async (sha256: Uint8Array, signal: AbortSignal): Promise<SignedObject> => {
+    let failure: DiscoveryError | undefined;
+    for (const server of servers) {
+      try {
+        return await link.manifest(server, { zone, sha256, signal });
+      } catch (error) {
+        if (!isDiscoveryError(error)) throw error;
+        if (signal.aborted) throw abortError(signal);
+        failure = error;
+      }
+    }
+    throw failure ?? new DiscoveryError("UNREACHABLE", "the zone has no public server");
+  };
 }
 
 /** What a pushed head is to what is held: a heartbeat is the next one and changes nothing. */
@@ -127,7 +121,7 @@ export async function takeHeartbeat(
   const { options, context, trees } = parts;
   const { zone, clock, verifier = nodeVerifier } = options;
   const { kid } = decodeHead(object.payload);
-  const { manifestSha256 } = await options.authority({ signal });
+  parts.manifests.see(await options.authority({ signal }));
   const held = trees.find(kid);
   if (held === undefined) return;
   const head = signedObjectToWire(object);
@@ -135,7 +129,7 @@ export async function takeHeartbeat(
   const value = create(TransferStartSchema, { kind: TransferKind.EPOCHS, head, manifest });
   const nowSeconds = clock.nowSeconds();
   const expected = {
-    ...{ zone, kid, manifestSha256, held: trees.all(), fromKid: kid },
+    ...{ zone, kid, manifests: parts.manifests, held: trees.all(), fromKid: kid },
     ...{ nowSeconds, verifier },
   };
   const start = verifyStart({ case: "start", value }, expected);
@@ -164,13 +158,17 @@ async function record(
 }
 
 /** The tree that the zone calls current, and every other one that its manifest lists and the server has. */
-async function follow(parts: RoundParts, server: FollowedServer, round: Round): Promise<void> {
+async function follow(
+  parts: RoundParts,
+  server: FollowedServer,
+  signal: AbortSignal,
+): Promise<void> {
   const { trees, context } = parts;
-  const first = await transfer(parts, server, { ...round, kid: noKid });
+  const first = await transfer(parts, server, { signal, kid: noKid });
   for (const kid of trees.listed()) {
     if (equalBytes(kid, first)) continue;
     try {
-      await transfer(parts, server, { ...round, kid });
+      await transfer(parts, server, { signal, kid });
     } catch (error) {
       // Listed before its tree is made, or after it was dropped.
       if (!isDiscoveryError(error, "UNKNOWN_KID")) throw error;
@@ -210,22 +208,15 @@ async function receiveOrWhole(
   }
 }
 
-/** The store's, not what a server says of its own; one writer finds another value only where a disk changed it. */
-export function isOwnDamage(error: unknown): boolean {
-  const isDamage =
-    isDiscoveryError(error, "STORE_CORRUPT") || isDiscoveryError(error, "CONFLICT_WRITE");
-  return isDamage && error.upstream === undefined;
-}
-
 async function receive(
-  { options, context, damage, trees, link, onNews }: RoundParts,
+  { options, context, damage, trees, manifests, link, onNews }: RoundParts,
   server: FollowedServer,
   wanted: Wanted & {
     /** Where the transfer may begin; undefined: the whole is asked for. */
     readonly from: ReplicaTree | undefined;
   },
 ): Promise<VerifiedStart> {
-  const { kid, manifestSha256, signal } = wanted;
+  const { kid, signal } = wanted;
   const { zone, clock, verifier = nodeVerifier, logger = silentLogger } = options;
   const from = { zone, kid, ...placeOf(wanted.from) };
   const received = link.transfer(server, { from, signal });
@@ -233,7 +224,7 @@ async function receive(
     const first = await received.next();
     if (first.done === true) throw new DiscoveryError("INVALID_DATA", "transfer: empty");
     const start = verifyStart(first.value, {
-      ...{ zone, kid, manifestSha256, held: trees.all(), nowSeconds: clock.nowSeconds() },
+      ...{ zone, kid, manifests, held: trees.all(), nowSeconds: clock.nowSeconds() },
       verifier,
       fromKid: wanted.from?.published.head.kid,
       isRefill: wanted.from === undefined,

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { sha256, uint32Bytes } from "@whither/crypto/node";
+import { ManifestMemory } from "@whither/directory";
 import { isDiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import { createMemoryNetwork, type LinkFaults } from "@whither/rpc";
 import {
@@ -24,6 +25,8 @@ import { openPrimaryStore } from "./replica-store.js";
 const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
 const { zone, manifestSha256, dp } = parties;
+/** Nobody signs for a root here. */
+const noKsks = () => ({ keys: [], threshold: 1 });
 const bodyOf = (n: number): Uint8Array => new Uint8Array(1052).fill(n & 255).fill(n >>> 8, 0, 1);
 
 const slots = (count: number) =>
@@ -63,11 +66,12 @@ function setting() {
       spkiSha256: sha256(zeros),
     });
   const makeDisk = () => createMemoryDisk({ clock });
-  const replica = (disk: MemoryDisk = makeDisk(), endpoints = authority.endpoints) =>
+  const replica = async (disk: MemoryDisk = makeDisk(), endpoints = authority.endpoints) =>
     openReplicaZone({
       disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
-      authority: () => Promise.resolve({ ...authority, endpoints }),
+      authority: () => Promise.resolve({ authority: { ...authority, endpoints }, namedAt: 0 }),
+      manifests: await ManifestMemory.open({ path: undefined, clock, ksks: noKsks }),
       openChannel: ({ host, port, pins }) =>
         network.connect(`${host}:${port}`, { from: "replica", ...(pins ? { pins } : {}) }),
       caPem: "",

@@ -3,11 +3,12 @@
 // nobody. A row that its disk has changed or lost is never served: the replica fills itself anew. Refresh, retry and expire as a secondary of the DNS has them (RFC 1035 section 3.3.13).
 
 import type { OpenChannel } from "@whither/directory";
-import type { Head, ZoneName, Authority } from "@whither/protocol";
+import type { Head, ZoneName } from "@whither/protocol";
 import type { Clock, Logger, Random } from "@whither/runtime";
 import type { SignatureVerifier } from "@whither/zone";
 import type { ReadableZone } from "../mapping/mapping-zone.js";
 import type { ReplicaEvaluation } from "./evaluation-keys.js";
+import type { NamedAuthority, RememberedManifests } from "./known-manifests.js";
 import type { FollowedServer } from "./primary-link.js";
 import type { ReplicaDisk } from "./replica-store.js";
 
@@ -16,7 +17,9 @@ export interface ReplicaZoneOptions {
   readonly disk: ReplicaDisk;
   readonly zone: ZoneName;
   /** What the signed directory says of the zone: the hashes its manifests are trusted by, and its servers. */
-  readonly authority: (options: { readonly signal: AbortSignal }) => Promise<Authority>;
+  readonly authority: (options: { readonly signal: AbortSignal }) => Promise<NamedAuthority>;
+  /** Which manifests were in effect, over restarts. */
+  readonly manifests: RememberedManifests;
   /** Servers to follow as anybody; those of the directory unless told. */
   readonly primaries?: readonly FollowedServer[];
   /** Pin of this server at the moment, which the directory may list too. */

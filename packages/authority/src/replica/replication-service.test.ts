@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { sha256, uint32Bytes, utf8 } from "@whither/crypto/node";
+import { ManifestMemory } from "@whither/directory";
 import { isDiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import { createClient, createMemoryNetwork, type MemoryServer } from "@whither/rpc";
 import { createMemoryDisk } from "@whither/store";
@@ -30,6 +31,9 @@ const slots = (count: number) =>
     masked: new Uint8Array(12),
     body: new Uint8Array(1052).fill(n & 255).fill(n >>> 8, 0, 1),
   }));
+
+/** Nobody signs for a root here. */
+const noKsks = () => ({ keys: [], threshold: 1 });
 
 /** A primary with its two ports, and its operator's secondary. */
 async function setting() {
@@ -77,19 +81,20 @@ async function setting() {
     { host: "a", port: 1, spkiSha256: [spkiSha256], way: "replication" },
   ];
   const endpoint = { host: "a", port: 0, publicPort: 2, spkiSha256: [spkiSha256] };
-  const secondary = (name = "secondary") =>
+  const secondary = async (name = "secondary") =>
     openReplicaZone({
       disk: createDisk(),
       zone,
       authority: () =>
         Promise.resolve({
-          zone,
-          dpId: dp.id,
-          kind: "mappings" as const,
-          relayOnly: false,
-          manifestSha256: [manifestSha256],
-          endpoints: [{ ...endpoint, jurisdiction: "", operator: "" }],
+          authority: {
+            ...{ zone, dpId: dp.id, kind: "mappings" as const, relayOnly: false },
+            manifestSha256: [manifestSha256],
+            endpoints: [{ ...endpoint, jurisdiction: "", operator: "" }],
+          },
+          namedAt: 0,
         }),
+      manifests: await ManifestMemory.open({ path: undefined, clock, ksks: noKsks }),
       replication,
       openChannel: ({ host, port, pins }) =>
         network.connect(`${host}:${port}`, { from: name, ...(pins ? { pins } : {}) }),

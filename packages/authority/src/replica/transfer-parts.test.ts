@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
 import { sha256, uint32Bytes } from "@whither/crypto/node";
+import { ManifestMemory } from "@whither/directory";
 import { DiscoveryError, isDiscoveryError } from "@whither/protocol";
 import { createMemoryNetwork, implementService } from "@whither/rpc";
 import { createMemoryDisk } from "@whither/store";
@@ -25,6 +26,8 @@ const startMs = Date.UTC(2027, 0, 15, 8);
 const parties = makeRegistrationParties({ nowSeconds: startMs / 1000 });
 const { zone, manifestSha256, dp } = parties;
 const spkiSha256 = sha256(uint32Bytes(0));
+/** Nobody signs for a root here. */
+const noKsks = () => ({ keys: [], threshold: 1 });
 const none = new Uint8Array(0);
 
 /** What a hostile or broken primary does with one part of what it should send. */
@@ -125,17 +128,21 @@ async function setting() {
       }),
     ],
   });
-  const replica = () => {
+  const replica = async () => {
     const disk = createMemoryDisk({ clock });
     return openReplicaZone({
       disk: { open: () => disk.open(), setAside: () => disk.clear() },
       zone,
       authority: () =>
         Promise.resolve({
-          ...{ zone, dpId: dp.id, kind: "mappings" as const, relayOnly: false },
-          manifestSha256: [manifestSha256],
-          endpoints: [],
+          authority: {
+            ...{ zone, dpId: dp.id, kind: "mappings" as const, relayOnly: false },
+            manifestSha256: [manifestSha256],
+            endpoints: [],
+          },
+          namedAt: 0,
         }),
+      manifests: await ManifestMemory.open({ path: undefined, clock, ksks: noKsks }),
       replication: [{ host: "a", port: 1, spkiSha256: [spkiSha256], way: "replication" }],
       openChannel: () => network.connect("nowhere:1"),
       openIdentified: () => network.connect("a:1"),

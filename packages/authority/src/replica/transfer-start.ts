@@ -19,23 +19,22 @@ import {
   type TransferStart,
 } from "@whither/wire";
 import {
-  checkManifestTimes,
   headMarkOf,
   payloadSha256,
   verifyHead,
   verifyHeadSequence,
-  verifyManifest,
   type SignatureVerifier,
 } from "@whither/zone";
 import type { PublishedTree } from "../mapping/published-tree.js";
+import type { KnownManifests } from "./known-manifests.js";
 
 /** What has to be known of a zone before anything is received. */
 export interface TransferExpectation {
   readonly zone: string;
   /** 4 bytes, or empty: the current tree. */
   readonly kid: Uint8Array;
-  /** Hashes of the zone's manifests in the signed directory. */
-  readonly manifestSha256: readonly Uint8Array[];
+  /** What counts of a manifest that comes with a head. Throws for one that does not. */
+  readonly manifests: Pick<KnownManifests, "admit">;
   /** Every tree that is held. */
   readonly held: readonly HeldState[];
   /** Kid of the tree whose place was told to the server; undefined: none was. */
@@ -49,9 +48,6 @@ export interface TransferExpectation {
 /** What has been verified before. */
 interface HeldState {
   readonly published: PublishedTree;
-  readonly manifest: Manifest;
-  /** Encoded signed object. */
-  readonly manifestBytes: Uint8Array;
 }
 
 export interface VerifiedStart {
@@ -85,8 +81,9 @@ export function verifyStart(
   if (part.case !== "start") throw invalid("expected the start first");
   const start = part.value;
   const { zone, nowSeconds, verifier, isRefill = false } = expected;
-  const manifestObject = signedObjectFromWire(start.manifest);
-  const { manifest, sha256: manifestHash } = verifyHeldOrNew(manifestObject, expected);
+  const admitted = expected.manifests.admit(signedObjectFromWire(start.manifest));
+  // The copy that is known: this one may lack the signatures that made it count.
+  const { manifest, object: manifestObject, sha256: manifestHash } = admitted;
   const headObject = signedObjectFromWire(start.head);
   const known = expected.held.find(({ published }) => isSame(headObject, published.headBytes));
   if (known !== undefined && !isRefill) {
@@ -121,23 +118,6 @@ export function verifyStart(
     default:
       throw invalid("a newer head without what it stands for");
   }
-}
-
-/** Most rounds bring the manifest that is held: its keys need no second look, only its name in the directory. */
-function verifyHeldOrNew(
-  object: SignedObject,
-  { held, zone, manifestSha256, nowSeconds, verifier }: TransferExpectation,
-): { readonly manifest: Manifest; readonly sha256: Uint8Array } {
-  const known = held.find(({ manifestBytes }) => isSame(object, manifestBytes));
-  if (known !== undefined) {
-    const { manifest } = known;
-    const hash = payloadSha256(object);
-    if (manifestSha256.some((named) => equalBytes(named, hash))) {
-      checkManifestTimes(manifest, nowSeconds);
-      return { manifest, sha256: hash };
-    }
-  }
-  return verifyManifest({ object, zone, manifestSha256, nowSeconds, verifier });
 }
 
 const isSame = (object: SignedObject, bytes: Uint8Array): boolean =>

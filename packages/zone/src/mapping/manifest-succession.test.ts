@@ -170,6 +170,16 @@ describe("succession of manifests (protocol.md section 2)", () => {
     expect(again.waiting[0]?.effectiveAt).to.be.at.least(now + hold + hour);
   });
 
+  it("goes on counting for one that no server gave for a day, while it is named", () => {
+    const begun = judge([unsigned, first], { seconds: now, history });
+    const seconds = now + 24 * hour;
+    const lost = { seconds, history: begun.history, received: [first] };
+    const held = judge([unsigned, first], lost);
+    expect(versions(held)).to.deep.equal([1]);
+    const again = judge([unsigned, first], { seconds: now + hold, history: held.history });
+    expect(versions(again)).to.deep.equal([1, 2]);
+  });
+
   it("does not go back to the predecessor that was dropped, unless it waits again", () => {
     const switched = judge([signed], { seconds: now, history });
     const back = judge([first], { seconds: now + hour, history: switched.history });

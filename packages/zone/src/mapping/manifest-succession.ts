@@ -94,16 +94,29 @@ export function judgeSuccession(check: SuccessionCheck): Succession {
     inEffect: named.length > 0 || !allWait ? named : before,
     history: {
       inEffect: named.length > 0 ? named : before,
-      waiting: new Map(
-        waiting.map(({ sha256, effectiveAt }) => [
+      waiting: new Map([
+        ...unseen(check),
+        ...waiting.map(({ sha256, effectiveAt }): [string, number] => [
           toHex(sha256),
           effectiveAt - limits.manifestHoldSeconds,
         ]),
-      ),
+      ]),
       seenAt: Math.max(nowSeconds, history?.seenAt ?? 0),
     },
     waiting,
   };
+}
+
+/** Waiting, named still, and not received this time: a server that holds one back must not make it wait anew. */
+function unseen({
+  history,
+  manifestSha256,
+  received,
+}: SuccessionCheck): readonly (readonly [string, number])[] {
+  const missing = manifestSha256
+    .filter((hash) => !received.some(({ sha256 }) => equalBytes(sha256, hash)))
+    .map((hash) => toHex(hash));
+  return [...(history?.waiting ?? [])].filter(([hash]) => missing.includes(hash));
 }
 
 function isSpent({ manifest }: NamedManifest, nowSeconds: number): boolean {

@@ -5,6 +5,7 @@ import {
   DiscoveryError,
   isDiscoveryError,
   limits,
+  type ErrorCode,
   type Prefix,
   type ZoneName,
 } from "@whither/protocol";
@@ -48,11 +49,23 @@ const wireKinds: Readonly<Record<RecordKind, PartyKind>> = {
   relay: PartyKind.RELAY,
 };
 
+/** The one connection to a place that all calls share. */
+interface Connection {
+  readonly place: DirectoryPlace;
+  readonly channel: Channel;
+  /** When anything came over it last, monotonic milliseconds. */
+  heardMs: number;
+}
+
+/** Ends of a call that the server had no part in. Nobody here gave up: what reads so is a connection taken down. */
+const unheard: ReadonlySet<ErrorCode> = new Set(["NETWORK", "DEADLINE", "CANCELLED"]);
+
 export class DirectoryServer implements Disposable {
   readonly #places: DirectoryPlaces;
   readonly #fallbackName: string;
+  readonly #clock: Clock;
   readonly #open: (place: DirectoryPlace) => Channel;
-  readonly #channels = new Map<string, Channel>();
+  readonly #connections = new Map<string, Connection>();
   readonly #zone: string;
   #closed = false;
 
@@ -64,7 +77,8 @@ export class DirectoryServer implements Disposable {
     /** Of a part: as the node that delegates to it says. */
     readonly part?: { readonly zone: ZoneName; readonly pins: readonly Uint8Array[] };
   }) {
-    const { from, caPem, openChannel, part } = options;
+    const { from, caPem, openChannel, clock, part } = options;
+    this.#clock = clock;
     this.#places = new DirectoryPlaces(options);
     this.#fallbackName = "locate" in from ? from.name : formatHostPort(from);
     this.#open = ({ host, port, serverName }) =>
@@ -122,8 +136,8 @@ export class DirectoryServer implements Disposable {
     held: DirectoryMark | undefined,
     { signal }: CallBounds,
   ): AsyncGenerator<TransferChunk, void, undefined> {
-    const place = await this.#places.ready({ signal });
-    const client = createClient(Directory, this.#connect(place));
+    const connection = this.#connect(await this.#places.ready({ signal }));
+    const client = createClient(Directory, connection.channel);
     const request = {
       fromEpoch: BigInt(held?.epoch ?? 0),
       fromSerial: BigInt(held?.serial ?? 0),
@@ -134,7 +148,7 @@ export class DirectoryServer implements Disposable {
     const messages = client.transfer(request, options);
     try {
       for (;;) {
-        const next = await this.#reached(messages.next(), place, signal);
+        const next = await this.#reached(messages.next(), connection, signal);
         if (next.done === true) return;
         const message = next.value;
         yield this.#named(() => transferChunkFromWire(message));
@@ -146,12 +160,12 @@ export class DirectoryServer implements Disposable {
 
   /** Payloads of the heads that the server tells of, unverified. */
   async *watch({ signal }: CallBounds): AsyncGenerator<Uint8Array, void, undefined> {
-    const place = await this.#places.ready({ signal });
-    const client = createClient(Directory, this.#connect(place));
+    const connection = this.#connect(await this.#places.ready({ signal }));
+    const client = createClient(Directory, connection.channel);
     const messages = client.watch({ zone: this.#zone }, { signal });
     try {
       for (;;) {
-        const next = await this.#reached(messages.next(), place, signal);
+        const next = await this.#reached(messages.next(), connection, signal);
         if (next.done === true) return;
         yield next.value.head?.payload ?? new Uint8Array();
       }
@@ -162,7 +176,7 @@ export class DirectoryServer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closed = true;
-    for (const channel of this.#channels.values()) channel.close();
+    for (const { channel } of this.#connections.values()) channel.close();
   }
 
   /** One server after the other, as far as there are several and one question may go. */
@@ -170,7 +184,8 @@ export class DirectoryServer implements Disposable {
     for (let tries = 1; ; tries += 1) {
       const place = await this.#places.ready({ signal });
       try {
-        return await this.#reached(call(this.#connect(place)), place, signal);
+        const connection = this.#connect(place);
+        return await this.#reached(call(connection.channel), connection, signal);
       } catch (error) {
         const mayGoOn = isDiscoveryError(error, "UNREACHABLE") && !this.#closed;
         const isLast = tries >= limits.serversPerQuestionMax;
@@ -183,25 +198,42 @@ export class DirectoryServer implements Disposable {
     if (this.#closed) throw new DiscoveryError("CANCELLED", "the directory follower is closed");
   }
 
-  #connect(place: DirectoryPlace): Channel {
+  #connect(place: DirectoryPlace): Connection {
     this.#checkOpen();
     const key = formatHostPort(place);
-    let channel = this.#channels.get(key);
-    if (channel === undefined) {
-      channel = this.#open(place);
-      this.#channels.set(key, channel);
-    }
-    return channel;
+    const held = this.#connections.get(key);
+    if (held !== undefined) return held;
+    const connection = { place, channel: this.#open(place), heardMs: -Infinity };
+    this.#connections.set(key, connection);
+    return connection;
+  }
+
+  /**
+   * A connection over which nothing came in a whole time-out may be dead without anybody having said so, for the 80 s
+   * that its keep-alive takes: the next question goes over another one.
+   */
+  #drop(connection: Connection): void {
+    const key = formatHostPort(connection.place);
+    if (this.#connections.get(key) !== connection) return;
+    this.#connections.delete(key);
+    connection.channel.close();
   }
 
   /** A server that does not answer in time cannot be reached; a caller who has left is another matter. */
-  async #reached<T>(call: Promise<T>, place: DirectoryPlace, signal: AbortSignal): Promise<T> {
+  async #reached<T>(call: Promise<T>, connection: Connection, signal: AbortSignal): Promise<T> {
+    const startedMs = this.#clock.monotonicMs();
     try {
-      return await call;
+      const answer = await call;
+      connection.heardMs = this.#clock.monotonicMs();
+      return answer;
     } catch (error) {
-      const isDown =
-        isDiscoveryError(error) && !signal.aborted && ["NETWORK", "DEADLINE"].includes(error.code);
-      if (!isDown) throw error;
+      if (!isDiscoveryError(error) || signal.aborted || this.#closed) throw error;
+      if (!unheard.has(error.code)) {
+        connection.heardMs = this.#clock.monotonicMs();
+        throw error;
+      }
+      if (error.code === "DEADLINE" && connection.heardMs < startedMs) this.#drop(connection);
+      const { place } = connection;
       this.#places.moveOn(place);
       throw new DiscoveryError("UNREACHABLE", "the directory server does not answer", {
         upstream: formatHostPort(place),

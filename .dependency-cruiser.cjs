@@ -150,7 +150,7 @@ module.exports = {
         pathNot: [
           test,
           "^packages/authority/src/index\\.ts$",
-          "^packages/authority/src/mapping/(slot-submissions|mapping-zone|open-mapping-zone|next-tree|tree-build|renew-acceptances)\\.ts$",
+          "^packages/authority/src/mapping/(slot-submissions|mapping-zone|open-mapping-zone|next-tree|tree-build|renew-acceptances|registrations)\\.ts$",
         ],
       },
       to: { path: "^packages/authority/src/mapping/vault\\.ts$" },

@@ -3,10 +3,13 @@
 import { appendFile, copyFile, lstat, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseCsi } from "@whither/protocol";
 import { expect } from "chai";
 import { healthOf } from "../support/grpc-health.js";
 import { makeFederation, type DpFiles, type FederationFiles } from "../support/federation.js";
 import { Daemon, run, whitherctlHere } from "../support/processes.js";
+import { openResolver } from "../support/open-resolver.js";
+import { registerPeople } from "../support/people.js";
 import { rootZoneYaml } from "../support/root-zone.js";
 
 const rootZone = rootZoneYaml({
@@ -14,6 +17,8 @@ const rootZone = rootZoneYaml({
   "tel:+49": "{ zones: [de@dp-a.example], name: Germany }",
   "mailto:": "{ zones: [mail@dp-a.example], name: e-mail }",
 });
+
+const anna = "tel:+4930901820001";
 
 interface StatusJson {
   readonly daemon: string;
@@ -250,7 +255,40 @@ describe("a running daemon and its operator", function () {
     const unknown = await ctl("zone-serial", "fr@dp-a.example");
     expect(unknown.stderr).to.match(/^error: NOT_AUTHORITATIVE/);
     expect((await ctl("querylog", "loud")).status).to.equal(2);
-    expect((await ctl("conflicts", "list")).stderr).to.match(/not available in this version/);
+    const conflicts = await ctl("conflicts", "list");
+    expect(conflicts.stderr).to.match(
+      /^error: NOT_AVAILABLE \(49153\): contests come with a later version/,
+    );
+  });
+
+  it("shows, exports and erases one person's registration, whose name is no argument", async () => {
+    const zone = "de@dp-a.example";
+    await registerPeople(files, [{ csi: anna, msps: [{ id: "wire.example", tags: ["home"] }] }]);
+    const about = async (verb: string, ...more: readonly string[]): Promise<string> => {
+      const args = ["registrations", verb, zone, ...more, "--config", dp.config];
+      const done = await whitherctlHere(args, { stdin: `${anna}\n` });
+      expect(done.status, done.stderr).to.equal(0);
+      return done.stdout;
+    };
+    expect(await ok("registrations", "list", zone)).to.match(
+      /^ *[0-9a-f]{32} +active +since serial /,
+    );
+    expect(await about("show")).to.match(/^active\n.*wire\.example +preference 0 .*home\n$/);
+    const held = JSON.parse(await about("export")) as Record<string, unknown>; // the documented shape
+    expect(held).to.include({ csi: anna, zone, state: "active", identifier_in_vault: true });
+    await using resolver = await openResolver(files);
+    expect((await resolver.lookup(parseCsi(anna))).status).to.equal("found");
+    expect(await about("erase")).to.match(/^erased; published at /);
+    const after = await resolver.lookup(parseCsi(anna), { refresh: true });
+    expect([after.status, after.complete]).to.deep.equal(["none", { answered: 1, asked: 1 }]);
+    expect(await about("show")).to.match(/^none\n.* erased\n$/);
+    expect(await about("erase")).to.equal("nothing registered\n");
+    const nobody = await ctl("registrations", "show", zone);
+    expect([nobody.status, nobody.stderr.split("\n")[0]]).to.deep.equal([
+      2,
+      "error: identifier: expected one line on stdin, got none",
+    ]);
+    expect(dpd.stderr).to.contain("registration erased").and.not.contain(anna.slice(-10));
   });
 
   it("drains, then stops, and exits 0", async () => {

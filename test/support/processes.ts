@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -83,12 +84,14 @@ interface WhitherctlModule {
 /** As `run`, without a process: starting Node takes longer than most commands. */
 export async function whitherctlHere(
   args: readonly string[],
+  { stdin = "" }: Pick<RunOptions, "stdin"> = {},
 ): Promise<Pick<Finished, "status" | "stderr" | "stdout">> {
   const path = join(root, "packages/cli/dist/ctl/program.js");
   const module = (await import(pathToFileURL(path).href)) as WhitherctlModule; // built by `npm run build`
   let stdout = "";
   let stderr = "";
   const terminal = {
+    stdin: Readable.from([stdin]),
     stdout: { write: (text: string) => (stdout += text) },
     stderr: { write: (text: string) => (stderr += text) },
     env: process.env,

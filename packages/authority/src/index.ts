@@ -2,13 +2,18 @@
 export { openMappingZone } from "./mapping/open-mapping-zone.js";
 export type {
   ConfiguredKeys,
+  HeldRegistration,
+  ListedSlot,
   MappingZone,
   MappingZoneOptions,
   PublishedMark,
   RegistrationStatus,
   SlotLookup,
   SlotSubmission,
+  ZoneRegistrations,
 } from "./mapping/mapping-zone.js";
+export { openedSlot } from "./mapping/opened-slot.js";
+export type { OpenedSlot } from "./mapping/opened-slot.js";
 export type { DirectoryNames, SuccessionStatus } from "./mapping/succession-status.js";
 export type { LoadedSlot } from "./mapping/load-slots.js";
 export { openVault } from "./mapping/vault.js";

@@ -29,6 +29,13 @@ const owners: Readonly<Record<string, { readonly part: string; readonly at: stri
   dryRunLimits: { part: "dry run", at: "whither-dpd" },
 };
 
+/** Methods that no daemon has yet, and what they wait for. */
+const laterMethods: Readonly<Record<string, string>> = {
+  listConflicts: "contests come with a later version",
+  showConflict: "contests come with a later version",
+  decideConflict: "contests come with a later version",
+};
+
 export function createControlService(daemon: {
   readonly name: DaemonName;
   readonly handlers: ControlHandlers;
@@ -48,7 +55,7 @@ function refusal(name: DaemonName, method: string): () => never {
   const owner = owners[method];
   const text =
     owner === undefined || owner.at === name
-      ? "not available in this version"
+      ? (laterMethods[method] ?? "not available in this version")
       : `${name} has no ${owner.part}: ask ${owner.at}`;
   return () => {
     throw new DiscoveryError("NOT_AVAILABLE", text);

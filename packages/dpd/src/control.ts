@@ -25,6 +25,7 @@ import type { DpdConfig } from "./config.js";
 import type { DirectorySet, PartCondition } from "./directory-set.js";
 import type { Expiry } from "./expiries.js";
 import type { Listeners } from "./listeners.js";
+import { registrationHandlers } from "./registration-control.js";
 import { successionFact } from "./succession-fact.js";
 import type { ZoneSet } from "./zone-set.js";
 
@@ -65,6 +66,7 @@ export function createDpdControl(parts: DpdControlParts): ServiceRegistration {
     },
     ...replicationHandlers(parts),
     backup: ({ zone }) => backup(parts, zone),
+    ...registrationHandlers(parts),
     ...limitHandlers(parts),
   };
   return createControlService({ name, handlers: { ...common, ...own } });
@@ -101,14 +103,10 @@ async function* backup(
   { zones, clock, logger }: DpdControlParts,
   name: string,
 ): AsyncGenerator<{ readonly part: Uint8Array }, void, undefined> {
-  const condition = zones.conditions().get(name);
-  if (condition === undefined) {
-    throw new DiscoveryError("NOT_AUTHORITATIVE", "no mapping zone of that name here");
-  }
-  if (condition.kind === "failed") throw condition.error;
+  const { stores } = zones.served(name);
   const zone = parseZoneName(name);
   logger.info("backup begun", { zone });
-  for await (const part of backupZone(condition.stores, { zone, clock })) yield { part };
+  for await (const part of backupZone(stores, { zone, clock })) yield { part };
   logger.info("backup sent", { zone });
 }
 

@@ -73,6 +73,16 @@ export class ZoneSet implements AsyncDisposable {
     return this.#entries.get(name)?.config.replication.peers ?? [];
   }
 
+  /** A zone that serves, by its name. Throws NOT_AUTHORITATIVE, and what one that does not open failed with. */
+  served(name: string): Extract<ZoneCondition, { readonly kind: "serving" }> {
+    const condition = this.#entries.get(name)?.condition;
+    if (condition === undefined) {
+      throw new DiscoveryError("NOT_AUTHORITATIVE", "no mapping zone of that name here");
+    }
+    if (condition.kind === "failed") throw condition.error;
+    return condition;
+  }
+
   serving(): readonly ProvidedZone[] {
     return [...this.#entries.values()].flatMap(({ condition }) =>
       condition.kind === "serving" ? [condition.provided] : [],

@@ -103,6 +103,9 @@ export const limits = {
   inFlightPerPeerMax: 64,
   waitersPerKeyMax: 256,
 
+  /** Places of one page of a zone's slots, for its operator. */
+  listedSlotsMax: 10_000,
+
   /** Replicas (section 4, "Stored"): what follows a zone over the network. */
   /** Slots of a zone that is followed: 20 M take 1.4 GB of entries. */
   transferSlotsMax: 20_000_000,

@@ -13,6 +13,7 @@ import {
   manifestKey,
   pendingTablePrefix,
   present,
+  removedPrefix,
   retiredKey,
   signedHeadKey,
   stagedPrefix,
@@ -31,6 +32,7 @@ export async function endDrop(store: Store, kid: Uint8Array): Promise<void> {
   const tables = [bucketTablePrefix, bodyTablePrefix, journalPrefix, pendingTablePrefix];
   for (const prefix of tables) await deletePrefix(store, prefix(kid));
   await deletePrefix(store, stagedPrefix(kid));
+  await deletePrefix(store, removedPrefix(kid));
   const heads = [unsignedHeadKey(kid), signedHeadKey(kid), manifestKey(kid)];
   const states = [loadingKey(kid), buildKey(kid), retiredKey(kid), droppingKey(kid)];
   await store.commit({ puts: [], deletes: [...heads, ...states] }, { sync: true });

@@ -9,9 +9,11 @@ import type { Store } from "@whither/store";
 import type { LoadedSlot } from "./load-slots.js";
 import type { HeadNews, HeldTree } from "./held-tree.js";
 import type { BucketQuery } from "./published-tree.js";
+import type { Removal } from "./removal-rows.js";
 import type { DirectoryNames, SuccessionStatus } from "./succession-status.js";
 import type { Vault } from "./vault.js";
 import type { ZoneSecrets } from "./zone-keys.js";
+import type { Receipt } from "./zone-table.js";
 
 export interface MappingZoneOptions {
   /** Holds this zone and nothing else; stays the caller's to close. */
@@ -96,6 +98,55 @@ export type RegistrationStatus =
   | { readonly kind: "pending" }
   | { readonly kind: "published"; readonly serial: number };
 
+/** A slot without a name. */
+export interface ListedSlot {
+  /** 16 bytes. */
+  readonly idx: Uint8Array;
+  /** Pending: a change of it, its removal too, is in no head yet. */
+  readonly state: "active" | "pending";
+  /** Serial of the head that first held its present state; 0 while it is pending. */
+  readonly since: number;
+}
+
+export interface SlotRange {
+  /** Only places behind this one, 16 bytes. */
+  readonly after?: Uint8Array | undefined;
+  /** Slots at most, 1..limits.listedSlotsMax. */
+  readonly limit: number;
+}
+
+/** What is held of one identifier. */
+export interface HeldRegistration {
+  readonly slot: SlotLookup;
+  readonly state: "none" | "active" | "pending";
+  /** As of a listed slot; 0, too, where there is none. */
+  readonly since: number;
+  /** What became of the statement that stands. */
+  readonly receipt: Receipt | undefined;
+  /** Whether the vault knows the identifier; undefined: the zone has no vault. */
+  readonly isInVault: boolean | undefined;
+  /** The operator's last act on it. */
+  readonly removal: Removal | undefined;
+}
+
+/** What the operator of a zone may see and do of what is registered in it. Never on the query path. */
+export interface ZoneRegistrations {
+  /** Slots of the current tree in the order of their places, those that wait for the next epoch too. */
+  list(range: SlotRange): AsyncIterable<ListedSlot>;
+  /** Throws STORE_CORRUPT. */
+  find(csi: Csi, options?: SignalOption): Promise<HeldRegistration>;
+  /**
+   * Ends a registration: it is in no head from the next epoch on. The holder may register again. False: nothing
+   * is registered. Throws INVALID_DATA for a reason of no or too many octets, CONFLICT_WRITE, OVERLOADED.
+   */
+  invalidate(csi: Csi, reason: string, options?: SignalOption): Promise<boolean>;
+  /**
+   * As invalidate, and resolves when the head without it is published: then its bodies, its row in the vault and the
+   * receipt of its statement are deleted, and what is left is an opaque place until the VOPRF key is replaced.
+   */
+  erase(csi: Csi, options?: SignalOption): Promise<boolean>;
+}
+
 /** What anybody may read of a zone: alike at its primary and at a replica. */
 export interface ReadableZone {
   readonly zone: ZoneName;
@@ -143,6 +194,8 @@ export interface MappingZone extends ReadableZone, AsyncDisposable {
   submit(submission: SlotSubmission): Promise<void>;
   /** What became of a statement. */
   status(statementSha256: Uint8Array): RegistrationStatus;
+  /** For the zone's operator: what is registered, and its end. */
+  readonly registrations: ZoneRegistrations;
 
   /**
    * Goes on to this manifest and these keys, without a pause, when it can. Throws CONFIG, with nothing changed, where

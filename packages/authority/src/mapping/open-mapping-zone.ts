@@ -12,6 +12,7 @@ import type { MappingZone, MappingZoneOptions } from "./mapping-zone.js";
 import { NextTreeWork } from "./next-tree.js";
 import { PendingChanges } from "./pending-changes.js";
 import { AcceptanceRenewal } from "./renew-acceptances.js";
+import { OperatorRegistrations } from "./registrations.js";
 import { ServedZone } from "./served-zone.js";
 import { SlotSubmissions } from "./slot-submissions.js";
 import { decodeBuild, decodeNamed, decodeTime } from "./succession-rows.js";
@@ -103,7 +104,8 @@ export async function openMappingZone(options: MappingZoneOptions): Promise<Mapp
   await succession.use(configured);
   // What has not to wait is done before anybody reads.
   await succession.step();
-  return new ServedZone({ succession, trees, voprf, submissions });
+  const registrations = new OperatorRegistrations({ store, trees, submissions, vault, clock });
+  return new ServedZone({ succession, trees, voprf, submissions, registrations });
 }
 
 /** The manifest that the store is under, unless its keys are not at hand any more: then the configured one. */

@@ -20,6 +20,7 @@ import type {
   SignalOption,
   SlotLookup,
   SlotSubmission,
+  ZoneRegistrations,
 } from "./mapping-zone.js";
 import type { BucketQuery } from "./published-tree.js";
 import { encodeBodiesResponse, encodeObjectResponse } from "./raw-messages.js";
@@ -34,6 +35,7 @@ export interface ServedZoneParts {
   readonly trees: ZoneTrees;
   readonly voprf: VoprfEngine;
   readonly submissions: SlotSubmissions;
+  readonly registrations: ZoneRegistrations;
 }
 
 const noKid = new Uint8Array(0);
@@ -41,14 +43,16 @@ const noKid = new Uint8Array(0);
 /** The zone behind the interface `MappingZone`, whose comments say what each method promises. */
 export class ServedZone implements MappingZone {
   readonly zone: ZoneName;
+  readonly registrations: ZoneRegistrations;
   readonly #succession: KeySuccession;
   readonly #trees: ZoneTrees;
   readonly #voprf: VoprfEngine;
   readonly #submissions: SlotSubmissions;
   readonly #listeners = new Set<(news: HeadNews) => void>();
 
-  constructor({ succession, trees, voprf, submissions }: ServedZoneParts) {
+  constructor({ succession, trees, voprf, submissions, registrations }: ServedZoneParts) {
     this.zone = succession.under.zone;
+    this.registrations = registrations;
     this.#succession = succession;
     this.#trees = trees;
     this.#voprf = voprf;
@@ -141,8 +145,8 @@ export class ServedZone implements MappingZone {
     return this.#submissions.status(statementSha256);
   }
 
-  async runEpoch(): Promise<void> {
-    for (const { writer } of this.#trees.published) await writer.publish();
+  runEpoch(): Promise<void> {
+    return this.#trees.publish();
   }
 
   loadEntries(slots: Iterable<LoadedSlot> | AsyncIterable<LoadedSlot>): Promise<void> {

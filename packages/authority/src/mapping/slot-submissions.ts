@@ -116,16 +116,64 @@ export class SlotSubmissions {
     const before = this.#treeOf(slot.kid);
     const isMeanwhile =
       this.#submitting.has(slot.csi) || !isSameHash(currentHash(before, slot.idx), slot.vhash);
-    if (isMeanwhile) throw new DiscoveryError("CONFLICT_WRITE", "the slot changed meanwhile");
-    const work = this.#write(submission);
+    if (isMeanwhile) throw changedMeanwhile();
+    await this.#whileSubmitting(slot.csi, this.#write(submission));
+  }
+
+  /**
+   * Ends a registration in every tree and takes it out of the vault, with rows of the caller's in the same commit.
+   * Resolves to the slot as it was; undefined where there is none. Throws CONFLICT_WRITE when a registration comes
+   * between, OVERLOADED.
+   */
+  async remove(
+    of: {
+      readonly csi: Csi;
+      readonly atSeconds: number;
+      readonly rows: (slot: SlotLookup) => readonly Row[];
+    },
+    options: SignalOption,
+  ): Promise<SlotLookup | undefined> {
+    const { csi, atSeconds, rows } = of;
+    await this.underWay(csi);
+    const slot = await this.lookup(csi, options);
+    if (slot.vhash === undefined) return undefined;
+    // In one turn with the mark that a change is under way, as for a registration.
+    const held = currentHash(this.#treeOf(slot.kid), slot.idx);
+    if (this.#submitting.has(csi) || !isSameHash(held, slot.vhash)) throw changedMeanwhile();
+    this.#requireRoom(undefined);
+    const work = this.#writeRemoval({ slot, atSeconds, rows: rows(slot) });
+    await this.#whileSubmitting(csi, work);
+    return slot;
+  }
+
+  async #writeRemoval(of: {
+    readonly slot: SlotLookup;
+    readonly atSeconds: number;
+    readonly rows: readonly Row[];
+  }): Promise<void> {
+    const { slot, atSeconds: acceptedAt, rows } = of;
+    const { vault } = this.#options;
+    await vault?.begin(slot.csi, { removes: true });
+    let isRemoved = false;
+    try {
+      const content = undefined;
+      const writes = this.#writesOf({ slot, content, statementSha256: noHash, acceptedAt }, false);
+      await this.#commitAnew(writes, rows);
+      isRemoved = true;
+    } finally {
+      await this.#settle(slot.csi, { present: !isRemoved });
+    }
+  }
+
+  async #whileSubmitting(csi: Csi, work: Promise<void>): Promise<void> {
     this.#submitting.set(
-      slot.csi,
+      csi,
       work.catch(() => undefined),
     );
     try {
       await work;
     } finally {
-      this.#submitting.delete(slot.csi);
+      this.#submitting.delete(csi);
     }
   }
 
@@ -146,7 +194,7 @@ export class SlotSubmissions {
     // In one turn with the commit, as for a registration.
     const held = currentContent(this.#treeOf(slot.kid), slot.idx);
     if (held === undefined || this.#submitting.has(csi) || !isSameHash(held.vhash, slot.vhash)) {
-      throw new DiscoveryError("CONFLICT_WRITE", "the slot changed meanwhile");
+      throw changedMeanwhile();
     }
     const { vhash, masked } = held;
     const content = { plaintext, ...unmaskMspBits({ secret: slot.y, vhash, masked }) };
@@ -155,23 +203,14 @@ export class SlotSubmissions {
       { slot, content, statementSha256: noHash, acceptedAt: atSeconds },
       false,
     );
-    const work = this.#commitAnew(writes);
-    this.#submitting.set(
-      csi,
-      work.catch(() => undefined),
-    );
-    try {
-      await work;
-      return true;
-    } finally {
-      this.#submitting.delete(csi);
-    }
+    await this.#whileSubmitting(csi, this.#commitAnew(writes));
+    return true;
   }
 
-  async #commitAnew({ changes, staged }: SlotWrites): Promise<void> {
+  async #commitAnew({ changes, staged }: SlotWrites, more: readonly Row[] = []): Promise<void> {
     await this.#options.store.commit(
       {
-        puts: [...changes.map(pendingRow), ...staged.puts],
+        puts: [...changes.map(pendingRow), ...staged.puts, ...more],
         deletes: staged.deletes,
         expect: changes.flatMap(noForeignBody),
       },
@@ -346,6 +385,10 @@ export function currentContent(
 function isSameHash(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return equalBytes(a, b);
+}
+
+function changedMeanwhile(): DiscoveryError {
+  return new DiscoveryError("CONFLICT_WRITE", "the slot changed meanwhile");
 }
 
 function keysChanged(): DiscoveryError {

@@ -33,6 +33,8 @@ export interface Vault {
   settle(csi: Csi, slot: { readonly present: boolean }): Promise<void>;
   /** Identifiers whose change was under way when a process ended. Throws STORE_CORRUPT. */
   unsettled(): AsyncIterable<Csi>;
+  /** Whether it is known; for its own person's questions. */
+  holds(csi: Csi): boolean;
   /** Every identifier once, in the order of their hidden places, from after one on. Throws STORE_CORRUPT. */
   rows(range?: {
     readonly after?: Uint8Array | undefined;
@@ -96,6 +98,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   return {
     begin,
     settle,
+    holds: (csi) => store.get(composeKey(tables.row, seal.place(csi))) !== undefined,
     async *unsettled() {
       for await (const [key] of store.iterate(prefixRange(markPrefix))) {
         const row = csiOf(key);

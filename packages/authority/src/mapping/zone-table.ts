@@ -15,6 +15,7 @@ const tables = {
   receiptTime: 8,
   nonce: 9,
   staged: 10,
+  removed: 11,
 } as const;
 
 // Each VOPRF key has a tree of its own: heads, buckets, bodies, journal and what waits lie under its kid, so
@@ -73,6 +74,11 @@ export interface BucketRow {
 export function bucketKey({ kid, b, index }: BucketRow): Uint8Array {
   return composeKey(tables.bucket, kid, Uint8Array.of(b), u32Bytes(index));
 }
+
+/** That the operator ended the registration of a place; goes with the tree (removal-rows.ts). */
+export const removedKey = (kid: Uint8Array, idx: Uint8Array): Uint8Array =>
+  composeKey(tables.removed, kid, idx);
+export const removedPrefix = (kid: Uint8Array): Uint8Array => composeKey(tables.removed, kid);
 
 export const headTablePrefix = Uint8Array.of(tables.head);
 export const bucketTablePrefix = (kid: Uint8Array): Uint8Array => composeKey(tables.bucket, kid);

@@ -87,6 +87,11 @@ export class ZoneTrees {
     return this.#next === undefined ? keys : [...keys, this.#next.key];
   }
 
+  /** Publishes what waits for any tree, now. */
+  async publish(): Promise<void> {
+    for (const { writer } of this.published) await writer.publish();
+  }
+
   /** The next tree becomes the current one, in one turn for all readers. */
   promote(): void {
     if (this.#next?.kind !== "built") throw new TypeError("no tree to promote");

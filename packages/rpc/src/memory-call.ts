@@ -40,7 +40,7 @@ export interface MemoryCall extends OutgoingCall {
 }
 
 /** Name of the client, and `host:port` of the server. */
-export interface Link {
+interface Link {
   readonly from: string;
   readonly to: string;
 }

@@ -132,6 +132,27 @@ describe("a zone with two endpoints", () => {
     }
   });
 
+  it("is found although one of them limits whatever it is asked, however long it says to wait", async () => {
+    const codes = ["LIMITED", "OVERLOADED"] as const;
+    const kinds = ["evaluate", "manifest", "head", "bucket", "bodies"] as const;
+    for (const [code, kind, retryAfterSeconds] of codes.flatMap((c) =>
+      kinds.flatMap((k) => [0, 3, 100].map((seconds) => [c, k, seconds] as const)),
+    )) {
+      for (const limiting of ["one", "other"] as const) {
+        const hosts = await twoHosts();
+        hosts[limiting].lies.fail = (asked) =>
+          asked === kind
+            ? new DiscoveryError(code, "says the server", { retryAfterSeconds })
+            : undefined;
+        for (let time = 0; time < 2; time++) {
+          const answer = await hosts.resolver.lookup(csi, { refresh: true });
+          const told = `${limiting}: ${code} to ${kind}, ${retryAfterSeconds} s`;
+          expect([answer.status, answer.errors], told).to.deep.equal(["found", []]);
+        }
+      }
+    }
+  });
+
   it("is found although one of them is not there", async () => {
     const { network, resolver } = await twoHosts();
     network.setFaults({ to: "a.example:7354" }, { partition: "refused" });

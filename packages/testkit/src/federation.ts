@@ -347,9 +347,9 @@ export class Federation implements AsyncDisposable {
     return await work;
   }
 
-  /** What a DP tells anybody from now on; undefined: the truth. */
-  tamper(dp: string, lies: DpLies | undefined): void {
-    const { clientAddress, publicAddress } = this.dp(dp).identity;
+  /** What a DP or a replica tells anybody from now on; undefined: the truth. */
+  tamper(host: string, lies: DpLies | undefined): void {
+    const { clientAddress, publicAddress } = this.host(host).identity;
     const faults = lies === undefined ? undefined : dpFaults(lies);
     for (const to of [clientAddress, publicAddress]) this.network.setFaults({ to }, faults);
   }

@@ -14,6 +14,7 @@ import type { DomainSuggestions } from "./dns/domain-suggestions.js";
 import { Evaluations } from "./evaluations.js";
 import type { EvidenceFile } from "./evidence.js";
 import { FailureCache } from "./failure-cache.js";
+import { ForkedZones } from "./forked-zones.js";
 import type { HeadMemory } from "./head-memory.js";
 import type { KeptCaches } from "./kept-caches.js";
 import type { Peers } from "./peers.js";
@@ -71,6 +72,7 @@ export async function assembleResolver(options: AssembleOptions): Promise<Resolv
     memory,
     manifests: options.manifests,
     verdicts,
+    onFork: (view) => forks.found(view),
     keeps: options.kept !== undefined,
     cacheBytes: shares.views,
   });
@@ -83,6 +85,7 @@ export async function assembleResolver(options: AssembleOptions): Promise<Resolv
     cacheBytes: shares.evaluations,
   });
   const buckets = new Buckets({ ...upstream, views, memory, cacheBytes: shares.buckets });
+  const forks = new ForkedZones({ cache, buckets, clock });
   const bodies = new Bodies({ ...upstream, secret, cacheBytes: shares.bodies });
   const caches = { cache, failures, evaluations, buckets, bodies, views, verdicts };
   // Their order is that of the file.

@@ -191,6 +191,25 @@ describe("a DP that lies with a head is caught", () => {
     }
     expect(resolver.evidence()).to.have.length(1);
   });
+
+  it("and what the zone had proven absent before is asked for again, what is there is not", async () => {
+    for (const form of ["verbose", "compact"] as const) {
+      const zone = zoneOf();
+      const { resolver } = await scriptedWorld({ zones: [zone] });
+      const ask = (one: typeof csi) => resolver.lookup<"verbose" | "compact">(one, { form });
+      expect((await ask(csi)).status).to.equal("found");
+      const absent = ["+14155550190", "+14155550191"].map((text) => parseCsi(text));
+      for (const one of absent) expect((await ask(one)).status).to.equal("none");
+      const [head, signed] = [zone.head, zone.signedHead];
+      const forked = { ...head, changesRoot: fixedBytes("fork") };
+      zone.serveAgain(forked, zone.sign(forked));
+      expect(await codeOf(resolver.lookup(csi, { refresh: true, form }))).to.equal("FORKED");
+      for (const one of absent) expect(await codeOf(ask(one))).to.equal("FORKED");
+      expect((await ask(csi)).status).to.equal("found");
+      zone.serveAgain(head, signed);
+      expect((await ask(parseCsi("+14155550192"))).status).to.equal("none");
+    }
+  });
 });
 
 function later(head: Head, seconds: number): Head {

@@ -14,6 +14,8 @@ import { createZoneView, isSameAuthority } from "./zone-view.js";
 import type { HeldHead, HeldManifest, ZoneView } from "./zone-view.js";
 
 export interface ZoneViewsOptions extends ZoneFetchesOptions {
+  /** Hears of a second head, rightly signed, where another one was seen. */
+  readonly onFork: (view: ZoneView) => void;
   readonly cacheBytes: number;
 }
 
@@ -172,7 +174,12 @@ export class ZoneViews {
     }
     // Copied: a view would keep the whole answer that carried it.
     const own = copyOf(object);
-    memory.accept(own, verified.head, asked);
+    try {
+      memory.accept(own, verified.head, asked);
+    } catch (error) {
+      if (isDiscoveryError(error, "FORKED")) this.#options.onFork(view);
+      throw error;
+    }
     const next = { ...verified, object: own };
     if (isOwnTree) view.head = next;
     this.#followManifest(view, verified.manifest, query);

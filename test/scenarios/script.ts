@@ -5,13 +5,18 @@
 //   replica replica.example dp-a.example +49…                         follows that DP's first zone, where the number lies
 //   register +49… wire.example    publish      stop dp-a.example      start dp-a.example
 //   partition dp-a.example        heal dp-a.example                   advance 30s      at 2h (since the first step)
+//   cut replica.example dp-a.example (the way from one to the other)  truncate dp-a.example (what it transfers; `heal`
+//   lose dp-a.example (its disk, while it is stopped)                 ends all three)
+//   state replica.example expect serving; current; logged zone forked
 //   lookup +49… expect found wire.example; complete 1 of 2; warning STALE; hops 3; asked dp-a.example
 //
 // `hops` counts the questions that the lookup itself put to DPs and replicas; others may have been asked for the same
-// by somebody else, or in the background.
+// by somebody else, or in the background. `state` is what a replica says of itself: empty, serving or expired; current or
+// behind its primary, if that runs; and what it has logged since it was last asked so.
 
 import { isDiscoveryError, parseCsi } from "@whither/protocol";
 import type { Resolver } from "@whither/resolver";
+import type { LinkFaults, Travel } from "@whither/rpc";
 import { createFederation, type Federation } from "@whither/testkit";
 
 interface Step {
@@ -96,6 +101,9 @@ class Stage {
           ? this.#federation.stopDirectory()
           : this.#federation.host(first).stop());
         return;
+      case "lose":
+        for (const disk of this.#federation.host(first).disks.values()) await disk.clear();
+        return;
       case "start":
         if (first === "root") this.#federation.startDirectory();
         else await this.#federation.host(first).start();
@@ -103,8 +111,18 @@ class Stage {
       case "partition":
         this.#link(first, { partition: "silent" });
         return;
+      case "cut":
+        this.#link(others[0] ?? "", { partition: "refused" }, first);
+        return;
+      case "truncate":
+        this.#link(first, { tamper: truncated });
+        return;
       case "heal":
         this.#link(first, undefined);
+        for (const { record } of this.#federation.hosts) this.#link(first, undefined, record.id);
+        return;
+      case "state":
+        this.#state(first, text.slice(text.indexOf(" expect ") + 8));
         return;
       case "advance":
         await this.#federation.clock.advance(parseDuration(first));
@@ -128,10 +146,27 @@ class Stage {
     return ms;
   }
 
-  #link(host: string, faults: Parameters<Federation["network"]["setFaults"]>[1]): void {
-    const { clientAddress, publicAddress } = this.#federation.host(host).identity;
-    for (const to of [clientAddress, publicAddress])
-      this.#federation.network.setFaults({ to }, faults);
+  /** Faults on the links to a server: everybody's, or those of one client. */
+  #link(server: string, faults: LinkFaults | undefined, from?: string): void {
+    const { clientAddress, publicAddress } = this.#federation.host(server).identity;
+    for (const to of [clientAddress, publicAddress]) {
+      const ends = from === undefined ? { to } : { from, to };
+      this.#federation.network.setFaults(ends, faults);
+    }
+  }
+
+  #state(server: string, expectations: string): void {
+    const { dps } = this.#federation;
+    const host = this.#federation.host(server);
+    const [replica] = host.replicas;
+    if (replica === undefined) throw new TypeError(`${server} follows nothing`);
+    const { state, head } = replica.status();
+    const primary = dps.find(({ record }) => replica.zone.endsWith(`@${record.id}`));
+    const newest = primary?.isRunning === true ? primary.zones[0]?.mapping.head() : undefined;
+    const place = newest?.serial === head?.serial ? "current" : "behind";
+    const logged = host.log.events.splice(0).map(({ event }) => `logged ${event}`);
+    const facts = [state, ...(newest === undefined ? [] : [place]), ...new Set(logged)];
+    requireAll(expectations, (one) => facts.includes(one), facts);
   }
 
   async #lookup(number: string, expectations: string): Promise<void> {
@@ -140,19 +175,12 @@ class Stage {
     const told = await this.#federation.during(this.#outcome(this.#resolver, number));
     const asked = [...this.#asked].filter((host) => host !== "root.example").sort();
     const facts = { ...told, asked: `asked ${asked.join(" ") || "nobody"}` };
-    const wanted = expectations.split(";").map((one) => one.trim());
+    const all = Object.values(facts).flat();
     const holds = (one: string): boolean =>
-      Object.values(facts).flat().includes(one) ||
-      (one === "no warning" && told.warnings.length === 0);
-    const missing = wanted.filter((one) => !holds(one));
+      all.includes(one) || (one === "no warning" && told.warnings.length === 0);
     // A DP that the script does not expect to be asked is a failure, not a detail.
-    const unscripted = wanted.some((one) => one.startsWith("asked ")) ? [] : ["asked …"];
-    const wrong = [...missing, ...unscripted];
-    if (wrong.length > 0) {
-      throw new Error(
-        `expected ${wrong.join("; ")}, got ${Object.values(facts).flat().join("; ")}`,
-      );
-    }
+    const isScripted = /(^|;)\s*asked /.test(expectations);
+    requireAll(isScripted ? expectations : `${expectations}; asked …`, holds, all);
   }
 
   async #outcome(resolver: Resolver, number: string) {
@@ -173,6 +201,25 @@ class Stage {
       return { status: error.code, complete: "", warnings: [], hops: "" };
     }
   }
+}
+
+/** Throws unless everything that is expected, part by part, holds. */
+function requireAll(
+  expectations: string,
+  holds: (expected: string) => boolean,
+  facts: readonly string[],
+): void {
+  const wanted = expectations.split(";").map((one) => one.trim());
+  const missing = wanted.filter((one) => !holds(one));
+  if (missing.length > 0) {
+    throw new Error(`expected ${missing.join("; ")}, got ${facts.join("; ")}`);
+  }
+}
+
+/** Half of every message of a transfer, as from a server that dies while it sends. */
+function truncated(message: Uint8Array, { method, direction }: Travel): Uint8Array {
+  const isHit = direction === "response" && method.endsWith("Zone/Transfer");
+  return isHit ? message.slice(0, message.length / 2) : message;
 }
 
 function hostOf(address: string): string {

@@ -25,6 +25,7 @@ describe("scripts", () => {
     ["at 0s\nadvance 2s\nat 1s", "it is later than 1s already"],
     ["lookup +4930123456 expect none; hops 9; asked dp-a.example", "expected hops 9"],
     ["lookup +4930123456 expect none", "expected asked …"],
+    ["state dp-a.example expect serving", "dp-a.example follows nothing"],
     ["lookup +4930123456 expect none; asked nobody", "expected asked nobody, got none"],
     ["lookup +4930123456 expect found wire.example; asked dp-a.example", "got none"],
     ["lookup +4930123456 expect none; warning STALE; asked dp-a.example", "expected warning STALE"],

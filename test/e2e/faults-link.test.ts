@@ -2,8 +2,11 @@
 // longer than the query's own, and both answers right again by themselves once the link is.
 
 import { expect } from "chai";
+import { isDiscoveryError, parseCsi, type Csi } from "@whither/protocol";
+import type { ZoneRegistration } from "@whither/msp";
 import { FaultGround } from "../support/fault-ground.js";
 import type { LinkFault } from "../support/fault-proxy.js";
+import { Holders, type Holder } from "../support/holders.js";
 
 /** Shorter than the 7 s of a query, so that a dead link costs the test little; longer than the silence of a dead one. */
 const timeoutMs = 1_750;
@@ -126,6 +129,94 @@ describe("links that fail", function () {
             "DEADLINE",
           ]);
         }
+      }
+    });
+  });
+
+  describe("while somebody registers", () => {
+    let holders: Holders;
+    let people = 0;
+
+    before(async () => {
+      holders = await Holders.open(ground.files);
+      // The connections stand: what is cut from here on is the registration and no handshake.
+      await holders.register(somebody());
+    });
+    after(async () => {
+      await holders[Symbol.asyncDispose]();
+    });
+
+    const somebody = (): Holder => {
+      people += 1;
+      return holders.holder(parseCsi(`+49309018300${String(people).padStart(2, "0")}`));
+    };
+    /** Whole or not at all. */
+    const registeredMsps = async (csi: Csi): Promise<readonly string[]> => {
+      const { status, mappings } = await ground.resolver.lookup(csi, { refresh: true });
+      expect(status).to.be.oneOf(["found", "none"]);
+      return mappings.map(({ msp }) => msp);
+    };
+
+    for (const direction of ["toServer", "toClient"] as const) {
+      it(`cut ${direction} at any octet: the same statement is sent again, and is accepted once`, async () => {
+        const before = ground.links.clients.connections.length;
+        const made: { readonly csi: Csi; readonly registration: ZoneRegistration }[] = [];
+        for (const bytes of [0, 40, 400, 1_200]) {
+          for (const one of ground.links.clients.open) {
+            const afterBytes = one.carried[direction] + bytes;
+            one.fault({ kind: "cut", afterBytes, how: "reset" }, direction);
+          }
+          const one = somebody();
+          made.push({ csi: one.csi, registration: await holders.register(one) });
+        }
+        ground.heal();
+        expect(ground.links.clients.connections.length - before, "new ones").to.be.at.least(3);
+        for (const { csi, registration } of made) {
+          expect(await registration.waitPublished()).to.be.greaterThan(0);
+          expect(await registeredMsps(csi)).to.deep.equal(["wire.example"]);
+        }
+      });
+    }
+
+    it("dripping: it takes its time and is accepted", async () => {
+      ground.links.clients.fault({ kind: "drip", everyMs: 0 });
+      const one = somebody();
+      const registration = await holders.register(one);
+      ground.heal();
+      await registration.waitPublished();
+      expect(await registeredMsps(one.csi)).to.deep.equal(["wire.example"]);
+    });
+
+    it("held until it heals: the receipt comes then", async () => {
+      ground.links.clients.fault({ kind: "hold" }, "toClient");
+      const one = somebody();
+      const registering = holders.register(one);
+      await ground.links.clients.until(() => ground.links.clients.isWaiting);
+      ground.heal();
+      await (await registering).waitPublished();
+      expect(await registeredMsps(one.csi)).to.deep.equal(["wire.example"]);
+    });
+
+    it("held for longer than anybody waits: whole or not at all, and asking again tells", async () => {
+      for (const direction of ["toServer", "toClient"] as const) {
+        const one = somebody();
+        // The offer comes, and what is sent after it or its receipt does not: a request is longer than an offer.
+        for (const connection of ground.links.clients.open) {
+          const afterBytes = connection.carried[direction] + 500;
+          connection.fault({ kind: "stall", afterBytes }, direction);
+        }
+        const patience = AbortSignal.timeout(timeoutMs);
+        const failure = await holders.register(one, { signal: patience }).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        expect(isDiscoveryError(failure, "DEADLINE"), `${direction}: ${String(failure)}`).to.equal(
+          true,
+        );
+        ground.heal();
+        expect(await registeredMsps(one.csi)).to.be.deep.oneOf([[], ["wire.example"]]);
+        await (await holders.register(one)).waitPublished();
+        expect(await registeredMsps(one.csi)).to.deep.equal(["wire.example"]);
       }
     });
   });

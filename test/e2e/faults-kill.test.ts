@@ -2,6 +2,7 @@
 // wrong answer, nothing goes back, well again without a hand. What a dpd has promised meanwhile is dpd-kill.test.ts.
 
 import { copyFile, writeFile } from "node:fs/promises";
+import { parseCsi } from "@whither/protocol";
 import { systemClock } from "@whither/runtime";
 import { createSeededRandom } from "@whither/testkit";
 import { expect } from "chai";
@@ -9,6 +10,7 @@ import { askDns } from "../support/dns-over-tcp.js";
 import { absentName, dnsdYaml, reachableName } from "../support/dns-window.js";
 import { dpId, FaultGround, replicaId } from "../support/fault-ground.js";
 import { signDirectory } from "../support/federation.js";
+import { registerPeople } from "../support/people.js";
 import { Daemon, freePorts } from "../support/processes.js";
 
 const kills = 4;
@@ -98,6 +100,39 @@ describe(`daemons that are killed or stopped (seed ${seed})`, function () {
           start: () => ground.federation.restart(replicaId),
         }),
       );
+    });
+
+    it("of a replica in the middle of a transfer: what it had is served on, and the next one is whole", async () => {
+      const { open } = ground.links;
+      const connectionsOf = async (restart: () => Promise<unknown>) => {
+        const before = open.connections.length;
+        await dpd(replicaId).stop("SIGKILL");
+        await restart();
+        return () => open.connections.slice(before);
+      };
+      const restart = (): Promise<unknown> => ground.federation.restart(replicaId);
+      // How many octets it takes to learn that nothing is newer: everything from the handshake on.
+      const made = await connectionsOf(restart);
+      await ground.replicaCaughtUp();
+      await open.until(() => made().length > 0);
+      const upToDate = Math.max(...made().map(({ carried }) => carried.toClient));
+      await dpd(replicaId).stop("SIGKILL");
+      const csi = parseCsi("+4930901820777");
+      await registerPeople(ground.files, [
+        { csi, msps: [{ id: "video.example" }, { id: "wire.example" }] },
+      ]);
+      for (const more of [100, 900]) {
+        open.fault({ kind: "stall", afterBytes: upToDate + more }, "toClient");
+        const transfers = await connectionsOf(restart);
+        await open.until(() => transfers().some(({ isWaiting }) => isWaiting));
+        expect(await ground.isReplicaBehind(), `${more} octets further`).to.equal(true);
+      }
+      await dpd(replicaId).stop("SIGKILL");
+      ground.heal();
+      await restart();
+      await ground.replicaCaughtUp();
+      await ground.recovered();
+      expect(await ground.outcome(csi)).to.equal("found");
     });
 
     it("of both: the replica alone serves whom the resolver knows, from what it had verified", async () => {

@@ -95,7 +95,7 @@ export class FaultGround implements AsyncDisposable {
   /** One more person, as she is, published, and at the replica too. */
   async register(csi: Csi): Promise<void> {
     await registerPeople(this.files, [{ csi, msps }]);
-    if (this.links.replica !== undefined) await this.#replicaCaughtUp();
+    if (this.links.replica !== undefined) await this.replicaCaughtUp();
   }
 
   /** How a question ends, right or wrong: for a test that judges by itself. */
@@ -132,14 +132,20 @@ export class FaultGround implements AsyncDisposable {
   }
 
   /** Until the replica is where its primary is. An honest one may be an epoch behind, and then answers as of then. */
-  async #replicaCaughtUp(): Promise<void> {
+  async replicaCaughtUp(): Promise<void> {
+    if (await this.isReplicaBehind()) {
+      await systemClock.sleep(askEveryMs);
+      await this.replicaCaughtUp();
+    }
+  }
+
+  /** Whether the replica serves another epoch than its primary. */
+  async isReplicaBehind(): Promise<boolean> {
     const [serial, ofReplica] = await Promise.all([
       this.#serialAt(dpId),
       this.#serialAt(replicaId),
     ]);
-    if (serial === ofReplica) return;
-    await systemClock.sleep(askEveryMs);
-    await this.#replicaCaughtUp();
+    return serial !== ofReplica;
   }
 
   async #serialAt(id: string): Promise<string> {

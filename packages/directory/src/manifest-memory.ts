@@ -69,6 +69,11 @@ export class ManifestMemory {
     return new ManifestMemory(options, histories);
   }
 
+  /** Remembered as long as the process lasts. */
+  static ofProcess(options: Omit<ManifestMemoryOptions, "path">): ManifestMemory {
+    return new ManifestMemory({ ...options, path: undefined }, new Map());
+  }
+
   /** What of an authority's manifests is in effect now; remembered. Throws BUDGET with the verifier. */
   judge(
     { zone, manifestSha256 }: Pick<Authority, "zone" | "manifestSha256">,

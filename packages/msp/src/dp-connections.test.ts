@@ -2,7 +2,6 @@ import { expect } from "chai";
 import type { ChannelEndpoint } from "@whither/directory";
 import { isDiscoveryError, parseDpId, parseZoneName, type Authority } from "@whither/protocol";
 import { createSimulatedClock, fixedBytes, testIdentity } from "@whither/testkit";
-import { nodeVerifier } from "@whither/zone";
 import { DpConnections } from "./dp-connections.js";
 
 const endpoint = {
@@ -42,7 +41,6 @@ function setUp() {
     caPem: "",
     identity: { certPem: "old", keyPem: "old key" },
     clock: createSimulatedClock(),
-    verifier: nodeVerifier,
   });
   return { connections, opened, closed };
 }

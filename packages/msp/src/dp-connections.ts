@@ -9,7 +9,7 @@ import {
   type Authority,
   type Endpoint,
   type ErrorCode,
-  type Manifest,
+  type SignedObject,
 } from "@whither/protocol";
 import {
   checkCertificatePeriod,
@@ -21,7 +21,6 @@ import {
 } from "@whither/rpc";
 import type { Clock } from "@whither/runtime";
 import { Registrar, Zone, signedObjectFromWire } from "@whither/wire";
-import { verifyManifest, type SignatureVerifier } from "@whither/zone";
 
 export interface DpConnectionsOptions {
   readonly openChannel: OpenChannel;
@@ -30,7 +29,6 @@ export interface DpConnectionsOptions {
   /** Client certificate: the registrar learns who brings a registration, never who looks up. */
   readonly identity: TlsIdentity;
   readonly clock: Clock;
-  readonly verifier: SignatureVerifier;
 }
 
 /** A connection of the registrar, and how many calls are under way on it. */
@@ -45,8 +43,6 @@ interface Bounds {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Zones whose manifests are held. */
-const manifestsMax = 1_000;
 /** Channels held of each kind; the oldest is closed. */
 const channelsMax = 256;
 
@@ -57,7 +53,6 @@ export class DpConnections implements Disposable {
   readonly #channels = new Map<string, Channel>();
   readonly #identified = new Map<string, IdentifiedChannel>();
   readonly #retired = new Set<IdentifiedChannel>();
-  readonly #manifests = new Map<string, Manifest>();
 
   constructor(options: DpConnectionsOptions) {
     this.#options = options;
@@ -102,14 +97,13 @@ export class DpConnections implements Disposable {
     );
   }
 
-  /** The zone's manifest of that hash, which must be one the directory names. Throws BOGUS. */
-  async manifest(authority: Authority, sha256: Uint8Array, { signal }: Bounds): Promise<Manifest> {
-    const key = `${authority.zone} ${toHex(sha256)}`;
-    const held = this.#manifests.get(key);
-    if (held !== undefined) return held;
-    const { clock, verifier } = this.#options;
-    const { zone, manifestSha256 } = authority;
-    const request = { zone, manifestSha256: sha256 };
+  /** The zone's manifest of that hash as a server has it, not verified. */
+  async manifest(
+    authority: Authority,
+    sha256: Uint8Array,
+    { signal }: Bounds,
+  ): Promise<SignedObject> {
+    const request = { zone: authority.zone, manifestSha256: sha256 };
     const response = await eachEndpoint(
       authority,
       ({ publicPort }) => publicPort > 0,
@@ -118,12 +112,7 @@ export class DpConnections implements Disposable {
         return createClient(Zone, channel).getManifest(request, bounded(signal));
       },
     );
-    const object = signedObjectFromWire(response.manifest);
-    const check = { object, zone, manifestSha256, nowSeconds: clock.nowSeconds(), verifier };
-    const { manifest } = verifyManifest(check);
-    forgetOldest(this.#manifests, manifestsMax);
-    this.#manifests.set(key, manifest);
-    return manifest;
+    return signedObjectFromWire(response.manifest);
   }
 
   [Symbol.dispose](): void {

@@ -441,6 +441,33 @@ describe("registrant", () => {
     expect(await outcome(world.register())).to.equal("BOGUS");
   });
 
+  it("MANIFEST_WAITS: shows nothing to a DP under a manifest that the one before did not sign", async () => {
+    const world = await makeWorld();
+    await world.during(world.register());
+    const [authority] = world.authorities;
+    const zone = world.zones.get("a");
+    if (authority === undefined || zone === undefined) throw new TypeError("no zone a");
+    const manifest: SignedObject = {
+      payload: encodeManifest({ ...parties.manifest, zone: authority.zone, version: 2 }),
+      signatures: [],
+    };
+    await zone.useKeys({
+      manifest,
+      keys: { signer: zoneSigner, voprfSecretKey: voprfKeys.secretKey },
+    });
+    await zone.advanceKeys();
+    world.authorities[0] = { ...authority, manifestSha256: [payloadSha256(manifest)] };
+    const methods: string[] = [];
+    world.network.tap(({ kind, method }) => {
+      if (kind === "open") methods.push(method);
+    });
+    expect(await outcome(world.register())).to.equal("MANIFEST_WAITS");
+    expect(methods.map((method) => method.split("/").at(-1))).to.deep.equal([
+      "Begin",
+      "GetManifest",
+    ]);
+  });
+
   it("registers once over connections of its own", async () => {
     const world = await makeWorld();
     using registration = await registerCsi({

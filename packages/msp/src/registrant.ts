@@ -8,10 +8,9 @@ import {
   type HolderContext,
 } from "@whither/ceremony";
 import type { Signer } from "@whither/crypto/node";
-import type { DirectoryFollower, OpenChannel } from "@whither/directory";
+import { ManifestMemory, type DirectoryFollower, type OpenChannel } from "@whither/directory";
 import {
   DiscoveryError,
-  type Authority,
   type Csi,
   type SignedObject,
   type SlotKeyLink,
@@ -29,6 +28,10 @@ import {
   type ZoneRegistration,
   type ZoneRegistrationContext,
 } from "./zone-registration.js";
+import { ZoneManifests, type NamedAuthority } from "./zone-manifests.js";
+
+/** Of a registrant that knows no anchors. */
+const noKsks = () => ({ keys: [], threshold: 1 });
 
 export interface RegistrantOptions {
   /** The signed directory; stays the caller's to close. */
@@ -37,6 +40,11 @@ export interface RegistrantOptions {
   readonly caPem: string;
   /** Client certificate of the app or its MSP. */
   readonly identity: TlsIdentity;
+  /**
+   * Which manifests of zones were in effect, over restarts: one that its predecessor did not sign waits 72 h. Stays the
+   * caller's to close. Without it the first that this registrant meets of a zone counts, and no signature of root KSKs.
+   */
+  readonly manifests?: Pick<ManifestMemory, "judge" | "named">;
   /** Default: TLS over gRPC. */
   readonly openChannel?: OpenChannel;
   readonly clock?: Clock;
@@ -98,8 +106,14 @@ export interface Registrant extends Disposable {
 export function createRegistrant(options: RegistrantOptions): Registrant {
   const { directory, caPem, identity, openChannel = openGrpcChannel } = options;
   const { clock = systemClock, random = systemRandom, verifier = nodeVerifier } = options;
-  const connections = new DpConnections({ openChannel, caPem, identity, clock, verifier });
-  const context: ZoneRegistrationContext = { connections, clock, random, verifier };
+  const connections = new DpConnections({ openChannel, caPem, identity, clock });
+  const manifests = new ZoneManifests({
+    memory: options.manifests ?? ManifestMemory.ofProcess({ clock, ksks: noKsks }),
+    fetch: (authority, sha256, bounds) => connections.manifest(authority, sha256, bounds),
+    clock,
+    verifier,
+  });
+  const context: ZoneRegistrationContext = { connections, manifests, clock, random, verifier };
   const close = (): void => connections[Symbol.dispose]();
   return {
     async register(given) {
@@ -145,13 +159,13 @@ async function authoritiesOf(
     readonly signal: AbortSignal | undefined;
     readonly zones: readonly ZoneName[] | undefined;
   },
-): Promise<readonly Authority[]> {
+): Promise<readonly NamedAuthority[]> {
   const { csi, signal, zones } = input;
-  const { authorities } = await directory.delegation(csi, { signal });
+  const { authorities, notBefore: namedAt } = await directory.delegation(csi, { signal });
   const serving = authorities.filter(({ kind }) => kind === "mappings");
   if (serving.length === 0) throw new DiscoveryError("UNASSIGNED", "nobody serves that prefix");
   const chosen = serving.filter(({ zone }) => zones?.includes(zone) ?? true);
-  if (chosen.length > 0) return chosen;
+  if (chosen.length > 0) return chosen.map((authority) => ({ authority, namedAt }));
   throw new DiscoveryError("NOT_AUTHORITATIVE", "the directory names other zones");
 }
 
@@ -178,7 +192,7 @@ async function obtainMapping(
 async function inEveryZone(
   work: {
     readonly given: ChangeOptions;
-    readonly authorities: readonly Authority[];
+    readonly authorities: readonly NamedAuthority[];
     readonly added: Countersigned | undefined;
   },
   context: ZoneRegistrationContext,
@@ -187,10 +201,11 @@ async function inEveryZone(
   const { csi, holder, signal, previous, links = [] } = given;
   const wish = wishOf(given);
   const outcomes = await Promise.allSettled(
-    authorities.map((authority) =>
+    authorities.map(({ authority, namedAt }) =>
       registerInZone(
         {
           authority,
+          namedAt,
           csi,
           holder,
           added,
@@ -206,7 +221,7 @@ async function inEveryZone(
   const registered: ZoneRegistration[] = [];
   const failed: { zone: ZoneName; error: DiscoveryError }[] = [];
   for (const [place, outcome] of outcomes.entries()) {
-    const zone = authorities[place]?.zone;
+    const zone = authorities[place]?.authority.zone;
     if (zone === undefined) continue; // one outcome per authority
     if (outcome.status === "fulfilled") registered.push(outcome.value);
     else if (outcome.reason instanceof DiscoveryError) failed.push({ zone, error: outcome.reason });

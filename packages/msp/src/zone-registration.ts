@@ -11,7 +11,7 @@ import {
   type HolderSlot,
   type StatementWish,
 } from "@whither/ceremony";
-import { equalBytes, type Signer } from "@whither/crypto/node";
+import type { Signer } from "@whither/crypto/node";
 import {
   DiscoveryError,
   isDiscoveryError,
@@ -31,6 +31,7 @@ import type { Clock, Random } from "@whither/runtime";
 import { RegistrationState, signedObjectFromWire } from "@whither/wire";
 import type { SignatureVerifier } from "@whither/zone";
 import { bounded, type DpConnections } from "./dp-connections.js";
+import type { ZoneManifests } from "./zone-manifests.js";
 
 /** What shall change in the slot; the rest of a StatementWish is the step's. */
 export type SlotWish = Pick<StatementWish, "keep" | "exclusive" | "sameAppOnly" | "portedTo"> & {
@@ -40,6 +41,8 @@ export type SlotWish = Pick<StatementWish, "keep" | "exclusive" | "sameAppOnly" 
 
 export interface ZoneRegistrationInput {
   readonly authority: Authority;
+  /** `not_before` of the node that names it, Unix seconds. */
+  readonly namedAt: number;
   readonly csi: Csi;
   readonly holder: Signer;
   /** The mapping to add; absent: only order, tags or removal change. */
@@ -52,6 +55,7 @@ export interface ZoneRegistrationInput {
 
 export interface ZoneRegistrationContext {
   readonly connections: DpConnections;
+  readonly manifests: ZoneManifests;
   readonly clock: Clock;
   readonly random: Random;
   readonly verifier: SignatureVerifier;
@@ -129,20 +133,18 @@ interface MadeStatement {
 
 async function makeStatement(
   input: ZoneRegistrationInput,
-  { connections, clock }: ZoneRegistrationContext,
+  { connections, manifests, clock }: ZoneRegistrationContext,
 ): Promise<MadeStatement> {
-  const { authority, holder, previous, added, wish, signal } = input;
+  const { authority, namedAt, holder, previous, added, wish, signal } = input;
   const { zone } = authority;
   const offer = await connections.registrar(authority, (client) =>
     client.begin({ zone }, bounded(signal)),
   );
-  const isNamed = authority.manifestSha256.some((hash) => equalBytes(hash, offer.manifestSha256));
-  if (offer.zone !== zone || !isNamed) {
-    throw new DiscoveryError("BOGUS", "offer: not of the manifest that the directory names", {
-      upstream: zone,
-    });
+  if (offer.zone !== zone) {
+    throw new DiscoveryError("BOGUS", "offer: of another zone", { upstream: zone });
   }
-  const manifest = await connections.manifest(authority, offer.manifestSha256, { signal });
+  const named = { authority, namedAt };
+  const manifest = await manifests.inEffect(named, offer.manifestSha256, { signal });
   const { preference, tags, ...rest } = wish;
   const statement = composeStatement({
     holder,

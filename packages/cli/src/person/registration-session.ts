@@ -4,7 +4,12 @@
 import { join } from "node:path";
 import { DiscoveryError, type Csi, type MspId, type ZoneName } from "@whither/protocol";
 import type { Signer } from "@whither/crypto";
-import { createDirectoryFollower, type DirectoryFollower } from "@whither/directory";
+import {
+  believedKsks,
+  createDirectoryFollower,
+  ManifestMemory,
+  type DirectoryFollower,
+} from "@whither/directory";
 import {
   agreeToKeyLink,
   createMsp,
@@ -85,6 +90,7 @@ export async function followDirectory(
 export class RegistrationSession implements AsyncDisposable {
   readonly #config: ClientConfig;
   readonly #directory: DirectoryFollower;
+  readonly #manifests: ManifestMemory;
   readonly #registrant: Registrant;
   readonly #isBulk: boolean;
   readonly #msps = new Map<MspId, Promise<DraftSource>>();
@@ -93,11 +99,13 @@ export class RegistrationSession implements AsyncDisposable {
   private constructor(parts: {
     readonly config: ClientConfig;
     readonly directory: DirectoryFollower;
+    readonly manifests: ManifestMemory;
     readonly registrant: Registrant;
     readonly isBulk: boolean;
   }) {
     this.#config = parts.config;
     this.#directory = parts.directory;
+    this.#manifests = parts.manifests;
     this.#registrant = parts.registrant;
     this.#isBulk = parts.isBulk;
   }
@@ -118,8 +126,15 @@ export class RegistrationSession implements AsyncDisposable {
     const anchors = await readAnchors(config);
     const caPem = anchors.tlsCaPem.map((pem) => `${pem.trimEnd()}\n`).join("");
     const directory = await followDirectory(config, anchors);
-    const registrant = createRegistrant({ directory, caPem, identity });
-    return new RegistrationSession({ config, directory, registrant, isBulk });
+    const { state_dir: stateDirectory } = config;
+    const manifests = await ManifestMemory.open({
+      // The resolver's own file: what one has seen the other knows.
+      path: stateDirectory === undefined ? undefined : join(stateDirectory, "manifests.json"),
+      clock: systemClock,
+      ksks: () => believedKsks(directory, anchors),
+    });
+    const registrant = createRegistrant({ directory, caPem, identity, manifests });
+    return new RegistrationSession({ config, directory, manifests, registrant, isBulk });
   }
 
   /** Loads the mirror once, so that many registrations need not walk. */
@@ -176,6 +191,7 @@ export class RegistrationSession implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#registrant.close();
+    await this.#manifests.close();
     await this.#directory.close();
   }
 

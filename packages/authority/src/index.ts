@@ -61,7 +61,7 @@ export { inFile, loadArtefact, partReader, rootReader } from "./directory-artefa
 export type { ArtefactReader } from "./directory-artefacts.js";
 export { createRateLimit } from "./request-limit.js";
 export type { RateLimit, RequestLimit } from "./request-limit.js";
-export { createServedFiles, readKeptArtefact } from "./served-state.js";
+export { createServedFiles, readKeptArtefact, readKeptPlace } from "./served-state.js";
 export type { LastServed, ServedFiles, ServedState } from "./served-state.js";
 export { createDirectoryService, joinDirectories } from "./directory-service.js";
 export type { DirectoryService, DirectoryServiceOptions } from "./directory-service.js";

@@ -114,6 +114,17 @@ export async function readKeptArtefact<T extends NodeTrust>(
   return await runSliced(reader.verify({ bytes, nowSeconds }));
 }
 
+/** How far that artefact had come, its keys and head verified alone. */
+export async function readKeptPlace(
+  path: string,
+  reader: Pick<ArtefactReader<NodeTrust>, "trustOf">,
+): Promise<DirectoryPlace | undefined> {
+  if (!(await pathExists(path))) return undefined;
+  const bytes = await readFileBounded(path, { bytesMax: limits.directoryBytesMax });
+  const { epoch, serial } = reader.trustOf(bytes).head;
+  return { epoch, serial };
+}
+
 async function readLast<T extends NodeTrust>(
   files: ServedFilesOptions<T> & { readonly artefactPath: string; readonly historyPath: string },
 ): Promise<LastServed<T>> {

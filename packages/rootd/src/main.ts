@@ -16,7 +16,7 @@ import {
   type DaemonScope,
   type RootLogger,
 } from "@whither/runtime";
-import { onlineKeyEnd } from "@whither/zone";
+import { onlineKeyPeriod } from "@whither/zone";
 import { Command, CommanderError } from "commander";
 import { loadRootdConfig } from "./config.js";
 import { createRootdControl } from "./control.js";
@@ -120,7 +120,7 @@ async function check(configPath: string): Promise<void> {
     const { directory } = await loadDirectory({ ...config, clock });
     if (config.withdrawal !== undefined) {
       const key = await readOnlineKey(config.withdrawal.zskKeyFile);
-      onlineKeyEnd(directory, key, clock.nowSeconds());
+      onlineKeyPeriod(directory, key, clock.nowSeconds());
     }
     process.stdout.write(`${configPath}: ok\n`);
   } catch (error) {

@@ -27,7 +27,7 @@ export interface ProbeRound {
   readonly delegations: readonly (readonly ZoneName[])[];
 }
 
-export interface Withdrawal {
+interface Withdrawal {
   /** Unix seconds. */
   readonly at: number;
   /** Undefined: it was withdrawn before a restart. */

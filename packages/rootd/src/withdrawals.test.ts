@@ -3,10 +3,27 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { createServedFiles, rootReader } from "@whither/authority";
-import { createDelegationHealth } from "@whither/directory";
-import { parseCsi } from "@whither/protocol";
-import { createFederation, EventLog, type Federation } from "@whither/testkit";
-import { encodeArtefact, nodeVerifier, openArtefact } from "@whither/zone";
+import { createDelegationHealth, type AuthorityHealth } from "@whither/directory";
+import {
+  DiscoveryError,
+  parseCsi,
+  parsePrefix,
+  parseZoneName,
+  type ZoneName,
+} from "@whither/protocol";
+import {
+  createFederation,
+  createSimulatedClock,
+  EventLog,
+  type Federation,
+} from "@whither/testkit";
+import {
+  encodeArtefact,
+  nodeVerifier,
+  openArtefact,
+  type Directory,
+  type WithdrawnZones,
+} from "@whither/zone";
 import {
   openWithdrawingPublication,
   type WithdrawingPublication,
@@ -167,5 +184,90 @@ describe("withdrawals, from probe to resolver", function () {
     await scene.pass(30);
     expect([withdrawals.count, withdrawals.isSuspended]).to.deep.equal([0, true]);
     expect(publication.service.directory.serial).to.equal(serial);
+  });
+});
+
+describe("what is told of withdrawals", () => {
+  const zones = letters.map((letter) => parseZoneName(`z@dp-${letter}.example`));
+  const row = (zone: ZoneName, isLame: boolean): AuthorityHealth => ({
+    prefix: parsePrefix("tel:+49"),
+    prefixes: 1,
+    zone,
+    endpoint: "192.0.2.1:7364",
+    state: isLame ? "lame" : "healthy",
+    sinceSeconds: 1,
+    lastError: isLame ? "NETWORK" : undefined,
+    headAgeSeconds: 1,
+    withdrawnAt: undefined,
+  });
+
+  /** A publication that takes note, and fails where it is told to; its nodes say who stands with whom. */
+  function told(sets: readonly (readonly ZoneName[])[], sharePercent = 25) {
+    const clock = createSimulatedClock();
+    const log = new EventLog();
+    const published: WithdrawnZones[] = [];
+    const disk: { failure: DiscoveryError | undefined } = { failure: undefined };
+    const nodes = sets.map((set) => ({ node: { authorities: set.map((zone) => ({ zone })) } }));
+    const publication = {
+      given: { nodes: () => nodes } as unknown as Directory, // all that is read of it
+      keyNotAfter: 0,
+      resumed: new Map(),
+      holdBack: (withdrawn: WithdrawnZones) => {
+        if (disk.failure !== undefined) return Promise.reject(disk.failure);
+        published.push(withdrawn);
+        return Promise.resolve(true);
+      },
+    };
+    const withdrawals = createWithdrawals({
+      ...{ publication, clock, logger: log, onPublished: () => undefined },
+      rules: () => ({ ...rules, sharePercent }),
+    });
+    const rounds = async (count: number, lame: readonly ZoneName[]): Promise<void> => {
+      for (let n = 0; n < count; n += 1) {
+        await clock.advance(60_000);
+        await withdrawals.look(zones.map((zone) => row(zone, lame.includes(zone))));
+      }
+    };
+    const events = (): readonly string[] => log.events.map(({ event }) => event);
+    return { withdrawals, published, disk, rounds, log, events };
+  }
+  const [a, b] = zones as [ZoneName, ZoneName];
+
+  it("a change that cannot be kept on disk is no change, and is tried again after the next round", async () => {
+    const { withdrawals, published, disk, rounds, events } = told([zones]);
+    disk.failure = new DiscoveryError("STORE", "no space");
+    await rounds(12, [a]);
+    expect([withdrawals.count, published.length]).to.deep.equal([0, 0]);
+    expect(events()).to.deep.equal(["withdrawal failed", "withdrawal failed"]);
+    disk.failure = undefined;
+    await rounds(1, [a]);
+    expect([withdrawals.count, withdrawals.why(a)]).to.deep.equal([1, "NETWORK"]);
+    expect([...(published[0] ?? [])].map(([zone]) => zone)).to.deep.equal([a]);
+    disk.failure = new DiscoveryError("STORE", "no space");
+    await rounds(6, []);
+    expect(withdrawals.count, "held back as published").to.equal(1);
+    disk.failure = undefined;
+    await rounds(1, []);
+    expect([withdrawals.count, withdrawals.changes]).to.deep.equal([
+      0,
+      { withdrawn: 1, returned: 1 },
+    ]);
+  });
+
+  it("each thing is told once: suspended, going on, spared as the last, a share that is none", async () => {
+    const suspended = told([zones]);
+    await suspended.rounds(20, [a, b]);
+    await suspended.rounds(20, []);
+    expect(suspended.events()).to.deep.equal(["withdrawal suspended", "withdrawal goes on"]);
+    const last = told([[a], zones.slice(1)]);
+    await last.rounds(30, [a]);
+    expect(last.log.events.map(({ event, fields }) => [event, fields])).to.deep.equal([
+      ["authority not withdrawn", { zone: a, reason: "last" }],
+    ]);
+    const none = told([zones], 24);
+    await none.rounds(2, []);
+    expect(none.log.events.map(({ event, fields }) => [event, fields])).to.deep.equal([
+      ["withdrawal without effect", { authorities: 4, max: 0 }],
+    ]);
   });
 });

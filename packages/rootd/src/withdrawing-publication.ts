@@ -6,6 +6,7 @@ import { join } from "node:path";
 import {
   createDirectoryService,
   readKeptArtefact,
+  readKeptPlace,
   rootReader,
   type ArtefactReader,
   type DirectoryService,
@@ -25,6 +26,8 @@ import {
   withdrawnZonesOf,
   type Anchors,
   type Directory,
+  type DirectoryPlace,
+  type DirectoryTrust,
   type VerifiedArtefact,
   type WithdrawnZones,
 } from "@whither/zone";
@@ -60,7 +63,7 @@ export async function openWithdrawingPublication(
   const { files, stateDirectory, anchors, signer, clock, logger } = options;
   const path = join(stateDirectory, "operator.directory");
   const last = await files.read();
-  const kept = await readOperators(path, rootReader(anchors));
+  const kept = await readOperators(path, { reader: rootReader(anchors), given: options.given });
   const base = newestOf(options.given, kept, last);
   const { serial } = options.given.directory;
   if (base.directory.serial !== serial) {
@@ -72,7 +75,9 @@ export async function openWithdrawingPublication(
   const making = { base, withdrawn: resumed, anchors, signer };
   const signed = await sign({ ...making, served: served?.artefact.directory, clock });
   checkHigher(signed, last);
-  if (base !== kept) await replaceFile(path, frameMessages(base.messages));
+  if (kept === undefined || compareMarks(base.directory.head, kept.place) > 0) {
+    await replaceFile(path, frameMessages(base.messages));
+  }
   const { artefact, history } = await keep(files, { served, signed });
   return new Withdrawing({ ...options, path, base, artefact, history, resumed });
 }
@@ -189,13 +194,23 @@ async function keep(
   return { artefact: signed, history };
 }
 
+interface KeptOperators {
+  readonly place: DirectoryPlace;
+  /** Read whole only where it is newer than what is given. */
+  readonly newer: VerifiedArtefact | undefined;
+}
+
 /** The operator's directory of last time; what is damaged might have been newer than what is given. */
 async function readOperators(
   path: string,
-  reader: ArtefactReader<VerifiedArtefact["directory"]["trust"]>,
-): Promise<VerifiedArtefact | undefined> {
+  of: { readonly reader: ArtefactReader<DirectoryTrust>; readonly given: VerifiedArtefact },
+): Promise<KeptOperators | undefined> {
+  const { reader, given } = of;
   try {
-    return await readKeptArtefact(path, reader);
+    const place = await readKeptPlace(path, reader);
+    if (place === undefined) return undefined;
+    const isNewer = compareMarks(place, given.directory.head) > 0;
+    return { place, newer: isNewer ? await readKeptArtefact(path, reader) : undefined };
   } catch (cause) {
     if (!isDiscoveryError(cause)) throw cause;
     const problem = `${path}: see that the artefact file is the newest, then take this one away`;
@@ -208,13 +223,13 @@ async function readOperators(
 /** Without a directory of the operator's that was kept, what was served was the operator's own. */
 function newestOf(
   given: VerifiedArtefact,
-  kept: VerifiedArtefact | undefined,
+  kept: KeptOperators | undefined,
   last: LastServed,
 ): VerifiedArtefact {
-  const before = kept ?? (last.kind === "kept" ? last.artefact : undefined);
-  if (before === undefined) return given;
-  const order = compareMarks(given.directory.head, before.directory.head);
-  return order < 0 || (order === 0 && kept !== undefined) ? before : given;
+  if (kept !== undefined) return kept.newer ?? given;
+  if (last.kind !== "kept") return given;
+  const isOlder = compareMarks(given.directory.head, last.artefact.directory.head) < 0;
+  return isOlder ? last.artefact : given;
 }
 
 /** What was served is damaged, its serial is known: whatever follows has to be higher. */

@@ -179,5 +179,5 @@ export { formatSourceIssue, SourceError } from "./directory/yaml-source.js";
 export type { SourceIssue } from "./directory/yaml-source.js";
 export { checkDirectory } from "./directory/check.js";
 export type { Finding, ZoneCheck } from "./directory/finding.js";
-export { onlineKeyEnd, signWithdrawals, withdrawnZonesOf } from "./directory/withdraw.js";
+export { onlineKeyPeriod, signWithdrawals, withdrawnZonesOf } from "./directory/withdraw.js";
 export type { WithdrawalSigning, WithdrawnZones } from "./directory/withdraw.js";

@@ -179,6 +179,17 @@ describe("authorities held back", () => {
     expect(outcomeOf(() => withdraw([[gb, now]], { signer: stranger }))).to.equal("KEY_MISSING");
   });
 
+  it("bear the operator's date: readers do not take a server's fast clock for their own slow one", () => {
+    const fast = published([[gb, now]], { nowSeconds: now + 2 * hour }).directory;
+    expect(fast.head.notBefore).to.equal(now);
+    const bytes = encodeArtefact(fast.objects());
+    expect(artefactOf(bytes, now).directory.serial).to.equal(fast.serial);
+    const young = makeRootFixture({ online: { notBefore: now + 60 } });
+    const base = artefactOf(encodeArtefact(makeDirectoryObjects({ root: young, prefixes })), now);
+    const held = published([[gb, now]], { base, served: base.directory }).directory;
+    expect(held.head.notBefore, "not before the key").to.equal(now + 60);
+  });
+
   it("are signed anew when the online key is another one", () => {
     const held = published([[gb, now]]).directory;
     const again = published([[gb, now]], { served: held, signer: root.zsk }).directory;

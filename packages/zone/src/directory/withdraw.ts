@@ -6,6 +6,7 @@ import {
   limits,
   roles,
   type DirectoryHead,
+  type KeyPeriod,
   type Node,
   type SignedObject,
   type ZoneName,
@@ -53,7 +54,8 @@ export function* signWithdrawals(
 ): Generator<undefined, VerifiedArtefact | undefined> {
   const { base, signer, nowSeconds } = signing;
   const served = sameEpoch(signing);
-  const keyEnd = onlineKeyEnd(base.directory, signer, nowSeconds);
+  const key = onlineKeyPeriod(base.directory, signer, nowSeconds);
+  const keyEnd = key.notAfter;
   const { head: baseHead } = base.directory;
   const serial = nextSerial(baseHead, served?.head, nowSeconds);
   const nodes: PlacedNode[] = [];
@@ -70,7 +72,8 @@ export function* signWithdrawals(
     ...baseHead,
     serial,
     digest: directoryDigest(signed.map(({ object }) => object.payload)),
-    notBefore: Math.max(nowSeconds, baseHead.notBefore),
+    // The operator's date: a server whose clock is fast would else be refused by everybody.
+    notBefore: Math.max(baseHead.notBefore, key.notBefore),
     notAfter: Math.min(baseHead.notAfter, keyEnd),
   };
   if (served !== undefined && saysTheSame(served, { ...signing, head })) return undefined;
@@ -127,20 +130,20 @@ function sameEpoch({ base, served }: WithdrawalSigning): Directory | undefined {
 }
 
 /**
- * End of the online key, Unix seconds. Throws KEY_MISSING when it is none of the directory's ZSKs, EXPIRED and
+ * When the online key may sign. Throws KEY_MISSING when it is none of the directory's ZSKs, EXPIRED and
  * NOT_YET_VALID when it may not sign now.
  */
-export function onlineKeyEnd(
+export function onlineKeyPeriod(
   { trust }: Directory,
   { publicKey }: Pick<Signer, "publicKey">,
   nowSeconds: number,
-): number {
+): KeyPeriod {
   const key = trust.rootKeys.zsks.find((one) => equalBytes(one.publicKey, publicKey));
   if (key === undefined) {
     throw new DiscoveryError("KEY_MISSING", "the online key is none of the root keys' ZSKs");
   }
   checkPeriod("online ZSK", key, nowSeconds);
-  return key.notAfter;
+  return key;
 }
 
 interface PlacedNode {
@@ -185,20 +188,20 @@ function isSigned({ signatures }: SignedObject, { keyId }: Signer): boolean {
   return signatures.some((signature) => equalBytes(signature.keyId, keyId));
 }
 
-/** Whether what is served differs from this head in its number and date at most, under the same keys. */
+/** Whether what is served differs from this head in its number at most, under the same keys. */
 function saysTheSame(
   served: Directory,
   { base, signer, head }: WithdrawalSigning & { readonly head: DirectoryHead },
 ): boolean {
   const { voucher, headObject } = served.trust;
-  const { serial, notBefore } = served.head;
+  const { serial } = served.head;
   const sets = setsOf(voucher);
   const given = setsOf(base.directory.trust.voucher);
   return (
     sets.length === given.length &&
     sets.every((set, at) => given[at] !== undefined && isSameObject(set, given[at])) &&
     isSigned(headObject, signer) &&
-    equalBytes(encodeDirectoryHead({ ...head, serial, notBefore }), headObject.payload)
+    equalBytes(encodeDirectoryHead({ ...head, serial }), headObject.payload)
   );
 }
 

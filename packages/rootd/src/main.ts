@@ -41,6 +41,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     logger,
     onPublished: () => onDirectory(),
   });
+  if (withdrawals !== undefined) scope.use(withdrawals);
   const { service } = publication;
   const rateLimit = createRateLimit(config.limits, clock);
   const health = scope.use(

@@ -254,6 +254,14 @@ describe("what is told of withdrawals", () => {
     ]);
   });
 
+  it("nothing is published once it is closed", async () => {
+    const { withdrawals, published, rounds } = told([zones]);
+    await rounds(10, [a]);
+    await withdrawals[Symbol.asyncDispose]();
+    await rounds(10, [a]);
+    expect(published).to.deep.equal([]);
+  });
+
   it("each thing is told once: suspended, going on, spared as the last, a share that is none", async () => {
     const suspended = told([zones]);
     await suspended.rounds(20, [a, b]);

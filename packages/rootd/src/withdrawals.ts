@@ -17,7 +17,7 @@ import {
   type WithdrawalState,
 } from "./withdrawal-policy.js";
 
-export interface Withdrawals {
+export interface Withdrawals extends AsyncDisposable {
   /** After each round of probes. Never rejects: what cannot be published is tried again after the next one. */
   look(found: readonly AuthorityHealth[]): Promise<void>;
   /** Why a zone is withdrawn, where that is known. */
@@ -66,6 +66,7 @@ class Ledger implements Withdrawals {
   #changes = { withdrawn: 0, returned: 0 };
   /** Authorities of the last round: another number of them may be withdrawn. */
   #authorities: number | undefined;
+  #isClosed = false;
   /** One round after the other, also when signing takes longer than the next round. */
   #last: Promise<void> = Promise.resolve();
 
@@ -94,7 +95,14 @@ class Ledger implements Withdrawals {
     return this.#state.get(zone)?.withdrawal?.why;
   }
 
+  /** Nothing more is published; what is under way ends. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    await this.#last;
+  }
+
   look(rows: readonly AuthorityHealth[]): Promise<void> {
+    if (this.#isClosed) return this.#last;
     this.#last = this.#last.then(() => this.#look(rows));
     return this.#last;
   }

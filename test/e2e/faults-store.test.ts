@@ -20,7 +20,7 @@ const stranger = parseCsi("tel:+4930901820003");
 const wrong: ReadonlySet<Outcome> = new Set<Outcome>(["none", "found, stale", "found otherwise"]);
 
 describe(`files of daemons, damaged (seed ${seed})`, function () {
-  this.timeout(240_000);
+  this.timeout(600_000); // some fifty starts of daemons, one after the other
   const random = createSeededRandom(seed);
   let ground: FaultGround;
   const opened: AsyncDisposable[] = [];

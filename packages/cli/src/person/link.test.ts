@@ -10,7 +10,7 @@ import { nodeVerifier, verifyKeyLink } from "@whither/zone";
 import { runWhither } from "../ask/program.js";
 import { formatCredentialFile } from "../credential-file.js";
 import { formatLinkFile, readLinkFile } from "../link-file.js";
-import { MemoryFile } from "./memory-file.js";
+import { MemoryFile, newestOf } from "./memory-file.js";
 
 const parties = makeRegistrationParties();
 const { csi, opening } = parties;
@@ -147,6 +147,31 @@ describe("whither link", () => {
       const { status, stderr } = await register("--msp", "wire.example", "--link", at("out"));
       expect([status, stderr.includes(at("out"))], JSON.stringify(one)).to.deep.equal([2, true]);
     }
+  });
+});
+
+describe("what two keys of one holder remember", () => {
+  const [a, b, c] = ["a", "b", "c"].map((name) => parseZoneName(`us@dp-${name}.example`));
+  const slot = (seq: number) => ({ ...[...memory.values()][0]!, seq });
+
+  it("is of each zone what was written last", () => {
+    const own: HolderMemory = new Map([
+      [a!, slot(3)],
+      [b!, slot(3)],
+    ]);
+    const other: HolderMemory = new Map([
+      [a!, slot(2)],
+      [b!, slot(4)],
+      [c!, slot(1)],
+    ]);
+    const seqs = [...(newestOf(own, other) ?? [])].map(([zone, { seq }]) => [zone, seq]);
+    expect(seqs).to.deep.equal([
+      [a, 3],
+      [b, 4],
+      [c, 1],
+    ]);
+    expect([newestOf(own, undefined), newestOf(undefined, other)]).to.deep.equal([own, other]);
+    expect(newestOf(undefined, undefined)).to.equal(undefined);
   });
 });
 

@@ -27,8 +27,9 @@ Each app has a holder key of its own; to a provider two keys are two people, and
 the second key may then order, change and remove what you have registered. So compare the key with what the
 second app shows.
 
-The second app adds its signature by registering with the file. From then on either key may write; the app that
-writes next has to know what the other wrote (FILE.….slots.json beside its key), or drops it.
+The second app adds its signature by registering with the file, which also says what stands by the first. From
+then on either key may write, and drops what it does not know of: an app that writes after the other one takes
+such a file from it first, made by the same command the other way round.
 
 Exit status: 0 written · 2 wrong usage · 4 refused
 

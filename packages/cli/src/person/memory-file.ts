@@ -29,3 +29,13 @@ export class MemoryFile {
     await writeSecretFile(this.#path, formatHolderMemory(memory), { replace: true });
   }
 }
+
+/** What stands by what either of two keys of one holder has written last, zone by zone. */
+export function newestOf(
+  own: HolderMemory | undefined,
+  other: HolderMemory | undefined,
+): HolderMemory | undefined {
+  if (own === undefined || other === undefined) return own ?? other;
+  const newer = [...other].filter(([zone, { seq }]) => seq > (own.get(zone)?.seq ?? 0));
+  return new Map([...own, ...newer]);
+}

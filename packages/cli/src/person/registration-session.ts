@@ -16,7 +16,6 @@ import {
   createRegistrant,
   readAccountsFile,
   type DraftSource,
-  type HolderMemory,
   type Registrant,
   type ZoneRegistration,
 } from "@whither/msp";
@@ -28,7 +27,7 @@ import type { ClientConfig } from "../client-config.js";
 import type { CredentialFile } from "../credential-file.js";
 import { readSigner } from "../key-files.js";
 import type { LinkFile } from "../link-file.js";
-import { MemoryFile } from "./memory-file.js";
+import { MemoryFile, newestOf } from "./memory-file.js";
 
 const anchorsBytesMax = 1024 * 1024;
 
@@ -227,14 +226,4 @@ export class RegistrationSession implements AsyncDisposable {
     this.#signers.set(path, held);
     return held;
   }
-}
-
-/** What stands by what either key has written last. */
-function newestOf(
-  own: HolderMemory | undefined,
-  other: HolderMemory | undefined,
-): HolderMemory | undefined {
-  if (own === undefined || other === undefined) return own ?? other;
-  const newer = [...other].filter(([zone, { seq }]) => seq > (own.get(zone)?.seq ?? 0));
-  return new Map([...own, ...newer]);
 }

@@ -222,10 +222,14 @@ describe("what is told of withdrawals", () => {
       ...{ publication, clock, logger: log, onPublished: () => undefined },
       rules: () => ({ ...rules, sharePercent }),
     });
-    const rounds = async (count: number, lame: readonly ZoneName[]): Promise<void> => {
+    const rounds = async (
+      count: number,
+      lame: readonly ZoneName[],
+      named: readonly ZoneName[] = zones,
+    ): Promise<void> => {
       for (let n = 0; n < count; n += 1) {
         await clock.advance(60_000);
-        await withdrawals.look(zones.map((zone) => row(zone, lame.includes(zone))));
+        await withdrawals.look(named.map((zone) => row(zone, lame.includes(zone))));
       }
     };
     const events = (): readonly string[] => log.events.map(({ event }) => event);
@@ -252,6 +256,16 @@ describe("what is told of withdrawals", () => {
       0,
       { withdrawn: 1, returned: 1 },
     ]);
+  });
+
+  it("a zone that the directory names no more is held back no more when it is named again", async () => {
+    const { withdrawals, published, rounds } = told([zones]);
+    await rounds(11, [a]);
+    expect(published).to.have.length(1);
+    await rounds(1, [], zones.slice(1));
+    expect([withdrawals.count, published.at(-1)?.size]).to.deep.equal([0, 0]);
+    await rounds(1, []);
+    expect(published, "and that once").to.have.length(2);
   });
 
   it("nothing is published once it is closed", async () => {

@@ -61,6 +61,9 @@ export function createWithdrawals(options: WithdrawalsOptions): Withdrawals {
 class Ledger implements Withdrawals {
   readonly #options: WithdrawalsOptions;
   #state: WithdrawalState;
+  /** What the publication was told to hold back. */
+  #held: WithdrawnZones;
+  #delegations: Delegations | undefined;
   #isSuspended = false;
   #spared: Judgement["spared"] = new Map();
   #changes = { withdrawn: 0, returned: 0 };
@@ -72,7 +75,8 @@ class Ledger implements Withdrawals {
 
   constructor(options: WithdrawalsOptions) {
     this.#options = options;
-    this.#state = resumeWithdrawals(options.publication.resumed);
+    this.#held = options.publication.resumed;
+    this.#state = resumeWithdrawals(this.#held);
   }
 
   get keyNotAfter(): number {
@@ -110,7 +114,7 @@ class Ledger implements Withdrawals {
   async #look(rows: readonly AuthorityHealth[]): Promise<void> {
     const { publication, rules, clock, logger, onPublished } = this.#options;
     const found = findingsOf(rows);
-    const delegations = delegationsOf(publication.given);
+    const delegations = this.#delegationsOf(publication.given);
     const nowSeconds = clock.nowSeconds();
     const before = this.#state;
     const judged = judgeRound(before, { nowSeconds, found, delegations }, rules());
@@ -118,9 +122,12 @@ class Ledger implements Withdrawals {
     const { withdrawn, returned, state } = judged;
     // Streaks go on whatever comes of the publishing; withdrawals count once they are published.
     this.#state = keeping(state, before);
-    if (withdrawn.length + returned.length === 0) return;
+    const zones = zonesOf(state);
+    // Not only changes of the policy: it forgets zones that the directory names no more.
+    if (isSame(zones, this.#held)) return;
     try {
-      if (await publication.holdBack(zonesOf(state))) onPublished();
+      if (await publication.holdBack(zones)) onPublished();
+      this.#held = zones;
       this.#state = state;
     } catch (error) {
       logger.error("withdrawal failed", { error });
@@ -132,6 +139,12 @@ class Ledger implements Withdrawals {
       withdrawn: this.#changes.withdrawn + withdrawn.length,
       returned: this.#changes.returned + returned.length,
     };
+  }
+
+  /** Gathered once for each directory: there may be a million nodes. */
+  #delegationsOf(directory: Directory): Delegations["sets"] {
+    if (this.#delegations?.of !== directory) this.#delegations = delegationsOf(directory);
+    return this.#delegations.sets;
   }
 
   /** Each thing once, when it begins and when it ends. */
@@ -173,12 +186,21 @@ function zonesOf(state: WithdrawalState): WithdrawnZones {
   );
 }
 
+function isSame(a: WithdrawnZones, b: WithdrawnZones): boolean {
+  return a.size === b.size && [...a.keys()].every((zone) => b.has(zone));
+}
+
 /** Zones that stand together at some prefix, each set once; there are few, whatever the size of the directory. */
-function delegationsOf(directory: Directory): readonly (readonly ZoneName[])[] {
+interface Delegations {
+  readonly of: Directory;
+  readonly sets: readonly (readonly ZoneName[])[];
+}
+
+function delegationsOf(directory: Directory): Delegations {
   const sets = new Map<string, readonly ZoneName[]>();
   for (const { node } of directory.nodes()) {
     const zones = node.authorities.map(({ zone }) => zone);
-    if (zones.length > 0) sets.set(zones.toSorted().join(" "), zones);
+    if (zones.length > 0) sets.set(zones.join(" "), zones);
   }
-  return [...sets.values()];
+  return { of: directory, sets: [...sets.values()] };
 }

@@ -144,6 +144,24 @@ describe("a directory that is published with withdrawals", () => {
     expect(publication.given.serial, "never back").to.equal(2);
   });
 
+  it("can be served by others, from a copy of what is kept", async () => {
+    const publication = await open();
+    const check = { anchors: root.anchors, nowSeconds: now + hour, verifier: nodeVerifier };
+    const copied = async () =>
+      openArtefact({ ...check, bytes: await readFile(file("served.directory")) });
+    const nothing = createServedFiles({
+      stateDirectory: undefined,
+      reader: rootReader(root.anchors),
+      logger: log,
+    });
+    const other = await openPublication({ given: await copied(), files: nothing });
+    await publication.holdBack(held(now + hour));
+    await other.replace(await copied(), change);
+    expect(other.service.directory.objects()).to.deep.equal(
+      publication.service.directory.objects(),
+    );
+  });
+
   it("does not let an older artefact_file come back through the online key", async () => {
     const options = {
       previous: first.directory,

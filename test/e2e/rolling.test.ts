@@ -367,13 +367,17 @@ describe("rolling every key and restarting every daemon under load", function ()
     await checkpoint("zone key and manifest before gone");
   });
 
-  it("keeps on while a VOPRF key is replaced", async () => {
+  it("keeps on while a VOPRF key is replaced, and an HPKE key is published", async () => {
     const id = "dp-b.example";
     const name = nameOf(id);
     const voprf = `${name}.voprf`;
     await ctl("key", "generate", "--type", "voprf", "--out", files.path(`${voprf}-2`));
+    await ctl("key", "generate", "--type", "hpke", "--out", files.path(`${name}.hpke`));
     await reconfigure(id, (yaml) =>
-      yaml.replace(/( *)voprf_key_file: .*/, `$&\n$1next_voprf_key_file: ${voprf}-2`),
+      yaml.replace(
+        /( *)voprf_key_file: .*/,
+        `$&\n$1next_voprf_key_file: ${voprf}-2\n$1next_hpke_key_file: ${name}.hpke`,
+      ),
     );
     const source = await readFile(files.path(`${name}.manifest.yaml`), "utf8");
     await writeFile(
@@ -381,6 +385,7 @@ describe("rolling every key and restarting every daemon under load", function ()
       source
         .replace(`voprf_key_file: ${voprf}`, `voprf_key_file: ${voprf}-2`)
         .replace("policy:", `version: 2\nprevious_voprf_key_file: ${voprf}\npolicy:`)
+        .replace("policy:", `hpke_key_file: ${name}.hpke\npolicy:`)
         .replace("policy:", `predecessor_key_file: ${name}.zone.pem\npolicy:`),
     );
     const next = `${name}-2.manifest`;

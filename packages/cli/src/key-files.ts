@@ -1,10 +1,12 @@
-// Reading and writing key files for whitherctl: PEM PKCS#8 for Ed25519, one line for a VOPRF scalar.
+// Reading and writing key files for whitherctl: PEM PKCS#8 for Ed25519 and X25519, one line for a VOPRF scalar.
 
-import { DiscoveryError } from "@whither/protocol";
+import { DiscoveryError, isDiscoveryError } from "@whither/protocol";
 import {
   createSigner,
+  decodeHpkeKeyPem,
   decodePrivateKeyPem,
   decodeVoprfKey,
+  hpkePublicKeyOf,
   portableVoprf,
   type Signer,
 } from "@whither/crypto";
@@ -24,9 +26,23 @@ export async function readVoprfPublicKey(path: string): Promise<Uint8Array> {
   return portableVoprf.publicKeyOf(withPath(path, () => decodeVoprfKey(line)));
 }
 
-/** Whether a key file holds an Ed25519 key or a VOPRF scalar. */
-export async function keyFileKind(path: string): Promise<"ed25519" | "voprf"> {
-  return text.decode(await readSecretFile(path)).includes("PRIVATE KEY") ? "ed25519" : "voprf";
+/** Public key of an X25519 key file. */
+export async function readHpkePublicKey(path: string): Promise<Uint8Array> {
+  const pem = text.decode(await readSecretFile(path));
+  return hpkePublicKeyOf(withPath(path, () => decodeHpkeKeyPem(pem)));
+}
+
+/** Whether a key file holds an Ed25519 key, an X25519 key or a VOPRF scalar. */
+export async function keyFileKind(path: string): Promise<"ed25519" | "hpke" | "voprf"> {
+  const content = text.decode(await readSecretFile(path));
+  if (!content.includes("PRIVATE KEY")) return "voprf";
+  try {
+    decodeHpkeKeyPem(content);
+    return "hpke";
+  } catch (error) {
+    if (!isDiscoveryError(error)) throw error;
+    return "ed25519"; // or nothing that is known: then its reader says so
+  }
 }
 
 function withPath<T>(path: string, parse: () => T): T {

@@ -44,6 +44,14 @@ export {
   parsePin,
   parsePublicKey,
 } from "./key-identities.js";
+export {
+  decodeHpkeKeyPem,
+  encodeHpkeKeyPem,
+  formatHpkePublicKey,
+  generateHpkeKey,
+  hpkePublicKeyOf,
+  importHpkePublicKey,
+} from "./hpke-keys.js";
 export { aeadKeyBytes, aeadNonceBytes, aeadTagBytes } from "./aead.js";
 export type { Aead, OpenInput, SealInput } from "./aead.js";
 export type { BodySealing, OpenBodyInput, SealBodyInput } from "./body.js";

@@ -47,6 +47,8 @@ export interface ZoneConfig {
   /** Of the key that replaces it. */
   readonly nextVoprfKeyFile: string | undefined;
   readonly vaultKeyFile: string | undefined;
+  /** What relayed queries are sealed to, and the key that is to replace it. */
+  readonly hpkeKeyFiles: readonly string[];
   readonly epoch: number;
   readonly probe: Csi | undefined;
   readonly replication: {
@@ -124,6 +126,8 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       voprf_key_file: secret,
       next_voprf_key_file: secret.optional(),
       vault_key_file: secret.optional(),
+      hpke_key_file: secret.optional(),
+      next_hpke_key_file: secret.optional(),
       epoch: integerField({ min: 1, max: 2 ** 32 }).default(1),
       probe: field("a canonical identifier such as tel:+4930123456", (value) =>
         typeof value === "string" && isCanonicalCsi(value) ? value : undefined,
@@ -155,6 +159,9 @@ export function dpdSchema(directory: string): z.ZodType<DpdConfig> {
       voprfKeyFile: value.voprf_key_file,
       nextVoprfKeyFile: value.next_voprf_key_file,
       vaultKeyFile: value.vault_key_file,
+      hpkeKeyFiles: [value.hpke_key_file, value.next_hpke_key_file].filter(
+        (file) => file !== undefined,
+      ),
       epoch: value.epoch,
       probe: value.probe,
       replication: { peers: value.replication.peers.map(({ spki }) => ({ spkiSha256: spki })) },

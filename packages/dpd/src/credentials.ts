@@ -9,6 +9,7 @@ import {
 } from "@whither/authority";
 import {
   createSigner,
+  decodeHpkeKeyPem,
   decodePrivateKeyPem,
   decodeVaultKey,
   decodeVoprfKey,
@@ -71,7 +72,7 @@ export function readIdentity({ tls }: DpdConfig): Promise<TlsIdentity> {
 /** Reads and checks the files of one zone. Throws CONFIG naming the file. */
 export async function readZone(config: ZoneConfig, nowSeconds: number): Promise<ZoneCredentials> {
   const { name, manifestFile, zoneKeyFile, nextZoneKeyFile, vaultKeyFile } = config;
-  const { voprfKeyFile, nextVoprfKeyFile } = config;
+  const { voprfKeyFile, nextVoprfKeyFile, hpkeKeyFiles } = config;
   const manifestBytes = await readFileBounded(manifestFile, { bytesMax: fileBytesMax });
   const manifest = parseManifestFile(manifestBytes);
   const secrets = {
@@ -83,6 +84,7 @@ export async function readZone(config: ZoneConfig, nowSeconds: number): Promise<
     voprfSecretKey: await readKey(voprfKeyFile, decodeVoprfKey),
     nextVoprfSecretKey:
       nextVoprfKeyFile === undefined ? undefined : await readKey(nextVoprfKeyFile, decodeVoprfKey),
+    hpkeSecretKeys: await Promise.all(hpkeKeyFiles.map((file) => readKey(file, decodeHpkeKeyPem))),
   };
   const keys = makeZoneKeys({ zone: name, manifest, secrets, nowSeconds });
   const voprfPublicKeys = [keys.tree, ...(keys.other === undefined ? [] : [keys.other])].map(

@@ -45,6 +45,7 @@ describe("a zone of a dpd", () => {
           nextVoprfKeyFile: undefined,
           nextZoneKeyFile: undefined,
           vaultKeyFile: undefined,
+          hpkeKeyFiles: [],
           epoch,
           probe: undefined,
           replication: { peers: [] },

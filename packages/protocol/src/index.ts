@@ -49,6 +49,7 @@ export type {
   Endpoint,
   Federation,
   Head,
+  HpkeKey,
   KeyLink,
   KeyPeriod,
   Manifest,

@@ -167,6 +167,15 @@ export interface VoprfKey {
   readonly notAfter: number;
 }
 
+/** A key that relayed queries are sealed to (RFC 9180, as a key configuration of RFC 9458 has it). */
+export interface HpkeKey {
+  /** 0..255, stands before each sealed query. */
+  readonly id: number;
+  /** 32-byte X25519 key. */
+  readonly publicKey: Uint8Array;
+  readonly notAfter: number;
+}
+
 export interface Quota {
   readonly class: string;
   readonly requestsPerSecond: number;
@@ -194,7 +203,8 @@ export interface Manifest {
   readonly version: number;
   readonly zoneKeys: readonly KeyPeriod[];
   readonly voprfKeys: readonly VoprfKey[];
-  readonly hpkeConfig: Uint8Array;
+  /** None: no relayed queries. The first is current, the one after it the one before. */
+  readonly hpkeKeys: readonly HpkeKey[];
   readonly entryLength: number;
   readonly epochSeconds: number;
   readonly mappingTtlSeconds: number;

@@ -195,7 +195,7 @@ function makeZoneIdentity(
     version: 1,
     zoneKeys: [periodOf(signer, of.nowSeconds)],
     voprfKeys: [voprfKey],
-    hpkeConfig: new Uint8Array(),
+    hpkeKeys: [],
     entryLength: 68,
     epochSeconds: 30,
     mappingTtlSeconds: 3600,

@@ -71,7 +71,7 @@ export function makePartFixture(options: PartFixtureOptions = {}): PartFixture {
     version: 1,
     zoneKeys: [{ publicKey: signer.publicKey, ...period }],
     voprfKeys: [],
-    hpkeConfig: new Uint8Array(),
+    hpkeKeys: [],
     entryLength: 68,
     epochSeconds: 30,
     mappingTtlSeconds: 3600,

@@ -151,7 +151,7 @@ export function makeRegistrationParties(
           notAfter: nowSeconds + 90 * day,
         },
       ],
-      hpkeConfig: new Uint8Array(),
+      hpkeKeys: [],
       entryLength: 68,
       epochSeconds: 30,
       mappingTtlSeconds: 3600,

@@ -134,7 +134,7 @@ function makeManifest(): Manifest {
       { publicKey: signerOf("zone").publicKey, notBefore, notAfter: nowSeconds + 365 * day },
     ],
     voprfKeys: [{ kid, publicKey: keyPair.publicKey, notAfter: nowSeconds + 80 * day }],
-    hpkeConfig: new Uint8Array(),
+    hpkeKeys: [],
     entryLength: 68,
     epochSeconds: 30,
     mappingTtlSeconds: 3600,

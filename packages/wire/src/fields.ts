@@ -27,16 +27,6 @@ export function octets(
   return value.slice();
 }
 
-export function octetsUpTo(
-  context: FieldContext,
-  field: string,
-  value: Uint8Array,
-  max: number,
-): Uint8Array {
-  if (value.length > max) throw invalid(context, field, `at most ${max} octets`);
-  return value.slice();
-}
-
 /** A u64 as a number: refuses what is not exact. */
 export function integer(
   context: FieldContext,

@@ -1,7 +1,7 @@
 // Strict codecs: what goes in comes out, what is out of bounds is INVALID_DATA, and no input makes them throw
 // anything else.
 
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
 import {
@@ -54,7 +54,7 @@ import {
   encodeStatement,
   SignedObjectSchema,
 } from "./index.js";
-import { NodeSchema, StatementSchema } from "./gen/whither/v1/record_pb.js";
+import { ManifestSchema, NodeSchema, StatementSchema } from "./gen/whither/v1/record_pb.js";
 
 const bytes = (length: number, fill: number): Uint8Array => new Uint8Array(length).fill(fill);
 const zone = parseZoneName("de@dp-a.example");
@@ -180,7 +180,7 @@ const manifest: Manifest = {
   version: 1,
   zoneKeys: [key],
   voprfKeys: [{ kid: bytes(4, 1), publicKey: bytes(32, 7), notAfter: 5 }],
-  hpkeConfig: new Uint8Array(),
+  hpkeKeys: [{ id: 255, publicKey: bytes(32, 9), notAfter: 6 }],
   entryLength: 68,
   epochSeconds: 30,
   mappingTtlSeconds: 3_600,
@@ -362,6 +362,9 @@ const refused = (decode: () => unknown): string => {
   return "accepted";
 };
 
+const [hpkeKey] = manifest.hpkeKeys as readonly [Manifest["hpkeKeys"][number]]; // it has one
+const withHpke = (hpkeKeys: Manifest["hpkeKeys"]): Manifest => ({ ...manifest, hpkeKeys });
+
 describe("strict codecs", () => {
   for (const codec of codecs) {
     it(`${codec.name}: decodes what it encodes`, () => {
@@ -409,6 +412,27 @@ describe("strict codecs", () => {
     [
       "one KSK",
       () => decodeRootKeys(encodeRootKeys({ ...rootKeys, ksks: [bytes(32, 1)], threshold: 1 })),
+    ],
+    [
+      "an hpke id of two octets",
+      () => decodeManifest(encodeManifest(withHpke([{ ...hpkeKey, id: 256 }]))),
+    ],
+    [
+      "three hpke keys",
+      () => decodeManifest(encodeManifest(withHpke([hpkeKey, hpkeKey, hpkeKey]))),
+    ],
+    [
+      "a short hpke key",
+      () => decodeManifest(encodeManifest(withHpke([{ ...hpkeKey, publicKey: bytes(31, 9) }]))),
+    ],
+    [
+      "another kem",
+      () => {
+        const message = fromBinary(ManifestSchema, encodeManifest(manifest));
+        message.hpkeKeys[0]!.kem = 0x0010;
+        return decodeManifest(toBinary(ManifestSchema, message));
+      },
+      "UNSUPPORTED_SUITE",
     ],
     ["threshold above keys", () => decodeRootKeys(encodeRootKeys({ ...rootKeys, threshold: 3 }))],
     ["threshold 0", () => decodeRootKeys(encodeRootKeys({ ...rootKeys, threshold: 0 }))],

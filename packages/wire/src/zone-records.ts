@@ -2,21 +2,24 @@
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
+  DiscoveryError,
   limits,
   parseDpId,
   parseZoneName,
   type Head,
+  type HpkeKey,
   type Manifest,
   type Policy,
 } from "@whither/protocol";
 import {
   HeadSchema,
   ManifestSchema,
+  type HpkeKey as WireHpkeKey,
   type Policy as WirePolicy,
 } from "./gen/whither/v1/record_pb.js";
 import { federations, suite } from "./directory-records.js";
 import { wireKeyPeriod } from "./record-parts.js";
-import { integer, invalid, keyPeriod, list, octets, octetsUpTo, text } from "./fields.js";
+import { integer, invalid, keyPeriod, list, octets, text, type FieldContext } from "./fields.js";
 import { parseMessage } from "./signed-object.js";
 
 function policyFromWire(m: WirePolicy): Policy {
@@ -67,7 +70,9 @@ export function decodeManifest(payload: Uint8Array): Manifest {
       publicKey: octets(context, "voprf_keys", k.publicKey, 32),
       notAfter: integer(context, "not_after", k.notAfter),
     })),
-    hpkeConfig: octetsUpTo(context, "hpke_config", m.hpkeConfig, 4096),
+    hpkeKeys: list(context, { field: "hpke_keys", min: 0, max: 2 }, m.hpkeKeys, (k) =>
+      hpkeKeyFromWire(context, k),
+    ),
     entryLength: integer(context, "entry_len", m.entryLen, {
       min: limits.entryBytes,
       max: limits.entryBytes,
@@ -86,6 +91,22 @@ export function decodeManifest(payload: Uint8Array): Manifest {
   };
 }
 
+/** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM (RFC 9180 section 7): the only one of suite 1. */
+const hpkeSuite = { kem: 0x0020, kdf: 0x0001, aead: 0x0001 } as const;
+
+function hpkeKeyFromWire(context: FieldContext, key: WireHpkeKey): HpkeKey {
+  const { kem, kdf, aead } = key;
+  if (kem !== hpkeSuite.kem || kdf !== hpkeSuite.kdf || aead !== hpkeSuite.aead) {
+    const text = `${context.record}: hpke ${kem}, ${kdf}, ${aead} is unknown`;
+    throw new DiscoveryError("UNSUPPORTED_SUITE", text);
+  }
+  return {
+    id: integer(context, "hpke_keys", key.id, { max: 255 }),
+    publicKey: octets(context, "hpke_keys", key.publicKey, 32),
+    notAfter: integer(context, "not_after", key.notAfter),
+  };
+}
+
 export function encodeManifest(value: Manifest): Uint8Array {
   const { policy } = value;
   return toBinary(
@@ -101,7 +122,9 @@ export function encodeManifest(value: Manifest): Uint8Array {
         publicKey: k.publicKey,
         notAfter: BigInt(k.notAfter),
       })),
-      hpkeConfig: value.hpkeConfig,
+      hpkeKeys: value.hpkeKeys.map(({ id, publicKey, notAfter }) => {
+        return { id, ...hpkeSuite, publicKey, notAfter: BigInt(notAfter) };
+      }),
       entryLen: value.entryLength,
       epochS: value.epochSeconds,
       mappingTtlS: value.mappingTtlSeconds,

@@ -19,6 +19,7 @@ import { decodeBuild, decodeNamed, decodeTime } from "./succession-rows.js";
 import { TreeWriter } from "./tree-writer.js";
 import {
   makeZoneKeys,
+  zoneKeysUnder,
   nextKeyOf,
   type ManifestKeys,
   type TreeKey,
@@ -121,7 +122,7 @@ function keysInForce(
   if (bytes !== undefined && !equalBytes(bytes, configured.under.bytes)) {
     try {
       const manifest = decodeSignedObject(bytes);
-      const stored = makeZoneKeys({ zone, manifest, secrets, nowSeconds: clock.nowSeconds() });
+      const stored = zoneKeysUnder({ zone, manifest, secrets, nowSeconds: clock.nowSeconds() });
       if (isStored(stored)) return stored;
     } catch (error) {
       if (!isDiscoveryError(error, "CONFIG")) throw error;

@@ -1,9 +1,16 @@
 // What a zone needs to speak for itself: its manifest, the zone key that signs and the VOPRF key that
 // evaluates, checked against one another once. The scalar leaves this module only for the engine.
 
-import { equalBytes, portableVoprf, sha256 as sha256Of, type Signer } from "@whither/crypto";
+import {
+  equalBytes,
+  hpkePublicKeyOf,
+  portableVoprf,
+  sha256 as sha256Of,
+  type Signer,
+} from "@whither/crypto";
 import {
   DiscoveryError,
+  type HpkeKey,
   type Manifest,
   type SignedObject,
   type VoprfKey,
@@ -21,6 +28,8 @@ export interface ZoneSecrets {
   readonly voprfSecretKey: Uint8Array;
   /** The scalar that replaces it, from the day it is made until the tree of the first is dropped. */
   readonly nextVoprfSecretKey?: Uint8Array | undefined;
+  /** 32 bytes each: what relayed queries are sealed to, and the key that is to replace it. */
+  readonly hpkeSecretKeys?: readonly Uint8Array[] | undefined;
 }
 
 /** What the zone's heads say they are signed under, and who signs them. */
@@ -54,16 +63,28 @@ export interface ZoneKeys {
 
 const kidBytes = 4;
 
-/**
- * Checks manifest and keys against one another; the manifest's current VOPRF key is either of the two. Throws
- * CONFIG with what does not fit.
- */
-export function makeZoneKeys(parts: {
+interface ZoneKeyParts {
   readonly zone: ZoneName;
   readonly manifest: SignedObject;
   readonly secrets: ZoneSecrets;
   readonly nowSeconds: number;
-}): ZoneKeys {
+}
+
+/**
+ * Checks the manifest that is configured and the keys against one another; its current VOPRF key is either of the two.
+ * Throws CONFIG with what does not fit.
+ */
+export function makeZoneKeys(parts: ZoneKeyParts): ZoneKeys {
+  const keys = zoneKeysUnder(parts);
+  checkHpkeKeys(keys.under.manifest, parts.secrets.hpkeSecretKeys ?? []);
+  return keys;
+}
+
+/**
+ * The same of the manifest that a zone is under. It stays under it although the operator has taken an HPKE key away:
+ * readers know no other yet.
+ */
+export function zoneKeysUnder(parts: ZoneKeyParts): ZoneKeys {
   const { zone, secrets, nowSeconds } = parts;
   const { voprfSecretKey, nextVoprfSecretKey } = secrets;
   const { manifest, sha256 } = verifyOwnManifest(parts);
@@ -82,6 +103,13 @@ export function makeZoneKeys(parts: {
     other,
     isOtherNext: other !== undefined && !isListed && tree === keys[0],
   };
+}
+
+/** A query sealed to a key that nobody here has could not be answered. A key that is not named yet harms nobody. */
+function checkHpkeKeys({ hpkeKeys }: Manifest, secretKeys: readonly Uint8Array[]): void {
+  const own = secretKeys.map(hpkePublicKeyOf);
+  const isOwn = (key: HpkeKey): boolean => own.some((one) => equalBytes(one, key.publicKey));
+  if (!hpkeKeys.every(isOwn)) throw config("an hpke key of the manifest is not at hand");
 }
 
 /** Of the zone keys at hand the first that the manifest names: while one replaces another it names both. */

@@ -2,11 +2,15 @@
 
 import { Command, Option } from "commander";
 import {
+  encodeHpkeKeyPem,
   encodePrivateKeyPem,
   encodeVaultKey,
   encodeVoprfKey,
+  formatHpkePublicKey,
   formatPublicKey,
+  generateHpkeKey,
   generateSecretKey,
+  hpkePublicKeyOf,
   keyIdOf,
   portableVoprf,
   publicKeyOf,
@@ -15,12 +19,22 @@ import {
 } from "@whither/crypto";
 import { systemRandom, writeSecretFile } from "@whither/runtime";
 import { print, type Terminal } from "../terminal.js";
-import { keyFileKind, readSigner, readVoprfPublicKey } from "../key-files.js";
+import { keyFileKind, readHpkePublicKey, readSigner, readVoprfPublicKey } from "../key-files.js";
 import { jsonOption } from "../options.js";
 import { rolloverCommand } from "./rollover.js";
 import { countersignRootSetCommand, signRootSetCommand } from "./root-set.js";
 
-const purposes = ["ksk", "zsk", "zone", "msp", "prover", "holder", "voprf", "vault"] as const;
+const purposes = [
+  "ksk",
+  "zsk",
+  "zone",
+  "msp",
+  "prover",
+  "holder",
+  "voprf",
+  "vault",
+  "hpke",
+] as const;
 
 export function keyCommand(terminal: Terminal): Command {
   const key = new Command("key").description("make and show keys");
@@ -30,7 +44,7 @@ export function keyCommand(terminal: Terminal): Command {
     .addOption(
       new Option(
         "--type <purpose>",
-        "what the key is for; voprf is a ristretto255 scalar, vault a symmetric key",
+        "what the key is for; voprf is a ristretto255 scalar, vault a symmetric key, hpke an X25519 key",
       )
         .choices(purposes)
         .makeOptionMandatory(),
@@ -55,7 +69,7 @@ export function keyCommand(terminal: Terminal): Command {
     .addHelpText("after", "\nExample:\n  whitherctl key show de.zone.pem")
     .action(async (file: string, options: { json?: true }) => {
       const shown = await showKey(file);
-      const text = `${shown.public_key}\nkey id ${shown.key_id ?? "none (a VOPRF key)"}`;
+      const text = `${shown.public_key}\nkey id ${shown.key_id ?? "none (it signs nothing)"}`;
       print(terminal, { json: options.json === true, value: { file, ...shown }, text });
     });
   key.addCommand(rolloverCommand(terminal));
@@ -73,6 +87,7 @@ function generate({
 }): Promise<{ public_key?: string; key_id?: string }> {
   if (type === "voprf") return generateVoprf(out);
   if (type === "vault") return generateVault(out);
+  if (type === "hpke") return generateHpke(out);
   return generateEd25519(out);
 }
 
@@ -95,8 +110,16 @@ async function generateVoprf(out: string): Promise<{ public_key: string }> {
   return { public_key: `ristretto255:${toBase64Url(pair.publicKey)}` };
 }
 
+async function generateHpke(out: string): Promise<{ public_key: string }> {
+  const secret = generateHpkeKey((n) => systemRandom.bytes(n));
+  await writeSecretFile(out, encodeHpkeKeyPem(secret));
+  return { public_key: formatHpkePublicKey(hpkePublicKeyOf(secret)) };
+}
+
 async function showKey(file: string): Promise<{ public_key: string; key_id?: string }> {
-  if ((await keyFileKind(file)) === "voprf") {
+  const kind = await keyFileKind(file);
+  if (kind === "hpke") return { public_key: formatHpkePublicKey(await readHpkePublicKey(file)) };
+  if (kind === "voprf") {
     return { public_key: `ristretto255:${toBase64Url(await readVoprfPublicKey(file))}` };
   }
   const signer = await readSigner(file);

@@ -5,16 +5,25 @@ import { dirname } from "node:path";
 import { Command } from "commander";
 import { z } from "zod";
 import {
+  DiscoveryError,
   limits,
   parseDpId,
   parseZoneName,
   suiteV1,
   zoneDp,
+  type HpkeKey,
   type Manifest,
   type SignedObject,
   type VoprfKey,
 } from "@whither/protocol";
-import { formatPublicKey, roles, sha256, toBase64Url, toHex } from "@whither/crypto";
+import {
+  formatHpkePublicKey,
+  formatPublicKey,
+  roles,
+  sha256,
+  toBase64Url,
+  toHex,
+} from "@whither/crypto";
 import {
   integerField,
   parseYaml,
@@ -34,7 +43,7 @@ import {
 } from "@whither/wire";
 import { addSignature } from "@whither/zone";
 import { print, type Terminal } from "../terminal.js";
-import { readSigner, readVoprfPublicKey } from "../key-files.js";
+import { readHpkePublicKey, readSigner, readVoprfPublicKey } from "../key-files.js";
 import { jsonOption } from "../options.js";
 
 const text = new TextDecoder();
@@ -66,6 +75,12 @@ export function manifestSchema(directory: string) {
       min: limits.kidOverlapSeconds,
       max: 366 * 86_400,
     }).default(14 * 86_400),
+    hpke_key_file: secretPathField(directory).optional(),
+    hpke_key_lifetime: secondsField({ min: 86_400, max: 366 * 86_400 }).default(90 * 86_400),
+    previous_hpke_key_file: secretPathField(directory).optional(),
+    previous_hpke_key_lifetime: secondsField({ min: 86_400, max: 366 * 86_400 }).default(
+      14 * 86_400,
+    ),
     predecessor_key_file: pathField(directory).optional(),
     epoch: secondsField({ min: 1, max: limits.promiseSeconds }).default(limits.epochSeconds),
     mapping_ttl: secondsField({
@@ -93,7 +108,13 @@ export function manifestSchema(directory: string) {
   // A zone evaluates or is a directory: its manifest says which by having a VOPRF key or none.
   return source.superRefine((value, context) => {
     const { kind, voprf_key_file: file, previous_voprf_key_file: previous } = value;
-    const has = file !== undefined || previous !== undefined;
+    const { hpke_key_file: hpke, previous_hpke_key_file: previousHpke } = value;
+    if (hpke === undefined && previousHpke !== undefined) {
+      const expected = "hpke_key_file beside it";
+      const place = { path: ["previous_hpke_key_file"], params: { expected } };
+      context.addIssue({ code: "custom", message: `expected ${expected}`, ...place });
+    }
+    const has = [file, previous, hpke].some((one) => one !== undefined);
     if (kind === "mappings" ? file !== undefined : !has) return;
     const expected = kind === "mappings" ? "a path" : "none for kind: directory";
     const params = { expected };
@@ -166,7 +187,7 @@ async function createManifest(path: string): Promise<SignedObject> {
       },
     ],
     voprfKeys,
-    hpkeConfig: new Uint8Array(),
+    hpkeKeys: await hpkeKeysOf(source, now),
     entryLength: limits.entryBytes,
     epochSeconds: source.epoch,
     mappingTtlSeconds: source.mapping_ttl,
@@ -195,6 +216,23 @@ async function voprfKeyOf(path: string, notAfter: number): Promise<VoprfKey> {
   const publicKey = await readVoprfPublicKey(path);
   // Any 4 octets that differ from the predecessor's will do: derived, so that no state is needed.
   return { kid: sha256(publicKey).slice(0, 4), publicKey, notAfter };
+}
+
+/** The current one first. Throws CONFIG where two share their id, which is derived, so that no state is needed. */
+async function hpkeKeysOf(source: ManifestSource, now: number): Promise<readonly HpkeKey[]> {
+  const { hpke_key_file: file, previous_hpke_key_file: previous } = source;
+  const keyOf = async (path: string, lifetimeSeconds: number): Promise<HpkeKey> => {
+    const publicKey = await readHpkePublicKey(path);
+    const [id = 0] = sha256(publicKey);
+    return { id, publicKey, notAfter: now + lifetimeSeconds };
+  };
+  const keys: HpkeKey[] = [];
+  if (file !== undefined) keys.push(await keyOf(file, source.hpke_key_lifetime));
+  if (previous !== undefined) keys.push(await keyOf(previous, source.previous_hpke_key_lifetime));
+  if (keys.length === 2 && keys[0]?.id === keys[1]?.id) {
+    throw new DiscoveryError("CONFIG", "both hpke keys have one id: generate another key");
+  }
+  return keys;
 }
 
 const defaultQuotas = [
@@ -230,6 +268,14 @@ function describe(manifest: Manifest, object: SignedObject): Record<string, unkn
     voprf_keys: manifest.voprfKeys.map((key) => ({
       kid: toHex(key.kid),
       public_key: `ristretto255:${toBase64Url(key.publicKey)}`,
+      not_after: key.notAfter,
+    })),
+    hpke_keys: manifest.hpkeKeys.map((key) => ({
+      id: key.id,
+      kem: "DHKEM(X25519, HKDF-SHA256)",
+      kdf: "HKDF-SHA256",
+      aead: "AES-128-GCM",
+      public_key: formatHpkePublicKey(key.publicKey),
       not_after: key.notAfter,
     })),
     epoch_s: manifest.epochSeconds,

@@ -31,8 +31,6 @@ export function makeSuccessor(of: {
   /** Public key that signs now. */
   readonly zoneKey: Uint8Array;
   readonly next: Pick<KeyPeriod, "publicKey" | "notAfter">;
-  /** Undefined: as it is. */
-  readonly hpkeConfig?: Uint8Array | undefined;
   readonly nowSeconds: number;
 }): Manifest {
   const { current, zoneKey, next, nowSeconds } = of;
@@ -44,7 +42,6 @@ export function makeSuccessor(of: {
     ...current,
     version: current.version + 1,
     zoneKeys: [{ ...next, notBefore: present.notBefore }, present],
-    hpkeConfig: of.hpkeConfig ?? current.hpkeConfig,
     notBefore: nowSeconds - limits.clockSkewSeconds,
   };
 }

@@ -63,7 +63,7 @@ function manifestOf(zone: ZoneName, operator: string, change: Partial<Manifest> 
     voprfKeys: [
       { kid: new Uint8Array(4), publicKey: new Uint8Array(32), notAfter: period.notAfter },
     ],
-    hpkeConfig: new Uint8Array(),
+    hpkeKeys: [],
     entryLength: 68,
     epochSeconds: 30,
     mappingTtlSeconds: 3600,

@@ -8,7 +8,7 @@ import {
   type Head,
   type Manifest,
 } from "@whither/protocol";
-import { createSigner, keyIdOf, sha256, type Signer } from "@whither/crypto/node";
+import { createSigner, hpkePublicKeyOf, keyIdOf, sha256, type Signer } from "@whither/crypto/node";
 import { portableVoprf } from "@whither/crypto";
 import { encodeHead, encodeManifest } from "@whither/wire";
 import { nodeVerifier, signObject } from "../signed.js";
@@ -29,7 +29,7 @@ const manifest: Manifest = {
   version: 1,
   zoneKeys: [{ publicKey: signer.publicKey, notBefore: now - 1000, notAfter: now + 100_000 }],
   voprfKeys: [{ kid, publicKey: voprfKey.publicKey, notAfter: now + 100_000 }],
-  hpkeConfig: new Uint8Array(0),
+  hpkeKeys: [],
   entryLength: 68,
   epochSeconds: 30,
   mappingTtlSeconds: 3600,
@@ -185,6 +185,13 @@ describe("manifest verification", () => {
   });
 
   const zoneKey = manifest.zoneKeys[0]!;
+  const hpkeKey = { id: 7, publicKey: hpkePublicKeyOf(sha256(identity)), notAfter: now - 1_000 };
+
+  it("accepts hpke keys, also one that has ended: it stops nothing but relayed queries", () => {
+    const value = { ...manifest, hpkeKeys: [hpkeKey] };
+    expect(check(value).manifest).to.deep.equal(value);
+  });
+
   const table: [what: string, run: () => unknown, code: ErrorCode][] = [
     ["a hash the directory does not name", () => check(manifest, [new Uint8Array(32)]), "BOGUS"],
     ["no hash at all", () => check(manifest, []), "BOGUS"],
@@ -210,6 +217,12 @@ describe("manifest verification", () => {
       () => check({ ...manifest, voprfKeys: twice(manifest.voprfKeys[0]!) }),
       "BOGUS",
     ],
+    [
+      "an hpke key of low order",
+      () => check({ ...manifest, hpkeKeys: [{ ...hpkeKey, publicKey: identity }] }),
+      "BOGUS",
+    ],
+    ["one hpke id twice", () => check({ ...manifest, hpkeKeys: twice(hpkeKey) }), "BOGUS"],
     ["one not yet in force", () => check(manifest, undefined, now - 1301), "NOT_YET_VALID"],
     ["one whose keys are expired", () => check(manifest, undefined, now + 100_301), "EXPIRED"],
   ];

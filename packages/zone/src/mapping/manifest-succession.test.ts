@@ -40,7 +40,7 @@ function manifestOf({ version, key, ...knobs }: Knobs): NamedManifest {
     voprfKeys: [
       { kid: Uint8Array.of(0, 0, 0, 1), publicKey: voprf.publicKey, notAfter: now + 9e6 },
     ],
-    hpkeConfig: new Uint8Array(0),
+    hpkeKeys: [],
     entryLength: 68,
     epochSeconds: 30,
     mappingTtlSeconds: 3600,

@@ -1,7 +1,14 @@
 // A zone's manifest: its keys and its policy, trusted by the hash that stands in the signed
 // directory, not by a signature (protocol.md sections 2 and 4).
 
-import { equalBytes, importPublicKey, keyIdOf, portableVoprf, toHex } from "@whither/crypto";
+import {
+  equalBytes,
+  importHpkePublicKey,
+  importPublicKey,
+  keyIdOf,
+  portableVoprf,
+  toHex,
+} from "@whither/crypto";
 import { DiscoveryError, limits, type Manifest, type SignedObject } from "@whither/protocol";
 import { decodeManifest } from "@whither/wire";
 import { payloadSha256 } from "../signed.js";
@@ -22,6 +29,7 @@ export function verifyManifest(check: {
 }): { readonly manifest: Manifest; readonly sha256: Uint8Array } {
   const verified = openManifest(check);
   checkVoprfKeys(verified.manifest);
+  checkHpkeKeys(verified.manifest);
   return verified;
 }
 
@@ -31,7 +39,8 @@ export function verifyDirectoryManifest(check: Parameters<typeof verifyManifest>
   readonly sha256: Uint8Array;
 } {
   const verified = openManifest(check);
-  if (verified.manifest.voprfKeys.length > 0) throw bogus("of a mapping zone, not of a directory");
+  const { voprfKeys, hpkeKeys } = verified.manifest;
+  if (voprfKeys.length + hpkeKeys.length > 0) throw bogus("of a mapping zone, not of a directory");
   return verified;
 }
 
@@ -66,6 +75,14 @@ function checkVoprfKeys({ voprfKeys }: Manifest): void {
   });
   if (new Set(voprfKeys.map((key) => toHex(key.kid))).size !== voprfKeys.length) {
     throw bogus("two voprf keys share a kid");
+  }
+}
+
+/** The same of what relayed queries are sealed to. One that has ended is its DP's to replace: it stops nothing else. */
+function checkHpkeKeys({ hpkeKeys }: Manifest): void {
+  for (const { publicKey } of hpkeKeys) importKey(() => importHpkePublicKey(publicKey));
+  if (new Set(hpkeKeys.map(({ id }) => id)).size !== hpkeKeys.length) {
+    throw bogus("two hpke keys share an id");
   }
 }
 

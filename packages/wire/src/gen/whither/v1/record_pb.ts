@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file whither/v1/record.proto.
  */
 export const file_whither_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("Chd3aGl0aGVyL3YxL3JlY29yZC5wcm90bxIKd2hpdGhlci52MSJKCgxTaWduZWRPYmplY3QSDwoHcGF5bG9hZBgBIAEoDBIpCgpzaWduYXR1cmVzGAIgAygLMhUud2hpdGhlci52MS5TaWduYXR1cmUiTgoJU2lnbmF0dXJlEg4KBmtleV9pZBgBIAEoDBIeCgRyb2xlGAIgASgOMhAud2hpdGhlci52MS5Sb2xlEhEKCXNpZ25hdHVyZRgDIAEoDCJGCglLZXlQZXJpb2QSEgoKcHVibGljX2tleRgBIAEoDBISCgpub3RfYmVmb3JlGAIgASgEEhEKCW5vdF9hZnRlchgDIAEoBCKXAQoIUm9vdEtleXMSDQoFc3VpdGUYASABKA0SDwoHdmVyc2lvbhgCIAEoBBIRCgl0aHJlc2hvbGQYAyABKA0SDAoEa3NrcxgEIAMoDBIjCgR6c2tzGAUgAygLMhUud2hpdGhlci52MS5LZXlQZXJpb2QSEgoKbm90X2JlZm9yZRgGIAEoBBIRCglub3RfYWZ0ZXIYByABKAQi4QEKBE5vZGUSDgoGcHJlZml4GAEgASgJEiwKC2Rpc3Bvc2l0aW9uGAIgASgOMhcud2hpdGhlci52MS5EaXNwb3NpdGlvbhITCgtmaXJzdF9jaGlsZBgDIAEoCRIUCgxuZXh0X3NpYmxpbmcYBCABKAkSKgoLYXV0aG9yaXRpZXMYBSADKAsyFS53aGl0aGVyLnYxLkF1dGhvcml0eRINCgV0dGxfcxgGIAEoDRISCgpub3RfYmVmb3JlGAcgASgEEhEKCW5vdF9hZnRlchgIIAEoBBIOCgZzZXJpYWwYCSABKAQivQEKCUF1dGhvcml0eRIMCgR6b25lGAEgASgJEg0KBWRwX2lkGAIgASgJEicKBGtpbmQYAyABKA4yGS53aGl0aGVyLnYxLkF1dGhvcml0eUtpbmQSEgoKcmVsYXlfb25seRgEIAEoCBIXCg9tYW5pZmVzdF9zaGEyNTYYBSADKAwSJwoJZW5kcG9pbnRzGAYgAygLMhQud2hpdGhlci52MS5FbmRwb2ludBIUCgx3aXRoZHJhd25fYXQYByABKAQieAoIRW5kcG9pbnQSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNEhMKC3B1YmxpY19wb3J0GAMgASgNEhMKC3Nwa2lfc2hhMjU2GAQgAygMEhQKDGp1cmlzZGljdGlvbhgFIAEoCRIQCghvcGVyYXRvchgGIAEoCSKhAgoNRGlyZWN0b3J5SGVhZBIMCgR6b25lGAEgASgJEg0KBWVwb2NoGAIgASgEEg4KBnNlcmlhbBgDIAEoBBIYChByZWdpc3RyeV92ZXJzaW9uGAQgASgNEhIKCm5vZGVfY291bnQYBSABKAQSFAoMcmVjb3JkX2NvdW50GAYgASgEEg4KBmRpZ2VzdBgHIAEoDBISCgpub3RfYmVmb3JlGAggASgEEhEKCW5vdF9hZnRlchgJIAEoBBIRCglyZWZyZXNoX3MYCiABKA0SDwoHcmV0cnlfcxgLIAEoDRIQCghleHBpcmVfcxgMIAEoDRIyChJmZWRlcmF0aW9uX2RlZmF1bHQYDSABKA4yFi53aGl0aGVyLnYxLkZlZGVyYXRpb24i8AEKDlJlZ2lzdHJ5UmVjb3JkEg4KBnNlcmlhbBgBIAEoBBISCgpub3RfYmVmb3JlGAIgASgEEhEKCW5vdF9hZnRlchgDIAEoBBIiCgJkcBgEIAEoCzIULndoaXRoZXIudjEuRHBSZWNvcmRIABIkCgNtc3AYBSABKAsyFS53aGl0aGVyLnYxLk1zcFJlY29yZEgAEioKBnByb3ZlchgGIAEoCzIYLndoaXRoZXIudjEuUHJvdmVyUmVjb3JkSAASKAoFcmVsYXkYByABKAsyFy53aGl0aGVyLnYxLlJlbGF5UmVjb3JkSABCBwoFcGFydHkijQEKCERwUmVjb3JkEgoKAmlkGAEgASgJEhAKCG9wZXJhdG9yGAIgASgJEicKCWVuZHBvaW50cxgDIAMoCzIULndoaXRoZXIudjEuRW5kcG9pbnQSDwoHbWF4X3FwcxgEIAEoDRIVCg1qdXJpc2RpY3Rpb25zGAUgAygJEhIKCnRlcm1zX2hhc2gYBiABKAwi/AEKCU1zcFJlY29yZBIKCgJpZBgBIAEoCRIQCghvcGVyYXRvchgCIAEoCRILCgNiaXQYAyABKA0SIwoEa2V5cxgEIAMoCzIVLndoaXRoZXIudjEuS2V5UGVyaW9kEhMKC3Nwa2lfc2hhMjU2GAUgAygMEhAKCGVuZHBvaW50GAYgASgJEhoKEm1pbWlfZGlyZWN0b3J5X3VybBgHIAEoCRIXCg9hY2NyZWRpdGVkX2Zyb20YCCABKAQSFQoNYWNjcmVkaXRlZF90bxgJIAEoBBISCgp0ZXJtc19oYXNoGAogASgMEhgKEHRva2VuX2lzc3Vlcl9rZXkYCyABKAwihwEKDFByb3ZlclJlY29yZBIKCgJpZBgBIAEoCRIQCghvcGVyYXRvchgCIAEoCRIjCgRrZXlzGAMgAygLMhUud2hpdGhlci52MS5LZXlQZXJpb2QSEAoIcHJlZml4ZXMYBCADKAkSDwoHbWV0aG9kcxgFIAMoCRIRCgltYXhfbGV2ZWwYBiABKA0iUgoLUmVsYXlSZWNvcmQSCgoCaWQYASABKAkSEAoIb3BlcmF0b3IYAiABKAkSEAoIZW5kcG9pbnQYAyABKAkSEwoLc3BraV9zaGEyNTYYBCADKAwivQIKCE1hbmlmZXN0EgwKBHpvbmUYASABKAkSEAoIb3BlcmF0b3IYAiABKAkSDQoFc3VpdGUYAyABKA0SDwoHdmVyc2lvbhgEIAEoBBIoCgl6b25lX2tleXMYBSADKAsyFS53aGl0aGVyLnYxLktleVBlcmlvZBIoCgp2b3ByZl9rZXlzGAYgAygLMhQud2hpdGhlci52MS5Wb3ByZktleRITCgtocGtlX2NvbmZpZxgHIAEoDBIRCgllbnRyeV9sZW4YCCABKA0SDwoHZXBvY2hfcxgJIAEoDRIVCg1tYXBwaW5nX3R0bF9zGAogASgNEhUKDWFic2VuY2VfdHRsX3MYCyABKA0SIgoGcG9saWN5GAwgASgLMhIud2hpdGhlci52MS5Qb2xpY3kSEgoKbm90X2JlZm9yZRgNIAEoBCI+CghWb3ByZktleRILCgNraWQYASABKAwSEgoKcHVibGljX2tleRgCIAEoDBIRCglub3RfYWZ0ZXIYAyABKAQijwIKBlBvbGljeRIyChJmZWRlcmF0aW9uX2RlZmF1bHQYASABKA4yFi53aGl0aGVyLnYxLkZlZGVyYXRpb24SFQoNcHJlZmVycmVkX2RwcxgCIAMoCRIhCgZxdW90YXMYAyADKAsyES53aGl0aGVyLnYxLlF1b3RhEhcKD2Rpc2NvdmVyeV9tYXhfcxgEIAEoDRIVCg1yZW1vdmFsX21heF9zGAUgASgNEhMKC3JldGVudGlvbl9zGAYgASgNEh0KFXJlcGxpY2FfanVyaXNkaWN0aW9ucxgHIAMoCRIbChNwcmVmZXJlbmNlX2hhbmRsaW5nGAggASgJEhYKDnB1YmxpY19xdWVyaWVzGAkgASgIIngKBVF1b3RhEg0KBWNsYXNzGAEgASgJEhYKDnJlcXVlc3RzX3Blcl9zGAIgASgNEhYKDnJlcXVlc3RzX2J1cnN0GAMgASgNEhYKDmNvbnRhY3RzX2J1cnN0GAQgASgNEhgKEGNvbnRhY3RzX3Blcl9kYXkYBSABKA0i4QEKBEhlYWQSDAoEem9uZRgBIAEoCRINCgVlcG9jaBgCIAEoBBIOCgZzZXJpYWwYAyABKAQSEAoIbWFwX3Jvb3QYBCABKAwSEAoIbWFwX3NpemUYBSABKAQSCwoDa2lkGAYgASgMEgkKAWIYByABKA0SCwoDcGFkGAggASgNEhcKD21hbmlmZXN0X3NoYTI1NhgJIAEoDBIUCgxjaGFuZ2VzX3Jvb3QYCiABKAwSDAoEdGltZRgLIAEoBBITCgtwcmV2X3NoYTI1NhgMIAEoDBIRCglub3RfYWZ0ZXIYDSABKAQiwAEKCkNyZWRlbnRpYWwSEQoJcHJvdmVyX2lkGAEgASgJEhIKCmNzaV9jb21taXQYAiABKAwSGQoRaG9sZGVyX3B1YmxpY19rZXkYAyABKAwSDgoGbWV0aG9kGAQgASgJEg0KBWxldmVsGAUgASgNEg4KBmlzc3VlZBgGIAEoBBIPCgdleHBpcmVzGAcgASgEEhcKD2ZpcnN0X3Byb3ZlZF9hdBgIIAEoBBIXCg9ldmlkZW5jZV9zaGEyNTYYCSABKAwi2QEKB01hcHBpbmcSEgoKY3NpX2NvbW1pdBgBIAEoDBIOCgZtc3BfaWQYAiABKAkSGQoRaG9sZGVyX3B1YmxpY19rZXkYAyABKAwSGQoRY3JlZGVudGlhbF9zaGEyNTYYBCABKAwSFgoOZXN0YWJsaXNoZWRfYXQYBSABKAQSEgoKbm90X2JlZm9yZRgGIAEoBBIRCglub3RfYWZ0ZXIYByABKAQSDwoHbm9uY2VfaBgIIAEoDBIPCgdub25jZV9tGAkgASgMEhMKC3ByZXZfc2hhMjU2GAogASgMIoICCglTdGF0ZW1lbnQSDAoEem9uZRgBIAEoCRILCgN0YWcYAiABKAwSEwoLY3NpX2NvbW1pdHMYAyADKAwSGQoRaG9sZGVyX3B1YmxpY19rZXkYBCABKAwSCwoDc2VxGAUgASgEEg8KB25vbmNlX2QYBiABKAwSKAoFaXRlbXMYByADKAsyGS53aGl0aGVyLnYxLlN0YXRlbWVudEl0ZW0SEQoJZXhjbHVzaXZlGAggASgIEhUKDXNhbWVfYXBwX29ubHkYCSABKAgSEQoJcG9ydGVkX3RvGAogASgJEhIKCm5vdF9iZWZvcmUYCyABKAQSEQoJbm90X2FmdGVyGAwgASgEIkkKDVN0YXRlbWVudEl0ZW0SFgoObWFwcGluZ19zaGEyNTYYASABKAwSEgoKcHJlZmVyZW5jZRgCIAEoDRIMCgR0YWdzGAMgAygJIkcKCkFjY2VwdGFuY2USDAoEem9uZRgBIAEoCRIWCg5tYXBwaW5nX3NoYTI1NhgCIAEoDBITCgthY2NlcHRlZF9hdBgDIAEoBCJSCgdQcm9taXNlEgwKBHpvbmUYASABKAkSGAoQc3RhdGVtZW50X3NoYTI1NhgCIAEoDBITCgthY2NlcHRlZF9hdBgDIAEoBBIKCgJieRgEIAEoBCJcCgdLZXlMaW5rEhIKCmNzaV9jb21taXQYASABKAwSFgoOb2xkX3B1YmxpY19rZXkYAiABKAwSFgoObmV3X3B1YmxpY19rZXkYAyABKAwSDQoFbm9uY2UYBCABKAwiigEKCFNsb3RCb2R5EisKCXN0YXRlbWVudBgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EikKCG1hcHBpbmdzGAIgAygLMhcud2hpdGhlci52MS5TbG90TWFwcGluZxImCgVsaW5rcxgDIAMoCzIXLndoaXRoZXIudjEuU2xvdEtleUxpbmsipQEKC1Nsb3RNYXBwaW5nEikKB21hcHBpbmcYASABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIsCgpjcmVkZW50aWFsGAIgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSDwoHb3BlbmluZxgDIAEoDBIsCgphY2NlcHRhbmNlGAQgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QiRgoLU2xvdEtleUxpbmsSJgoEbGluaxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0Eg8KB29wZW5pbmcYAiABKAwqrwEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEhEKDVJPTEVfUk9PVF9LU0sQARIRCg1ST0xFX1JPT1RfWlNLEAISDQoJUk9MRV9aT05FEAMSDwoLUk9MRV9IT0xERVIQBBIMCghST0xFX01TUBAFEgsKB1JPTEVfRFAQBhIPCgtST0xFX1BST1ZFUhAHEg0KCVJPTEVfQ1NJUBAIEhAKDFJPTEVfV0lUTkVTUxAJKoEBCgpGZWRlcmF0aW9uEhoKFkZFREVSQVRJT05fVU5TUEVDSUZJRUQQABIUChBGRURFUkFUSU9OX0xPQ0FMEAESGAoURkVERVJBVElPTl9QUkVGRVJSRUQQAhITCg9GRURFUkFUSU9OX0xJU1QQAxISCg5GRURFUkFUSU9OX0FMTBAEKnkKC0Rpc3Bvc2l0aW9uEhsKF0RJU1BPU0lUSU9OX1VOU1BFQ0lGSUVEEAASGQoVRElTUE9TSVRJT05fREVMRUdBVEVEEAESFgoSRElTUE9TSVRJT05fUEFSRU5UEAISGgoWRElTUE9TSVRJT05fVU5BU1NJR05FRBADKmoKDUF1dGhvcml0eUtpbmQSHgoaQVVUSE9SSVRZX0tJTkRfVU5TUEVDSUZJRUQQABIcChhBVVRIT1JJVFlfS0lORF9ESVJFQ1RPUlkQARIbChdBVVRIT1JJVFlfS0lORF9NQVBQSU5HUxACYgZwcm90bzM");
+  fileDesc("Chd3aGl0aGVyL3YxL3JlY29yZC5wcm90bxIKd2hpdGhlci52MSJKCgxTaWduZWRPYmplY3QSDwoHcGF5bG9hZBgBIAEoDBIpCgpzaWduYXR1cmVzGAIgAygLMhUud2hpdGhlci52MS5TaWduYXR1cmUiTgoJU2lnbmF0dXJlEg4KBmtleV9pZBgBIAEoDBIeCgRyb2xlGAIgASgOMhAud2hpdGhlci52MS5Sb2xlEhEKCXNpZ25hdHVyZRgDIAEoDCJGCglLZXlQZXJpb2QSEgoKcHVibGljX2tleRgBIAEoDBISCgpub3RfYmVmb3JlGAIgASgEEhEKCW5vdF9hZnRlchgDIAEoBCKXAQoIUm9vdEtleXMSDQoFc3VpdGUYASABKA0SDwoHdmVyc2lvbhgCIAEoBBIRCgl0aHJlc2hvbGQYAyABKA0SDAoEa3NrcxgEIAMoDBIjCgR6c2tzGAUgAygLMhUud2hpdGhlci52MS5LZXlQZXJpb2QSEgoKbm90X2JlZm9yZRgGIAEoBBIRCglub3RfYWZ0ZXIYByABKAQi4QEKBE5vZGUSDgoGcHJlZml4GAEgASgJEiwKC2Rpc3Bvc2l0aW9uGAIgASgOMhcud2hpdGhlci52MS5EaXNwb3NpdGlvbhITCgtmaXJzdF9jaGlsZBgDIAEoCRIUCgxuZXh0X3NpYmxpbmcYBCABKAkSKgoLYXV0aG9yaXRpZXMYBSADKAsyFS53aGl0aGVyLnYxLkF1dGhvcml0eRINCgV0dGxfcxgGIAEoDRISCgpub3RfYmVmb3JlGAcgASgEEhEKCW5vdF9hZnRlchgIIAEoBBIOCgZzZXJpYWwYCSABKAQivQEKCUF1dGhvcml0eRIMCgR6b25lGAEgASgJEg0KBWRwX2lkGAIgASgJEicKBGtpbmQYAyABKA4yGS53aGl0aGVyLnYxLkF1dGhvcml0eUtpbmQSEgoKcmVsYXlfb25seRgEIAEoCBIXCg9tYW5pZmVzdF9zaGEyNTYYBSADKAwSJwoJZW5kcG9pbnRzGAYgAygLMhQud2hpdGhlci52MS5FbmRwb2ludBIUCgx3aXRoZHJhd25fYXQYByABKAQieAoIRW5kcG9pbnQSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNEhMKC3B1YmxpY19wb3J0GAMgASgNEhMKC3Nwa2lfc2hhMjU2GAQgAygMEhQKDGp1cmlzZGljdGlvbhgFIAEoCRIQCghvcGVyYXRvchgGIAEoCSKhAgoNRGlyZWN0b3J5SGVhZBIMCgR6b25lGAEgASgJEg0KBWVwb2NoGAIgASgEEg4KBnNlcmlhbBgDIAEoBBIYChByZWdpc3RyeV92ZXJzaW9uGAQgASgNEhIKCm5vZGVfY291bnQYBSABKAQSFAoMcmVjb3JkX2NvdW50GAYgASgEEg4KBmRpZ2VzdBgHIAEoDBISCgpub3RfYmVmb3JlGAggASgEEhEKCW5vdF9hZnRlchgJIAEoBBIRCglyZWZyZXNoX3MYCiABKA0SDwoHcmV0cnlfcxgLIAEoDRIQCghleHBpcmVfcxgMIAEoDRIyChJmZWRlcmF0aW9uX2RlZmF1bHQYDSABKA4yFi53aGl0aGVyLnYxLkZlZGVyYXRpb24i8AEKDlJlZ2lzdHJ5UmVjb3JkEg4KBnNlcmlhbBgBIAEoBBISCgpub3RfYmVmb3JlGAIgASgEEhEKCW5vdF9hZnRlchgDIAEoBBIiCgJkcBgEIAEoCzIULndoaXRoZXIudjEuRHBSZWNvcmRIABIkCgNtc3AYBSABKAsyFS53aGl0aGVyLnYxLk1zcFJlY29yZEgAEioKBnByb3ZlchgGIAEoCzIYLndoaXRoZXIudjEuUHJvdmVyUmVjb3JkSAASKAoFcmVsYXkYByABKAsyFy53aGl0aGVyLnYxLlJlbGF5UmVjb3JkSABCBwoFcGFydHkijQEKCERwUmVjb3JkEgoKAmlkGAEgASgJEhAKCG9wZXJhdG9yGAIgASgJEicKCWVuZHBvaW50cxgDIAMoCzIULndoaXRoZXIudjEuRW5kcG9pbnQSDwoHbWF4X3FwcxgEIAEoDRIVCg1qdXJpc2RpY3Rpb25zGAUgAygJEhIKCnRlcm1zX2hhc2gYBiABKAwi/AEKCU1zcFJlY29yZBIKCgJpZBgBIAEoCRIQCghvcGVyYXRvchgCIAEoCRILCgNiaXQYAyABKA0SIwoEa2V5cxgEIAMoCzIVLndoaXRoZXIudjEuS2V5UGVyaW9kEhMKC3Nwa2lfc2hhMjU2GAUgAygMEhAKCGVuZHBvaW50GAYgASgJEhoKEm1pbWlfZGlyZWN0b3J5X3VybBgHIAEoCRIXCg9hY2NyZWRpdGVkX2Zyb20YCCABKAQSFQoNYWNjcmVkaXRlZF90bxgJIAEoBBISCgp0ZXJtc19oYXNoGAogASgMEhgKEHRva2VuX2lzc3Vlcl9rZXkYCyABKAwihwEKDFByb3ZlclJlY29yZBIKCgJpZBgBIAEoCRIQCghvcGVyYXRvchgCIAEoCRIjCgRrZXlzGAMgAygLMhUud2hpdGhlci52MS5LZXlQZXJpb2QSEAoIcHJlZml4ZXMYBCADKAkSDwoHbWV0aG9kcxgFIAMoCRIRCgltYXhfbGV2ZWwYBiABKA0iUgoLUmVsYXlSZWNvcmQSCgoCaWQYASABKAkSEAoIb3BlcmF0b3IYAiABKAkSEAoIZW5kcG9pbnQYAyABKAkSEwoLc3BraV9zaGEyNTYYBCADKAwi4wIKCE1hbmlmZXN0EgwKBHpvbmUYASABKAkSEAoIb3BlcmF0b3IYAiABKAkSDQoFc3VpdGUYAyABKA0SDwoHdmVyc2lvbhgEIAEoBBIoCgl6b25lX2tleXMYBSADKAsyFS53aGl0aGVyLnYxLktleVBlcmlvZBIoCgp2b3ByZl9rZXlzGAYgAygLMhQud2hpdGhlci52MS5Wb3ByZktleRIRCgllbnRyeV9sZW4YCCABKA0SDwoHZXBvY2hfcxgJIAEoDRIVCg1tYXBwaW5nX3R0bF9zGAogASgNEhUKDWFic2VuY2VfdHRsX3MYCyABKA0SIgoGcG9saWN5GAwgASgLMhIud2hpdGhlci52MS5Qb2xpY3kSEgoKbm90X2JlZm9yZRgNIAEoBBImCglocGtlX2tleXMYDiADKAsyEy53aGl0aGVyLnYxLkhwa2VLZXlKBAgHEAhSC2hwa2VfY29uZmlnImQKB0hwa2VLZXkSCgoCaWQYASABKA0SCwoDa2VtGAIgASgNEgsKA2tkZhgDIAEoDRIMCgRhZWFkGAQgASgNEhIKCnB1YmxpY19rZXkYBSABKAwSEQoJbm90X2FmdGVyGAYgASgEIj4KCFZvcHJmS2V5EgsKA2tpZBgBIAEoDBISCgpwdWJsaWNfa2V5GAIgASgMEhEKCW5vdF9hZnRlchgDIAEoBCKPAgoGUG9saWN5EjIKEmZlZGVyYXRpb25fZGVmYXVsdBgBIAEoDjIWLndoaXRoZXIudjEuRmVkZXJhdGlvbhIVCg1wcmVmZXJyZWRfZHBzGAIgAygJEiEKBnF1b3RhcxgDIAMoCzIRLndoaXRoZXIudjEuUXVvdGESFwoPZGlzY292ZXJ5X21heF9zGAQgASgNEhUKDXJlbW92YWxfbWF4X3MYBSABKA0SEwoLcmV0ZW50aW9uX3MYBiABKA0SHQoVcmVwbGljYV9qdXJpc2RpY3Rpb25zGAcgAygJEhsKE3ByZWZlcmVuY2VfaGFuZGxpbmcYCCABKAkSFgoOcHVibGljX3F1ZXJpZXMYCSABKAgieAoFUXVvdGESDQoFY2xhc3MYASABKAkSFgoOcmVxdWVzdHNfcGVyX3MYAiABKA0SFgoOcmVxdWVzdHNfYnVyc3QYAyABKA0SFgoOY29udGFjdHNfYnVyc3QYBCABKA0SGAoQY29udGFjdHNfcGVyX2RheRgFIAEoDSLhAQoESGVhZBIMCgR6b25lGAEgASgJEg0KBWVwb2NoGAIgASgEEg4KBnNlcmlhbBgDIAEoBBIQCghtYXBfcm9vdBgEIAEoDBIQCghtYXBfc2l6ZRgFIAEoBBILCgNraWQYBiABKAwSCQoBYhgHIAEoDRILCgNwYWQYCCABKA0SFwoPbWFuaWZlc3Rfc2hhMjU2GAkgASgMEhQKDGNoYW5nZXNfcm9vdBgKIAEoDBIMCgR0aW1lGAsgASgEEhMKC3ByZXZfc2hhMjU2GAwgASgMEhEKCW5vdF9hZnRlchgNIAEoBCLAAQoKQ3JlZGVudGlhbBIRCglwcm92ZXJfaWQYASABKAkSEgoKY3NpX2NvbW1pdBgCIAEoDBIZChFob2xkZXJfcHVibGljX2tleRgDIAEoDBIOCgZtZXRob2QYBCABKAkSDQoFbGV2ZWwYBSABKA0SDgoGaXNzdWVkGAYgASgEEg8KB2V4cGlyZXMYByABKAQSFwoPZmlyc3RfcHJvdmVkX2F0GAggASgEEhcKD2V2aWRlbmNlX3NoYTI1NhgJIAEoDCLZAQoHTWFwcGluZxISCgpjc2lfY29tbWl0GAEgASgMEg4KBm1zcF9pZBgCIAEoCRIZChFob2xkZXJfcHVibGljX2tleRgDIAEoDBIZChFjcmVkZW50aWFsX3NoYTI1NhgEIAEoDBIWCg5lc3RhYmxpc2hlZF9hdBgFIAEoBBISCgpub3RfYmVmb3JlGAYgASgEEhEKCW5vdF9hZnRlchgHIAEoBBIPCgdub25jZV9oGAggASgMEg8KB25vbmNlX20YCSABKAwSEwoLcHJldl9zaGEyNTYYCiABKAwiggIKCVN0YXRlbWVudBIMCgR6b25lGAEgASgJEgsKA3RhZxgCIAEoDBITCgtjc2lfY29tbWl0cxgDIAMoDBIZChFob2xkZXJfcHVibGljX2tleRgEIAEoDBILCgNzZXEYBSABKAQSDwoHbm9uY2VfZBgGIAEoDBIoCgVpdGVtcxgHIAMoCzIZLndoaXRoZXIudjEuU3RhdGVtZW50SXRlbRIRCglleGNsdXNpdmUYCCABKAgSFQoNc2FtZV9hcHBfb25seRgJIAEoCBIRCglwb3J0ZWRfdG8YCiABKAkSEgoKbm90X2JlZm9yZRgLIAEoBBIRCglub3RfYWZ0ZXIYDCABKAQiSQoNU3RhdGVtZW50SXRlbRIWCg5tYXBwaW5nX3NoYTI1NhgBIAEoDBISCgpwcmVmZXJlbmNlGAIgASgNEgwKBHRhZ3MYAyADKAkiRwoKQWNjZXB0YW5jZRIMCgR6b25lGAEgASgJEhYKDm1hcHBpbmdfc2hhMjU2GAIgASgMEhMKC2FjY2VwdGVkX2F0GAMgASgEIlIKB1Byb21pc2USDAoEem9uZRgBIAEoCRIYChBzdGF0ZW1lbnRfc2hhMjU2GAIgASgMEhMKC2FjY2VwdGVkX2F0GAMgASgEEgoKAmJ5GAQgASgEIlwKB0tleUxpbmsSEgoKY3NpX2NvbW1pdBgBIAEoDBIWCg5vbGRfcHVibGljX2tleRgCIAEoDBIWCg5uZXdfcHVibGljX2tleRgDIAEoDBINCgVub25jZRgEIAEoDCKKAQoIU2xvdEJvZHkSKwoJc3RhdGVtZW50GAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSKQoIbWFwcGluZ3MYAiADKAsyFy53aGl0aGVyLnYxLlNsb3RNYXBwaW5nEiYKBWxpbmtzGAMgAygLMhcud2hpdGhlci52MS5TbG90S2V5TGluayKlAQoLU2xvdE1hcHBpbmcSKQoHbWFwcGluZxgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EiwKCmNyZWRlbnRpYWwYAiABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdBIPCgdvcGVuaW5nGAMgASgMEiwKCmFjY2VwdGFuY2UYBCABKAsyGC53aGl0aGVyLnYxLlNpZ25lZE9iamVjdCJGCgtTbG90S2V5TGluaxImCgRsaW5rGAEgASgLMhgud2hpdGhlci52MS5TaWduZWRPYmplY3QSDwoHb3BlbmluZxgCIAEoDCqvAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASEQoNUk9MRV9ST09UX0tTSxABEhEKDVJPTEVfUk9PVF9aU0sQAhINCglST0xFX1pPTkUQAxIPCgtST0xFX0hPTERFUhAEEgwKCFJPTEVfTVNQEAUSCwoHUk9MRV9EUBAGEg8KC1JPTEVfUFJPVkVSEAcSDQoJUk9MRV9DU0lQEAgSEAoMUk9MRV9XSVRORVNTEAkqgQEKCkZlZGVyYXRpb24SGgoWRkVERVJBVElPTl9VTlNQRUNJRklFRBAAEhQKEEZFREVSQVRJT05fTE9DQUwQARIYChRGRURFUkFUSU9OX1BSRUZFUlJFRBACEhMKD0ZFREVSQVRJT05fTElTVBADEhIKDkZFREVSQVRJT05fQUxMEAQqeQoLRGlzcG9zaXRpb24SGwoXRElTUE9TSVRJT05fVU5TUEVDSUZJRUQQABIZChVESVNQT1NJVElPTl9ERUxFR0FURUQQARIWChJESVNQT1NJVElPTl9QQVJFTlQQAhIaChZESVNQT1NJVElPTl9VTkFTU0lHTkVEEAMqagoNQXV0aG9yaXR5S2luZBIeChpBVVRIT1JJVFlfS0lORF9VTlNQRUNJRklFRBAAEhwKGEFVVEhPUklUWV9LSU5EX0RJUkVDVE9SWRABEhsKF0FVVEhPUklUWV9LSU5EX01BUFBJTkdTEAJiBnByb3RvMw");
 
 /**
  * The only way a record travels: the payload bytes exactly as the signer made them, never re-serialised.
@@ -734,13 +734,6 @@ export type Manifest = Message<"whither.v1.Manifest"> & {
   voprfKeys: VoprfKey[];
 
   /**
-   * RFC 9180 configuration for relayed queries; empty: none.
-   *
-   * @generated from field: bytes hpke_config = 7;
-   */
-  hpkeConfig: Uint8Array;
-
-  /**
    * Octets of an entry: 68 in this version (8 octets of MSP bits).
    *
    * @generated from field: uint32 entry_len = 8;
@@ -775,6 +768,13 @@ export type Manifest = Message<"whither.v1.Manifest"> & {
    * @generated from field: uint64 not_before = 13;
    */
   notBefore: bigint;
+
+  /**
+   * 0..2; the first is current, relayed queries are sealed to it. None: no relayed queries.
+   *
+   * @generated from field: repeated whither.v1.HpkeKey hpke_keys = 14;
+   */
+  hpkeKeys: HpkeKey[];
 };
 
 /**
@@ -783,6 +783,60 @@ export type Manifest = Message<"whither.v1.Manifest"> & {
  */
 export const ManifestSchema: GenMessage<Manifest> = /*@__PURE__*/
   messageDesc(file_whither_v1_record, 13);
+
+/**
+ * RFC 9180; the fields of a key configuration of RFC 9458.
+ *
+ * @generated from message whither.v1.HpkeKey
+ */
+export type HpkeKey = Message<"whither.v1.HpkeKey"> & {
+  /**
+   * 0..255, different ones in a manifest.
+   *
+   * @generated from field: uint32 id = 1;
+   */
+  id: number;
+
+  /**
+   * 0x0020, DHKEM(X25519, HKDF-SHA256).
+   *
+   * @generated from field: uint32 kem = 2;
+   */
+  kem: number;
+
+  /**
+   * 0x0001, HKDF-SHA256.
+   *
+   * @generated from field: uint32 kdf = 3;
+   */
+  kdf: number;
+
+  /**
+   * 0x0001, AES-128-GCM.
+   *
+   * @generated from field: uint32 aead = 4;
+   */
+  aead: number;
+
+  /**
+   * X25519, 32 octets, not of low order.
+   *
+   * @generated from field: bytes public_key = 5;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * @generated from field: uint64 not_after = 6;
+   */
+  notAfter: bigint;
+};
+
+/**
+ * Describes the message whither.v1.HpkeKey.
+ * Use `create(HpkeKeySchema)` to create a new message.
+ */
+export const HpkeKeySchema: GenMessage<HpkeKey> = /*@__PURE__*/
+  messageDesc(file_whither_v1_record, 14);
 
 /**
  * @generated from message whither.v1.VoprfKey
@@ -813,7 +867,7 @@ export type VoprfKey = Message<"whither.v1.VoprfKey"> & {
  * Use `create(VoprfKeySchema)` to create a new message.
  */
 export const VoprfKeySchema: GenMessage<VoprfKey> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 14);
+  messageDesc(file_whither_v1_record, 15);
 
 /**
  * What a discovery provider publishes about its own behaviour (requirement 11).
@@ -882,7 +936,7 @@ export type Policy = Message<"whither.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 15);
+  messageDesc(file_whither_v1_record, 16);
 
 /**
  * @generated from message whither.v1.Quota
@@ -921,7 +975,7 @@ export type Quota = Message<"whither.v1.Quota"> & {
  * Use `create(QuotaSchema)` to create a new message.
  */
 export const QuotaSchema: GenMessage<Quota> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 16);
+  messageDesc(file_whither_v1_record, 17);
 
 /**
  * type head, zone = the zone, role ZONE. Signed once an epoch; nothing is signed at query time.
@@ -1012,7 +1066,7 @@ export type Head = Message<"whither.v1.Head"> & {
  * Use `create(HeadSchema)` to create a new message.
  */
 export const HeadSchema: GenMessage<Head> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 17);
+  messageDesc(file_whither_v1_record, 18);
 
 /**
  * type credential, zone empty, role PROVER.
@@ -1081,7 +1135,7 @@ export type Credential = Message<"whither.v1.Credential"> & {
  * Use `create(CredentialSchema)` to create a new message.
  */
 export const CredentialSchema: GenMessage<Credential> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 18);
+  messageDesc(file_whither_v1_record, 19);
 
 /**
  * type mapping, zone empty, roles MSP and HOLDER.
@@ -1153,7 +1207,7 @@ export type Mapping = Message<"whither.v1.Mapping"> & {
  * Use `create(MappingSchema)` to create a new message.
  */
 export const MappingSchema: GenMessage<Mapping> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 19);
+  messageDesc(file_whither_v1_record, 20);
 
 /**
  * type statement, zone = the zone, role HOLDER. Places mappings in a zone; the newest seq counts.
@@ -1241,7 +1295,7 @@ export type Statement = Message<"whither.v1.Statement"> & {
  * Use `create(StatementSchema)` to create a new message.
  */
 export const StatementSchema: GenMessage<Statement> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 20);
+  messageDesc(file_whither_v1_record, 21);
 
 /**
  * @generated from message whither.v1.StatementItem
@@ -1272,7 +1326,7 @@ export type StatementItem = Message<"whither.v1.StatementItem"> & {
  * Use `create(StatementItemSchema)` to create a new message.
  */
 export const StatementItemSchema: GenMessage<StatementItem> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 21);
+  messageDesc(file_whither_v1_record, 22);
 
 /**
  * type acceptance, zone = the zone, role DP.
@@ -1301,7 +1355,7 @@ export type Acceptance = Message<"whither.v1.Acceptance"> & {
  * Use `create(AcceptanceSchema)` to create a new message.
  */
 export const AcceptanceSchema: GenMessage<Acceptance> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 22);
+  messageDesc(file_whither_v1_record, 23);
 
 /**
  * type promise, zone = the zone, role DP: the statement is in a published head by `by`.
@@ -1337,7 +1391,7 @@ export type Promise = Message<"whither.v1.Promise"> & {
  * Use `create(PromiseSchema)` to create a new message.
  */
 export const PromiseSchema: GenMessage<Promise> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 23);
+  messageDesc(file_whither_v1_record, 24);
 
 /**
  * type key-link, zone empty, role HOLDER, signed by both keys: one holder of this CSI from then on.
@@ -1377,7 +1431,7 @@ export type KeyLink = Message<"whither.v1.KeyLink"> & {
  * Use `create(KeyLinkSchema)` to create a new message.
  */
 export const KeyLinkSchema: GenMessage<KeyLink> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 24);
+  messageDesc(file_whither_v1_record, 25);
 
 /**
  * Plaintext of a public slot's body.
@@ -1410,7 +1464,7 @@ export type SlotBody = Message<"whither.v1.SlotBody"> & {
  * Use `create(SlotBodySchema)` to create a new message.
  */
 export const SlotBodySchema: GenMessage<SlotBody> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 25);
+  messageDesc(file_whither_v1_record, 26);
 
 /**
  * @generated from message whither.v1.SlotMapping
@@ -1444,7 +1498,7 @@ export type SlotMapping = Message<"whither.v1.SlotMapping"> & {
  * Use `create(SlotMappingSchema)` to create a new message.
  */
 export const SlotMappingSchema: GenMessage<SlotMapping> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 26);
+  messageDesc(file_whither_v1_record, 27);
 
 /**
  * @generated from message whither.v1.SlotKeyLink
@@ -1470,7 +1524,7 @@ export type SlotKeyLink = Message<"whither.v1.SlotKeyLink"> & {
  * Use `create(SlotKeyLinkSchema)` to create a new message.
  */
 export const SlotKeyLinkSchema: GenMessage<SlotKeyLink> = /*@__PURE__*/
-  messageDesc(file_whither_v1_record, 27);
+  messageDesc(file_whither_v1_record, 28);
 
 /**
  * @generated from enum whither.v1.Role

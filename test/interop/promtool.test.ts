@@ -4,11 +4,13 @@
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect } from "chai";
 import { encode } from "dns-packet";
 import { DnsWindow, reachableName } from "../support/dns-window.js";
 import { isTested } from "../support/foreign-programs.js";
-import { run, whitherctlInProcess } from "../support/processes.js";
+import { projectRoot, run, whitherctlInProcess } from "../support/processes.js";
 
 /** Series of one page at most: all label values are from closed sets. */
 const seriesMax = 1_000;
@@ -90,9 +92,27 @@ describe("Prometheus pages", function () {
     });
   }
 
+  it("promtool check rules: the alerts of configs have no fault, and are of metrics that exist", async function () {
+    const path = join(projectRoot, "configs/prometheus-alerts.yaml");
+    const all = [...pages.values()].join("\n");
+    const rules = await readFile(path, "utf8");
+    const named = new Set(rules.match(/\bwhither_\w+/g));
+    expect(named.size).to.be.at.least(6);
+    for (const name of named) expect(all, name).to.match(new RegExp(`^${name}[{ ]`, "m"));
+    if (!isTested("promtool")) this.skip();
+    const child = spawn("promtool", ["check", "rules", path]);
+    const said: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk: Buffer) => said.push(chunk));
+    }
+    await once(child, "close");
+    expect(child.exitCode, Buffer.concat(said).toString()).to.equal(0);
+  });
+
   it("say when the certificate in use ends", () => {
     const nowSeconds = Date.now() / 1000;
     const ends = {
+      dnsd: /^whither_dnsd_certificate_not_after_seconds (\d+)$/m,
       rootd: /^whither_rootd_certificate_not_after_seconds (\d+)$/m,
       dpd: /^whither_dpd_not_after_seconds\{what="tls certificate".*\} (\d+)$/m,
     };

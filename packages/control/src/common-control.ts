@@ -11,6 +11,7 @@ import {
 } from "@whither/runtime";
 import { Switch } from "@whither/wire";
 import type { ControlHandlers, DaemonName } from "./control-service.js";
+import { expiryState } from "./expiry-margins.js";
 import type {
   ExpiryFact,
   ReloadReport,
@@ -185,8 +186,11 @@ function successionState({ next, problem, ...fact }: SuccessionFact) {
   };
 }
 
-function expiry({ what, subject, notAfter }: ExpiryFact, nowSeconds: number) {
-  return { what, subject, notAfter: BigInt(notAfter), leftS: BigInt(notAfter - nowSeconds) };
+function expiry(fact: ExpiryFact, nowSeconds: number) {
+  const { what, subject, notAfter } = fact;
+  const leftS = BigInt(notAfter - nowSeconds);
+  const state = expiryState(fact, nowSeconds);
+  return { what, subject, notAfter: BigInt(notAfter), leftS, state };
 }
 
 export function reloadedZone({ zone, outcome, error }: ReloadedZoneFact) {

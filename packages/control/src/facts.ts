@@ -62,8 +62,20 @@ interface NextTreeFact {
 
 /** Something that ends. */
 export interface ExpiryFact {
-  readonly what: "tls certificate" | "zone key" | "voprf key" | "head" | "directory" | "online zsk";
-  /** Zone or file. */
+  readonly what:
+    | "tls certificate"
+    | "zone key"
+    | "voprf key"
+    | "hpke key"
+    | "head"
+    | "directory"
+    | "root key set"
+    | "root zsk"
+    | "msp accreditation"
+    | "msp key"
+    | "prover key"
+    | "online zsk";
+  /** Zone, file or party. */
   readonly subject: string;
   /** Unix seconds. */
   readonly notAfter: number;

@@ -9,6 +9,7 @@ export type {
   ReloadReport,
   ZoneFact,
 } from "./facts.js";
+export { expiryMarginSeconds, logExpiries } from "./expiry-margins.js";
 export { createQueryLog } from "./query-log.js";
 export type { FinishedQuery, QueryLog, QueryLogState } from "./query-log.js";
 export { controlSocketName, serveControl } from "./serve-control.js";

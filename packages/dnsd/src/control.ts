@@ -6,6 +6,7 @@ import {
   createControlService,
   type ControlHandlers,
   type ControlledDaemon,
+  type ExpiryFact,
 } from "@whither/control";
 import { DiscoveryError, parsePrefix } from "@whither/protocol";
 import type { CacheFlush, CacheRow, InfraRow, Resolver } from "@whither/resolver";
@@ -33,15 +34,19 @@ export function createDnsdControl(parts: DnsdControlParts): ServiceRegistration 
     name,
     version: packageVersion(import.meta.url),
     zones: () => [],
-    expiries: () => [
-      {
-        what: "tls certificate",
-        subject: config().identity.certificateFile,
-        notAfter: resolver.identityNotAfter() ?? 0,
-      },
-    ],
+    expiries: () => dnsdExpiries(config(), resolver),
   });
   return createControlService({ name, handlers: { ...common, ...resolverHandlers(parts) } });
+}
+
+/** The client certificate, without which nobody answers. */
+export function dnsdExpiries(
+  { identity }: Pick<DnsdConfig, "identity">,
+  resolver: Pick<Resolver, "identityNotAfter">,
+): readonly ExpiryFact[] {
+  const notAfter = resolver.identityNotAfter();
+  if (notAfter === undefined) return [];
+  return [{ what: "tls certificate", subject: identity.certificateFile, notAfter }];
 }
 
 function resolverHandlers({ resolver, front }: DnsdControlParts): ControlHandlers {

@@ -2,7 +2,7 @@
 // whither-dnsd: a window for DNS clients. Answers ENUM queries on loopback from a resolver of its own, so that
 // telephony software need not know whither.
 
-import { createQueryLog, serveControl, type FinishedQuery } from "@whither/control";
+import { createQueryLog, logExpiries, serveControl, type FinishedQuery } from "@whither/control";
 import { createResolver } from "@whither/resolver";
 import {
   createLogger,
@@ -20,7 +20,7 @@ import {
 import { Command, CommanderError } from "commander";
 import { createClientLimits } from "./client-limits.js";
 import { loadDnsdConfig, type DnsdConfig } from "./config.js";
-import { createDnsdControl } from "./control.js";
+import { createDnsdControl, dnsdExpiries } from "./control.js";
 import { Front, type QuerySample } from "./front.js";
 import { createMeasurements, rcodeName } from "./measurements.js";
 import { reload } from "./reload.js";
@@ -85,6 +85,8 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     config.metrics === undefined
       ? undefined
       : scope.use(await serveMetrics({ ...config.metrics, metrics }));
+  const expiries = () => dnsdExpiries(config, resolver);
+  scope.use(logExpiries({ expiries, clock, logger }));
   const again = scope.onReload(async () => {
     const next = await reload(configPath, { config, front, limits, resolver, logger });
     config = next.config;

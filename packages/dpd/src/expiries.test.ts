@@ -12,9 +12,12 @@ describe("expiries of a dpd", () => {
     await using federation = await createFederation();
     const { head, trust } = federation.directory;
     const { certPem } = federation.identity;
+    const hpkeKeys = [77, 5].map((notAfter, id) => {
+      return { id, publicKey: new Uint8Array(32), notAfter };
+    });
     const later = { ...zoneKey!, notAfter: zoneKey!.notAfter + 100 };
     const of = expiries({
-      zones: [{ zone, manifest: { ...manifest, zoneKeys: [zoneKey!, later] } }],
+      zones: [{ zone, manifest: { ...manifest, zoneKeys: [zoneKey!, later], hpkeKeys } }],
       certPem,
       directory: { head, source: "mirror", rootKeys: trust.rootKeys },
       directories: new Map(),
@@ -22,10 +25,14 @@ describe("expiries of a dpd", () => {
     expect(of.map(({ what, zone: name }) => `${what} ${name}`.trim())).to.deep.equal([
       `zone key ${zone}`,
       `voprf key ${zone}`,
+      `hpke key ${zone}`,
       "tls certificate",
       "directory",
     ]);
-    const [ofZoneKey, ofVoprfKey, ofCertificate, ofDirectory] = of.map(({ notAfter }) => notAfter);
+    const [ofZoneKey, ofVoprfKey, ofHpkeKey, ofCertificate, ofDirectory] = of.map(
+      ({ notAfter }) => notAfter,
+    );
+    expect(ofHpkeKey, "the current one").to.equal(77);
     expect(ofZoneKey).to.equal(later.notAfter);
     expect(ofVoprfKey).to.equal(voprfKey!.notAfter);
     expect(ofCertificate).to.be.greaterThan(0).and.satisfy(Number.isInteger);

@@ -7,7 +7,13 @@ import type { DirectoryStatus } from "@whither/directory";
 import type { DirectorySet } from "./directory-set.js";
 
 /** Bounded, for use as a label. */
-export const expiringThings = ["zone key", "voprf key", "tls certificate", "directory"] as const;
+export const expiringThings = [
+  "zone key",
+  "voprf key",
+  "hpke key",
+  "tls certificate",
+  "directory",
+] as const;
 
 export interface Expiry {
   readonly what: (typeof expiringThings)[number];
@@ -27,7 +33,7 @@ export interface ExpirySources {
   readonly directories: ReturnType<DirectorySet["conditions"]>;
 }
 
-/** Of keys that succeed one another the one that lasts longest counts; of VOPRF keys the current one. */
+/** Of keys that succeed one another the one that lasts longest counts; of VOPRF and HPKE keys the current one. */
 export function expiries({
   zones,
   certPem,
@@ -36,12 +42,14 @@ export function expiries({
 }: ExpirySources): readonly Expiry[] {
   const found: Expiry[] = zones.flatMap(({ zone, manifest }) => {
     const [current] = manifest.voprfKeys;
+    const [hpke] = manifest.hpkeKeys;
     const zoneKeyEnd = Math.max(...manifest.zoneKeys.map(({ notAfter }) => notAfter));
     return [
       { what: "zone key", zone, notAfter: zoneKeyEnd } as const,
       ...(current === undefined
         ? []
         : [{ what: "voprf key", zone, notAfter: current.notAfter } as const]),
+      ...(hpke === undefined ? [] : [{ what: "hpke key", zone, notAfter: hpke.notAfter } as const]),
     ];
   });
   // eslint-disable-next-line no-restricted-globals -- reads a text, asks no clock; Node 20 has no validToDate

@@ -4,7 +4,7 @@
 
 import { join } from "node:path";
 import { createDiscoveryProvider } from "@whither/authority";
-import { createQueryLog, serveControl } from "@whither/control";
+import { createQueryLog, logExpiries, serveControl } from "@whither/control";
 import { createDirectoryFollower } from "@whither/directory";
 import { spkiSha256OfPem, type TlsIdentity } from "@whither/rpc";
 import {
@@ -127,6 +127,8 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       directories: directories.conditions(),
     });
   measurements.watch({ zones, admission, expiries: ends });
+  const facts = () => ends().map(({ what, zone, notAfter }) => ({ what, subject: zone, notAfter }));
+  scope.use(logExpiries({ expiries: facts, clock, logger }));
 
   provider.start();
   const clients = await listeners.clients.listen(config.listen.clients);

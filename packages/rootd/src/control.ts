@@ -6,7 +6,6 @@ import {
   commonControl,
   createControlService,
   type ControlledDaemon,
-  type ExpiryFact,
   type ZoneFact,
 } from "@whither/control";
 import { DiscoveryError, type ErrorCode } from "@whither/protocol";
@@ -18,15 +17,15 @@ import type { Withdrawals } from "./withdrawals.js";
 
 export interface RootdControlParts extends Omit<
   ControlledDaemon,
-  "config" | "drain" | "expiries" | "name" | "version" | "zones"
+  "config" | "drain" | "name" | "version" | "zones"
 > {
   /** In force. */
   readonly config: () => RootdConfig;
   readonly service: Pick<DirectoryService, "directory">;
   readonly health: Pick<DelegationHealth, "list">;
-  readonly listener: Pick<Listener, "certificateNotAfter" | "close">;
+  readonly listener: Pick<Listener, "close">;
   /** Undefined: nothing is withdrawn. */
-  readonly withdrawals: Pick<Withdrawals, "keyNotAfter" | "why"> | undefined;
+  readonly withdrawals: Pick<Withdrawals, "why"> | undefined;
 }
 
 export function createRootdControl(parts: RootdControlParts): ServiceRegistration {
@@ -37,7 +36,6 @@ export function createRootdControl(parts: RootdControlParts): ServiceRegistratio
     name,
     version: packageVersion(import.meta.url),
     zones: () => [directoryFact(service)],
-    expiries: () => expiries(parts),
     drain: () => listener.close(),
   });
   return createControlService({
@@ -87,30 +85,4 @@ function directoryFact({ directory }: RootdControlParts["service"]): ZoneFact {
     notAfter,
     manifestSha256: "",
   };
-}
-
-function expiries({
-  config,
-  service,
-  listener,
-  withdrawals,
-}: RootdControlParts): readonly ExpiryFact[] {
-  const { tls, artefactFile, withdrawal } = config();
-  return [
-    {
-      what: "tls certificate",
-      subject: tls.certificateFile,
-      notAfter: listener.certificateNotAfter(),
-    },
-    { what: "directory", subject: artefactFile, notAfter: service.directory.head.notAfter },
-    ...(withdrawals === undefined || withdrawal === undefined
-      ? []
-      : [
-          {
-            what: "online zsk" as const,
-            subject: withdrawal.zskKeyFile,
-            notAfter: withdrawals.keyNotAfter,
-          },
-        ]),
-  ];
 }

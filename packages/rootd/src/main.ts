@@ -3,7 +3,7 @@
 // a byte of it is served. Holds no key of it, unless it is to withdraw authorities that it finds lame.
 
 import { createRateLimit } from "@whither/authority";
-import { createQueryLog, serveControl } from "@whither/control";
+import { createQueryLog, logExpiries, serveControl } from "@whither/control";
 import { createDelegationHealth } from "@whither/directory";
 import {
   createLogger,
@@ -20,6 +20,7 @@ import { onlineKeyPeriod } from "@whither/zone";
 import { Command, CommanderError } from "commander";
 import { loadRootdConfig } from "./config.js";
 import { createRootdControl } from "./control.js";
+import { rootdExpiries } from "./expiries.js";
 import { createExpiryWatch } from "./expiry-watch.js";
 import { createListener } from "./listener.js";
 import { loadDirectory, readAnchors, readIdentity, readOnlineKey } from "./load-directory.js";
@@ -64,7 +65,23 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       queryLog: queryLog.interceptor,
     }),
   );
-  measurements.watch({ health, service, listener, withdrawals });
+  const expiries = (): ReturnType<typeof rootdExpiries> => {
+    const { tls, artefactFile, withdrawal } = config;
+    return rootdExpiries({
+      certificate: { file: tls.certificateFile, notAfter: listener.certificateNotAfter() },
+      artefactFile,
+      directory: service.directory,
+      onlineKey:
+        withdrawals === undefined || withdrawal === undefined
+          ? undefined
+          : { file: withdrawal.zskKeyFile, notAfter: withdrawals.keyNotAfter },
+      nowSeconds: clock.nowSeconds(),
+    });
+  };
+  measurements.watch({ health, service, listener, withdrawals, expiries });
+  // Of the directory's own end the watch below tells.
+  const others = () => expiries().filter(({ what }) => what !== "directory");
+  scope.use(logExpiries({ expiries: others, clock, logger }));
   const expiry = scope.use(
     createExpiryWatch({ clock, logger, onServing: (isServing) => listener.setServing(isServing) }),
   );
@@ -100,6 +117,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
       queryLog,
       clock,
       logger,
+      expiries,
       reload: again,
       reloadFailure: () => scope.reloadFailure(),
       stop: () => scope.stop(),

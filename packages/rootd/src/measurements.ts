@@ -2,11 +2,13 @@
 // says who asked or for which prefix.
 
 import type { DirectoryService } from "@whither/authority";
+import type { ExpiryFact } from "@whither/control";
 import type { DelegationHealth } from "@whither/directory";
 import { errorRegistry } from "@whither/protocol";
 import type { CallSample } from "@whither/rpc";
 import { createMetrics, type Metrics } from "@whither/runtime";
 import type { Directory } from "@whither/zone";
+import { expiringThings } from "./expiries.js";
 import type { Listener } from "./listener.js";
 import type { Withdrawals } from "./withdrawals.js";
 
@@ -22,6 +24,8 @@ export interface Measurements {
     readonly health: Pick<DelegationHealth, "list">;
     readonly service: Pick<DirectoryService, "watchers">;
     readonly listener: Pick<Listener, "certificateNotAfter">;
+    /** What ends when. */
+    readonly expiries: () => readonly ExpiryFact[];
     /** Undefined: nothing is withdrawn. */
     readonly withdrawals: Pick<Withdrawals, "changes" | "count" | "isSuspended"> | undefined;
   }): void;
@@ -50,7 +54,7 @@ export function createMeasurements(): Measurements {
       serial.set({}, head.serial);
       end.set({}, head.notAfter);
     },
-    watch({ health, service, listener, withdrawals }) {
+    watch({ health, service, listener, withdrawals, expiries }) {
       if (withdrawals !== undefined) watchWithdrawals(metrics, withdrawals);
       const states = ["healthy", "lame", "unknown"] as const;
       const authorities = metrics.gauge({
@@ -66,7 +70,18 @@ export function createMeasurements(): Measurements {
         name: "whither_rootd_certificate_not_after_seconds",
         help: "end of the TLS certificate in use, Unix time",
       });
+      const ends = metrics.gauge({
+        name: "whither_rootd_not_after_seconds",
+        help: "Unix time at which the first of a kind is no longer valid: certificate, directory, keys, parties",
+        labels: { what: expiringThings },
+      });
       metrics.beforeRead(() => {
+        ends.clear();
+        const facts = expiries();
+        for (const what of expiringThings) {
+          const of = facts.filter((fact) => fact.what === what).map(({ notAfter }) => notAfter);
+          if (of.length > 0) ends.set({ what }, Math.min(...of));
+        }
         certificate.set({}, listener.certificateNotAfter());
         watchers.set({}, service.watchers);
         const found = health.list();

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import type { ZoneState } from "@whither/wire";
-import { zoneLines } from "./daemon-text.js";
+import type { ControlStatusResponse, ZoneState } from "@whither/wire";
+import { statusText, zoneLines } from "./daemon-text.js";
 
 /** What is shown of a zone that serves; a message has more fields. */
 const stateOf = (more: object): ZoneState => ({ ...served, ...more }) as ZoneState;
@@ -15,6 +15,43 @@ const served = {
   serving: true,
   size: 3n,
 };
+
+describe("a status as an operator reads it", () => {
+  it("marks what should have been replaced, soonest first, and a reload that failed", () => {
+    const expiry = (what: string, leftS: bigint, state: string) => ({
+      what,
+      subject: "x",
+      notAfter: 1_800_000_000n + leftS,
+      leftS,
+      state,
+    });
+    const text = statusText({
+      daemon: "whither-dpd",
+      version: "1",
+      nodeVersion: "20",
+      startedAt: 1_800_000_000n,
+      uptimeS: 5n,
+      memoryBytes: 0n,
+      logLevel: "info",
+      zones: [],
+      reloadProblem: "the certificate has ended\nin a.pem",
+      expiries: [
+        expiry("zone key", 86_400n * 40n, "ok"),
+        expiry("tls certificate", 86_400n * 13n, "soon"),
+        expiry("head", -60n, "ended"),
+      ],
+    } as unknown as ControlStatusResponse); // what of a message the text is made of
+    expect(text.split("\n").slice(2)).to.deep.equal([
+      "last reload failed, nothing has changed:",
+      "  the certificate has ended",
+      "  in a.pem",
+      "ends:",
+      "  head             x  ENDED 1m ago    2027-01-15T07:59:00Z",
+      "  tls certificate  x  13d left, SOON  2027-01-28T08:00:00Z",
+      "  zone key         x  40d left        2027-02-24T08:00:00Z",
+    ]);
+  });
+});
 
 describe("zones as an operator reads them", () => {
   it("say nothing more where nothing changes", () => {

@@ -89,10 +89,12 @@ function utc(seconds: bigint): string {
 function expiryLines(expiries: readonly Expiry[]): readonly string[] {
   if (expiries.length === 0) return [];
   const soonest = expiries.toSorted((a, b) => Number(a.leftS - b.leftS));
-  const rows = soonest.map(({ what, subject, notAfter, leftS }) => [
+  const rows = soonest.map(({ what, subject, notAfter, leftS, state }) => [
     what,
     subject,
-    leftS < 0n ? `ended ${formatSpan(-Number(leftS))} ago` : `${formatSpan(Number(leftS))} left`,
+    leftS < 0n
+      ? `ENDED ${formatSpan(-Number(leftS))} ago`
+      : `${formatSpan(Number(leftS))} left${state === "soon" ? ", SOON" : ""}`,
     formatUtc(Number(notAfter)),
   ]);
   return ["ends:", ...table(rows)];

@@ -124,10 +124,7 @@ class Disk implements MemoryDisk, MemoryBacking {
       throw new DiscoveryError("STORE", "the store is closed");
     }
     const rows = apply();
-    for (const { puts, deletes } of batches) {
-      for (const [key] of puts) this.#damages.delete(keyText(key));
-      for (const key of deletes) this.#damages.delete(keyText(key));
-    }
+    if (this.#damages.size > 0) this.#mendWritten(batches);
     if (!sync) return;
     this.#durable = rows;
     this.#log = [];
@@ -150,6 +147,13 @@ class Disk implements MemoryDisk, MemoryBacking {
 
   closed(store: MemoryStore): void {
     if (this.#open === store) this.#open = undefined;
+  }
+
+  #mendWritten(batches: readonly Batch[]): void {
+    for (const { puts, deletes } of batches) {
+      for (const [key] of puts) this.#damages.delete(keyText(key));
+      for (const key of deletes) this.#damages.delete(keyText(key));
+    }
   }
 
   #requireRoom(): void {

@@ -1,12 +1,23 @@
 // Whose mappings count when several DPs show several keys (protocol.md section 5, "Across DPs"; ADR 38).
 
 import { expect } from "chai";
-import { parseCsi, parseDpId, parseZoneName, type SlotKeyLink } from "@whither/protocol";
+import { encodeSlotBody } from "@whither/wire";
+import {
+  limits,
+  parseCsi,
+  parseDpId,
+  parseMspId,
+  parseZoneName,
+  type SlotKeyLink,
+} from "@whither/protocol";
 import {
   fixedSigner,
+  makeAcceptance,
   makeCredential,
   makeKeyLink,
+  makeMapping,
   makeRegistrationParties,
+  makeStatement,
   type RegistrationParties,
 } from "@whither/testkit";
 import { createRegistry, nodeVerifier, type SignatureVerifier } from "@whither/zone";
@@ -184,21 +195,25 @@ describe("a holder's other key", () => {
   });
 });
 
+function countingVerifier(): SignatureVerifier & { verifications: number } {
+  return {
+    verifications: 0,
+    verify(check) {
+      this.verifications += 1;
+      return nodeVerifier.verify(check);
+    },
+  };
+}
+
 describe("what links cost a reader", () => {
   const lookupCounting = async (links: readonly SlotKeyLink[]) => {
-    const counted = { verifications: 0 };
-    const verifier: SignatureVerifier = {
-      verify: (check) => {
-        counted.verifications += 1;
-        return nodeVerifier.verify(check);
-      },
-    };
-    const { resolver } = await worldOf([[{ holder: one, links }]], verifier);
+    const counted = countingVerifier();
+    const { resolver } = await worldOf([[{ holder: one, links }]], counted);
     const outcome = await resolver.lookup(csi).then(
       ({ status }) => status,
       (error: unknown) => error,
     );
-    return { outcome, ...counted };
+    return { outcome, verifications: counted.verifications };
   };
 
   it("is two verifications each, three links a slot; a fourth is refused before any is verified", async () => {
@@ -209,5 +224,52 @@ describe("what links cost a reader", () => {
     const with4 = await lookupCounting([...chain, link(four, fixedSigner("holder five"))]);
     expect(with4.outcome).to.have.property("code", "BOGUS");
     expect(with4.verifications).to.be.below(without.verifications);
+  });
+
+  it("leaves room for the largest slot: eight mappings of four keys, three links, no signature twice", async () => {
+    const at = places[0]!;
+    const registered = Array.from({ length: limits.mappingsPerSlotMax }, (_, n) => {
+      const signer = fixedSigner(`msp ${n}`);
+      const record = {
+        ...at.msps[0],
+        id: parseMspId(`msp${n}.example`),
+        bit: n,
+        keys: [{ ...at.msps[0].keys[0]!, publicKey: signer.publicKey }],
+      };
+      return { signer, record };
+    });
+    const mappings = registered.map(({ signer, record }, n) => {
+      const holder = keys[n % keys.length]!;
+      const issued = nowSeconds - 60 - n;
+      const fields = { issued, firstProvedAt: issued, expires: issued + 45 * 86_400 };
+      const credential = makeCredential({ ...at, holder }, { fields });
+      const mapping = makeMapping(at, {
+        credential,
+        holder,
+        mspSigner: signer,
+        fields: { mspId: record.id },
+      });
+      const acceptance = makeAcceptance(at, { mapping });
+      return { mapping, credential, opening: at.opening, acceptance };
+    });
+    const statement = makeStatement(at, {
+      holder: one,
+      mappings: mappings.map(({ mapping }) => mapping),
+    });
+    const links = [link(one, two), link(two, three), link(three, four)];
+    const plaintext = encodeSlotBody({ statement, mappings, links });
+    const bits = registered.map((_, n) => n);
+    const zone = new ScriptedZone({ parties: at, contacts: [{ csi, plaintext, bits }] });
+    const msps = registered.map(({ record }) => record);
+    const counted = countingVerifier();
+    const { resolver } = await scriptedWorld({
+      zones: [zone],
+      registry: createRegistry([at.dp, ...msps, at.prover], 1),
+      verifier: counted,
+    });
+    const answer = await resolver.lookup(csi);
+    expect(answer.mappings.map(({ msp }) => msp)).to.deep.equal(msps.map(({ id }) => id));
+    // Head and statement, two under each link, four under each mapping.
+    expect(counted.verifications).to.equal(2 + 2 * 3 + 4 * 8);
   });
 });

@@ -82,9 +82,13 @@ describe("rootd and an authority that stops", function () {
   it("tells resolvers not to ask it while it is away, and to ask it again, by itself", async () => {
     federation = await RunningFederation.start(files);
     const { rootd } = federation;
-    expect(await ask()).to.deep.equal(all);
+    // On a busy machine one of them may have come so late that it was withdrawn at first.
+    let first = await ask();
+    while (first.status !== "none") first = await ask();
+    expect(first).to.deep.equal(all);
+    const from = rootd.log.length;
     await federation.dpds.get("dp-a.example")?.stop("SIGKILL");
-    expect(await rootd.waitFor("authority withdrawn")).to.include({
+    expect(await rootd.waitFor("authority withdrawn", from)).to.include({
       zone: "de@dp-a.example",
       code: "NETWORK",
     });
@@ -95,10 +99,10 @@ describe("rootd and an authority that stops", function () {
     await appendFile(files.path("root.zone.yaml"), '  "tel:+999": { unassigned: true }\n');
     await signDirectory(files);
     rootd.kill("SIGHUP");
-    await rootd.waitFor("directory replaced");
+    await rootd.waitFor("directory replaced", from);
     expect(await ask(), "under the operator's next directory too").to.deep.equal(withdrawn);
     await federation.restart("dp-a.example");
-    await rootd.waitFor("authority returned");
+    await rootd.waitFor("authority returned", from);
     expect(await ask()).to.deep.equal(all);
   });
 });

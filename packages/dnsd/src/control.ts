@@ -23,7 +23,7 @@ export interface DnsdControlParts extends Omit<
   /** In force. */
   readonly config: () => DnsdConfig;
   readonly resolver: Pick<Resolver, "cache" | "identityNotAfter" | "infra">;
-  readonly front: { readonly cache: Pick<Front["cache"], "clear"> };
+  readonly front: Pick<Front, "flush">;
 }
 
 export function createDnsdControl(parts: DnsdControlParts): ServiceRegistration {
@@ -61,7 +61,7 @@ function resolverHandlers({ resolver, front }: DnsdControlParts): ControlHandler
     },
     flushCache: ({ what }) => {
       const removed = resolver.cache.flush(flushOf(what));
-      front.cache.clear();
+      front.flush();
       return { removed: BigInt(removed) };
     },
     async *dumpInfra() {

@@ -1,5 +1,5 @@
-// The way of a packet: read, admitted, answered from the cache or through the resolver. Everything that needs
-// no lookup is answered in the same turn; sockets are elsewhere.
+// The way of a packet: read, admitted, answered from the cache or through the resolver, with others who ask the same.
+// Everything that needs no lookup is answered in the same turn; sockets are elsewhere.
 
 import { errorRegistry, type Csi } from "@whither/protocol";
 import type { Resolver } from "@whither/resolver";
@@ -8,6 +8,8 @@ import { apexReply, denial, makeApex, type Apex } from "./apex.js";
 import type { ClientLimits, Transport } from "./client-limits.js";
 import type { DnsdConfig } from "./config.js";
 import { readEnumName, wireName } from "./enum-name.js";
+import { FailureReplies } from "./failure-replies.js";
+import { LookupFlights } from "./lookup-flights.js";
 import { failureReply, numberReply } from "./number-reply.js";
 import { readPacket, refusalOf, type Query } from "./query.js";
 import { encodeRdata, type ExtendedError } from "./records.js";
@@ -53,20 +55,33 @@ export interface QuerySample {
 /** A response, none, or one that a lookup has to bring. */
 export type Handled = Buffer | undefined | Promise<Buffer>;
 
+/** A question that a lookup answers. */
+interface Asked {
+  readonly csi: Csi;
+  readonly digits: string;
+  /** As it stands in the packet, folded. */
+  readonly name: string;
+  readonly type: number;
+  /** Of the reply in the cache. */
+  readonly key: string;
+}
+
 const versionNames = new Set(["version.bind", "version.server"].map(wireName));
 
 export class Front {
   readonly cache: ReplyCache;
+  readonly failures: FailureReplies;
+  readonly #flights = new LookupFlights();
   readonly #options: FrontOptions;
   #shown: Shown;
   #suffix: string;
   #apex: Apex;
-  #inFlight = 0;
 
   constructor(options: FrontOptions) {
     const { clock, cacheBytes, shown } = options;
     this.#options = options;
     this.cache = new ReplyCache({ clock, bytes: cacheBytes });
+    this.failures = new FailureReplies(clock);
     this.#shown = shown;
     this.#suffix = wireName(shown.suffix);
     this.#apex = this.#makeApex(shown);
@@ -74,7 +89,12 @@ export class Front {
 
   /** Lookups under way. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#flights.size;
+  }
+
+  /** Queries that wait for them. */
+  get waiters(): number {
+    return this.#flights.waiters;
   }
 
   /** Shows providers otherwise from now on. The cache goes only if what it holds would differ. */
@@ -85,6 +105,14 @@ export class Front {
     this.#suffix = wireName(shown.suffix);
     this.#apex = this.#makeApex(shown);
     this.cache.clear();
+    this.#flights.forget();
+  }
+
+  /** What was made of the resolver's memory goes with it. */
+  flush(): void {
+    this.cache.clear();
+    this.failures.clear();
+    this.#flights.forget();
   }
 
   /** Never throws. `client` is the key of one that may ask (ClientLimits.clientOf). */
@@ -112,6 +140,8 @@ export class Front {
     const key = `${read.name} ${shownTypes.has(read.type) ? read.type : 0}`;
     const hit = this.cache.get(key);
     if (hit !== undefined) return finish(hit.stored, "cache", hit.ageSeconds);
+    const failed = this.failures.get(read.name);
+    if (failed !== undefined) return finish(failed, "cache");
     const name = readEnumName(read.name, this.#suffix);
     switch (name.kind) {
       case "outside":
@@ -123,14 +153,11 @@ export class Front {
       case "impossible":
         return finish(storeReply(denial(this.#apex, { rcode: rcodes.nxDomain })));
       case "number": {
-        if (!this.#options.limits.lookup(client)) {
-          return finish(failReply(rcodes.servFail, ede("LIMITED", "too many new names")));
-        }
-        if (this.#inFlight >= this.#options.lookupsInFlight) {
-          return finish(failReply(rcodes.servFail, ede("OVERLOADED", "too many lookups at once")));
-        }
+        const asked = { ...name, name: read.name, type: read.type, key };
+        const replying = this.#replyTo(asked, client);
+        if (!(replying instanceof Promise)) return finish(replying);
         const startMs = clock.monotonicMs();
-        return this.#lookUp({ ...name, type: read.type, key }).then((stored) => {
+        return replying.then((stored) => {
           const durationMs = clock.monotonicMs() - startMs;
           onQuery?.({ client, transport, rcode: stored.rcode, from: "lookup", durationMs });
           return finishReply(stored, read, {
@@ -151,30 +178,44 @@ export class Front {
     return versionReply;
   }
 
-  async #lookUp(asked: {
-    readonly csi: Csi;
-    readonly digits: string;
-    readonly type: number;
-    readonly key: string;
-  }): Promise<StoredReply> {
-    const { csi, key } = asked;
+  /** Joins the lookup of the same question or begins one; at once where there is no room for that. */
+  #replyTo(asked: Asked, client: string): StoredReply | Promise<StoredReply> {
+    const { limits, lookupsInFlight } = this.#options;
+    // To join costs no lookup; the query itself has been charged.
+    const joined = this.#flights.join(asked.key, client);
+    if (joined === "full") {
+      return failReply(rcodes.servFail, ede("OVERLOADED", "too many wait for this name"));
+    }
+    if (joined !== undefined) return joined;
+    if (!limits.lookup(client)) {
+      return failReply(rcodes.servFail, ede("LIMITED", "too many new names"));
+    }
+    if (this.#flights.size >= lookupsInFlight) {
+      return failReply(rcodes.servFail, ede("OVERLOADED", "too many lookups at once"));
+    }
+    return this.#flights.start(asked.key, client, () => this.#lookUp(asked));
+  }
+
+  async #lookUp(asked: Asked): Promise<StoredReply> {
+    const { csi, key, name } = asked;
     const { resolver } = this.#options;
     const { services, lookupTimeoutMs: timeoutMs } = this.#shown;
     const apex = this.#apex;
     const templatesOf = (msp: string) => services.byMsp.get(msp) ?? services.default;
-    this.#inFlight += 1;
     try {
       // Verbose: what is routed on has every signature checked.
       const answer = await resolver.lookup(csi, { timeoutMs });
       const { reply, seconds } = numberReply({ apex, templatesOf }, asked, answer);
       const stored = storeReply(reply);
+      if (stored.rcode === rcodes.servFail) this.failures.fail(name, stored);
+      else this.failures.forget(name);
       // A reload may have come between: then it is shown once and not kept.
       if (apex === this.#apex) this.cache.set(key, stored, seconds);
       return stored;
     } catch (error) {
-      return storeReply(failureReply(error));
-    } finally {
-      this.#inFlight -= 1;
+      const stored = storeReply(failureReply(error));
+      this.failures.fail(name, stored, error);
+      return stored;
     }
   }
 

@@ -22,7 +22,7 @@ describe("dnsd measurements", () => {
     const stats = { replies: 3, bytes: 900, hits: 2, misses: 1 };
     const refusals = { address: 1, queries: 7, lookups: 0 };
     measurements.watch({
-      front: { cache: { stats: () => stats }, inFlight: 4 },
+      front: { cache: { stats: () => stats }, failures: { size: 6 }, inFlight: 4, waiters: 9 },
       limits: { refusals: () => refusals },
       resolver: {
         cache: { ...noCache, stats: () => resolverStats },
@@ -50,6 +50,8 @@ describe("dnsd measurements", () => {
     );
     expect(text).to.match(/^whither_dnsd_cache_entries 3$/m);
     expect(text).to.match(/^whither_dnsd_lookup_entries 4$/m);
+    expect(text).to.match(/^whither_dnsd_waiting_entries 9$/m);
+    expect(text).to.match(/^whither_dnsd_failure_entries 6$/m);
     expect(text).to.match(/^whither_dnsd_resolver_cache_bytes\{cache="buckets"\} 4096$/m);
     expect(text).to.match(/^whither_dnsd_certificate_not_after_seconds 1800000000$/m);
     expect(text).to.not.contain("192.0.2.1");

@@ -22,7 +22,9 @@ export interface Measurements {
   watch(sources: {
     readonly front: {
       readonly cache: Pick<Front["cache"], "stats">;
+      readonly failures: Pick<Front["failures"], "size">;
       readonly inFlight: number;
+      readonly waiters: number;
     };
     readonly limits: Pick<ClientLimits, "refusals">;
     readonly resolver: Pick<Resolver, "cache" | "identityNotAfter">;
@@ -72,6 +74,11 @@ export function createMeasurements(): Measurements {
       const replies = gauge("whither_dnsd_cache_entries", "replies in the cache");
       const bytes = gauge("whither_dnsd_cache_bytes", "octets of the cache");
       const inFlight = gauge("whither_dnsd_lookup_entries", "lookups under way");
+      const waiters = gauge("whither_dnsd_waiting_entries", "queries that wait for lookups");
+      const failures = gauge(
+        "whither_dnsd_failure_entries",
+        "names whose last lookup failed and that are not tried again at once",
+      );
       const connections = gauge("whither_dnsd_tcp_connections", "open TCP connections");
       const certificate = gauge(
         "whither_dnsd_certificate_not_after_seconds",
@@ -88,6 +95,8 @@ export function createMeasurements(): Measurements {
         replies.set({}, stats.replies);
         bytes.set({}, stats.bytes);
         inFlight.set({}, front.inFlight);
+        waiters.set({}, front.waiters);
+        failures.set({}, front.failures.size);
         connections.set({}, tcpConnections());
         held(resolver.cache.stats());
         certificate.set({}, resolver.identityNotAfter() ?? 0);

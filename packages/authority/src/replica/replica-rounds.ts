@@ -8,10 +8,8 @@ import { abortError, silentLogger } from "@whither/runtime";
 import {
   decodeHead,
   decodeSignedObject,
-  signedObjectToWire,
   TransferEpochSchema,
   TransferKind,
-  TransferStartSchema,
   type TransferEpoch,
   type TransferPart,
 } from "@whither/wire";
@@ -23,7 +21,7 @@ import { isOwnDamage, type Damage } from "./replica-damage.js";
 import { ReplicaTree, type ReplicaTreeContext } from "./replica-tree.js";
 import { noKid, type ReplicaTrees } from "./replica-trees.js";
 import type { ReplicaZoneOptions } from "./replica-zone.js";
-import { ForkError, verifyStart, type VerifiedStart } from "./transfer-start.js";
+import { ForkError, verifyOpening, verifyStart, type VerifiedStart } from "./transfer-start.js";
 
 export interface RoundParts {
   readonly options: ReplicaZoneOptions;
@@ -124,15 +122,14 @@ export async function takeHeartbeat(
   parts.manifests.see(await options.authority({ signal }));
   const held = trees.find(kid);
   if (held === undefined) return;
-  const head = signedObjectToWire(object);
-  const manifest = signedObjectToWire(decodeSignedObject(held.manifestBytes));
-  const value = create(TransferStartSchema, { kind: TransferKind.EPOCHS, head, manifest });
+  const manifest = decodeSignedObject(held.manifestBytes);
+  const opening = { kind: TransferKind.EPOCHS, manifest, head: object, heads: [] };
   const nowSeconds = clock.nowSeconds();
   const expected = {
     ...{ zone, kid, manifests: parts.manifests, held: trees.all(), fromKid: kid },
     ...{ nowSeconds, verifier },
   };
-  const start = verifyStart({ case: "start", value }, expected);
+  const start = verifyOpening(opening, expected);
   if (start.kind !== "epochs") return;
   const epoch = create(TransferEpochSchema, { head: object.payload });
   const news = await take(held, { context, trees }, { start, parts: only(epoch) });

@@ -16,7 +16,6 @@ import {
   signedObjectFromWire,
   TransferKind,
   type TransferPart,
-  type TransferStart,
 } from "@whither/wire";
 import {
   headMarkOf,
@@ -79,12 +78,30 @@ export function verifyStart(
   expected: TransferExpectation,
 ): VerifiedStart {
   if (part.case !== "start") throw invalid("expected the start first");
-  const start = part.value;
+  const { kind, manifest, head, heads } = part.value;
+  const objects = { manifest: signedObjectFromWire(manifest), head: signedObjectFromWire(head) };
+  return verifyOpening({ kind, heads, ...objects }, expected);
+}
+
+/** A transfer's start as what it says. */
+export interface TransferOpening {
+  readonly kind: TransferKind;
+  readonly manifest: SignedObject;
+  readonly head: SignedObject;
+  /** Of a fork: payloads that lead from the head down to it. */
+  readonly heads: readonly Uint8Array[];
+}
+
+/** Throws as verifyStart. */
+export function verifyOpening(
+  start: TransferOpening,
+  expected: TransferExpectation,
+): VerifiedStart {
   const { zone, nowSeconds, verifier, isRefill = false } = expected;
-  const admitted = expected.manifests.admit(signedObjectFromWire(start.manifest));
+  const admitted = expected.manifests.admit(start.manifest);
   // The copy that is known: this one may lack the signatures that made it count.
   const { manifest, object: manifestObject, sha256: manifestHash } = admitted;
-  const headObject = signedObjectFromWire(start.head);
+  const headObject = start.head;
   const known = expected.held.find(({ published }) => isSame(headObject, published.headBytes));
   if (known !== undefined && !isRefill) {
     const { head } = known.published;
@@ -153,7 +170,7 @@ function placeAfter(
 
 /** Whether the payloads lead from the signed head down to another one at the held serial. */
 function forkOf(
-  { heads }: TransferStart,
+  { heads }: TransferOpening,
   of: {
     readonly held: PublishedTree | undefined;
     readonly head: Head;

@@ -76,7 +76,7 @@ export function startMemoryCall(given: MemoryCallOptions): MemoryCall {
     silence.drop();
     responses.cut();
     // Never inside the caller's own `start` or `send`.
-    queueMicrotask(() => {
+    soon(() => {
       given.onOver();
       listener.onClose(error);
     });
@@ -241,7 +241,7 @@ function silenceOf({ link, faults, clock }: MemoryCallOptions, onLost: () => voi
       timer = undefined;
       const waiting = held;
       held = [];
-      for (const deliver of waiting) queueMicrotask(deliver);
+      for (const deliver of waiting) soon(deliver);
     },
     hold: (deliver) => void held.push(deliver),
     drop() {
@@ -252,6 +252,11 @@ function silenceOf({ link, faults, clock }: MemoryCallOptions, onLost: () => voi
   };
   if (faults.of(link.from, link.to).partition === "silent") silence.begin();
   return silence;
+}
+
+/** After what runs now; as queueMicrotask, which makes an asynchronous resource of every message. */
+function soon(act: () => void): void {
+  void Promise.resolve().then(act);
 }
 
 /** Carries the items of one direction over the link: after its delay, in order, or never. */
@@ -269,7 +274,7 @@ function crossing(
       if (partition === undefined) deliver();
       else if (partition === "silent") silence.hold(deliver);
     };
-    if (lastAtMs <= nowMs) queueMicrotask(arrive);
+    if (lastAtMs <= nowMs) soon(arrive);
     else clock.schedule(lastAtMs - nowMs, arrive);
   };
 }

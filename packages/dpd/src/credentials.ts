@@ -18,7 +18,8 @@ import { DiscoveryError, type SignedObject } from "@whither/protocol";
 import { tlsIdentityFromFiles, type TlsIdentity } from "@whither/rpc";
 import { readFileBounded, readSecretFile } from "@whither/runtime";
 import { parseAnchors, type Anchors } from "@whither/zone";
-import type { DpdConfig, ReplicaConfig, ZoneConfig } from "./config.js";
+import type { DpdConfig } from "./config.js";
+import type { ReplicaConfig, ZoneConfig } from "./config-zones.js";
 
 const fileBytesMax = 256 * 1024;
 

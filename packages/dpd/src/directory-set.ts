@@ -26,7 +26,7 @@ import {
   type Scheduled,
 } from "@whither/runtime";
 import { compareMarks, isLate, payloadSha256, type PartTrust } from "@whither/zone";
-import type { PartConfig } from "./config.js";
+import type { PartConfig } from "./config-zones.js";
 
 /** Between two looks at parts that do not serve. */
 const retryMs = 60_000;

@@ -33,47 +33,7 @@ export function createMeasurements(): Measurements {
     labels: { method: methodsMax, code: ["OK", ...Object.keys(errorRegistry)] },
     buckets: durationBuckets,
   });
-  const labels = { zone: zoneNamesMax };
-  const up = metrics.gauge({
-    name: "whither_dpd_zone_up",
-    help: "1: the zone serves, 0: it does not and is tried again",
-    labels,
-  });
-  const slots = metrics.gauge({
-    name: "whither_dpd_zone_slots",
-    help: "slots under the last signed head",
-    labels,
-  });
-  const serials = metrics.gauge({
-    name: "whither_dpd_zone_head_serial",
-    help: "serial of the last signed head",
-    labels,
-  });
-  const ends = metrics.gauge({
-    name: "whither_dpd_zone_head_not_after_seconds",
-    help: "end of the last signed head, Unix time",
-    labels,
-  });
-  const nextDone = metrics.gauge({
-    name: "whither_dpd_zone_next_tree_done_slots",
-    help: "identifiers evaluated under the next VOPRF key, while its tree is made",
-    labels,
-  });
-  const switches = metrics.gauge({
-    name: "whither_dpd_zone_switch_at_seconds",
-    help: "Unix time from which the manifest configured is used; 0: the directory does not name it",
-    labels,
-  });
-  const drops = metrics.gauge({
-    name: "whither_dpd_zone_previous_tree_end_seconds",
-    help: "Unix time at which the tree of the previous VOPRF key is dropped",
-    labels,
-  });
-  const goesOn = metrics.gauge({
-    name: "whither_dpd_zone_succession_up",
-    help: "0: a change of manifest or VOPRF key does not go on, or its files or its disk are refused",
-    labels,
-  });
+  const ofZones = zoneGauges(metrics);
   const notAfters = metrics.gauge({
     name: "whither_dpd_not_after_seconds",
     help: "Unix time after which a key, the certificate or the directory is no longer valid",
@@ -92,27 +52,59 @@ export function createMeasurements(): Measurements {
       metrics.beforeRead(() => {
         notAfters.clear();
         for (const { what, zone, notAfter } of expiries()) notAfters.set({ what, zone }, notAfter);
-        // A zone that is not configured any more is not shown any more.
-        const changing = [nextDone, switches, drops, goesOn];
-        for (const gauge of [up, slots, serials, ends, ...changing]) gauge.clear();
-        for (const [zone, condition] of zones.conditions()) {
-          up.set({ zone }, condition.kind === "serving" ? 1 : 0);
-          if (condition.kind !== "serving") continue;
-          const { mapSize, serial, notAfter } = condition.provided.zone.head();
-          slots.set({ zone }, mapSize);
-          serials.set({ zone }, serial);
-          ends.set({ zone }, notAfter);
-          const { successor, next, previous, problem } = condition.provided.zone.succession;
-          if (next !== undefined) nextDone.set({ zone }, next.done);
-          if (successor !== undefined) switches.set({ zone }, successor.switchAt ?? 0);
-          const [last] = previous;
-          if (last !== undefined) drops.set({ zone }, last.dropAt);
-          goesOn.set({ zone }, (problem ?? condition.problem) === undefined ? 1 : 0);
-        }
+        ofZones.show(zones.conditions());
         for (const [limit, count] of Object.entries(admission.refusals())) {
           refusals.raiseTo({ limit }, count);
         }
       });
+    },
+  };
+}
+
+/** One gauge a figure, each by zone. */
+function zoneGauges(metrics: Metrics): { show(zones: ReturnType<ZoneSet["conditions"]>): void } {
+  const gauge = (name: string, help: string) =>
+    metrics.gauge({ name: `whither_dpd_zone_${name}`, help, labels: { zone: zoneNamesMax } });
+  const gauges = {
+    up: gauge("up", "1: the zone serves, 0: it does not and is tried again"),
+    slots: gauge("slots", "slots under the last signed head"),
+    serial: gauge("head_serial", "serial of the last signed head"),
+    ends: gauge("head_not_after_seconds", "end of the last signed head, Unix time"),
+    nextDone: gauge(
+      "next_tree_done_slots",
+      "identifiers evaluated under the next VOPRF key, while its tree is made",
+    ),
+    switches: gauge(
+      "switch_at_seconds",
+      "Unix time from which the manifest configured is used; 0: the directory does not name it",
+    ),
+    drops: gauge(
+      "previous_tree_end_seconds",
+      "Unix time at which the tree of the previous VOPRF key is dropped",
+    ),
+    goesOn: gauge(
+      "succession_up",
+      "0: a change of manifest or VOPRF key does not go on, or its files or its disk are refused",
+    ),
+  };
+  return {
+    show(zones) {
+      // A zone that is not configured any more is not shown any more.
+      for (const one of Object.values(gauges)) one.clear();
+      for (const [zone, condition] of zones) {
+        gauges.up.set({ zone }, condition.kind === "serving" ? 1 : 0);
+        if (condition.kind !== "serving") continue;
+        const { mapSize, serial, notAfter } = condition.provided.zone.head();
+        gauges.slots.set({ zone }, mapSize);
+        gauges.serial.set({ zone }, serial);
+        gauges.ends.set({ zone }, notAfter);
+        const { successor, next, previous, problem } = condition.provided.zone.succession;
+        if (next !== undefined) gauges.nextDone.set({ zone }, next.done);
+        if (successor !== undefined) gauges.switches.set({ zone }, successor.switchAt ?? 0);
+        const [last] = previous;
+        if (last !== undefined) gauges.drops.set({ zone }, last.dropAt);
+        gauges.goesOn.set({ zone }, (problem ?? condition.problem) === undefined ? 1 : 0);
+      }
     },
   };
 }

@@ -20,7 +20,7 @@ import {
 } from "@whither/runtime";
 import { openLevelStore } from "@whither/store";
 import type { Anchors, RootKsks } from "@whither/zone";
-import type { ReplicaConfig } from "./config.js";
+import type { ReplicaConfig } from "./config-zones.js";
 import type { ReplicaCredentials } from "./credentials.js";
 
 export interface OpenReplicasOptions {

@@ -8,7 +8,7 @@ import type { ReloadedZoneFact } from "@whither/control";
 import { toHex } from "@whither/crypto/node";
 import { DiscoveryError, type ZoneName } from "@whither/protocol";
 import { createScope, formatConfigError, type Scheduled, type Scope } from "@whither/runtime";
-import type { ZoneConfig } from "./config.js";
+import type { ZoneConfig } from "./config-zones.js";
 import type { ZoneFence } from "./fence.js";
 import { readZone, type ZoneCredentials } from "./credentials.js";
 import { takesWrites } from "./disk-probe.js";

@@ -27,6 +27,8 @@ import {
   verifyBucket,
   verifyHead,
 } from "@whither/zone";
+import { backupZone } from "../backup/backup-zone.js";
+import { restoreZone } from "../backup/restore-zone.js";
 import type { ListedSlot, MappingZone } from "./mapping-zone.js";
 import { openedSlot } from "./opened-slot.js";
 import { removalReasonBytesMax } from "./removal-rows.js";
@@ -242,6 +244,30 @@ describe("the registrations of a zone, for its operator", () => {
     });
     expect(await served.registrations.erase(anna)).to.be.false;
     await served.close();
+  });
+
+  it("that were erased are in no backup made since", async () => {
+    const bench = new Bench();
+    const { stores, clock } = bench;
+    await using served = await bench.open();
+    for (const csi of [anna, bert]) await bench.register(served, csi);
+    await served.runEpoch();
+    await served.registrations.erase(anna);
+    const source = backupZone({ store: stores.zone, vault: stores.vault }, { zone, clock });
+    const restored = new Bench();
+    const target = {
+      store: restored.stores.zone,
+      openVault: () => Promise.resolve(restored.stores.vault),
+    };
+    await restoreZone({ source, open: () => Promise.resolve(target), clock });
+    await using again = await restored.open();
+    for (const [csi, isThere] of [
+      [anna, false],
+      [bert, true],
+    ] as const) {
+      expect(await restored.isPresent(again, csi)).to.equal(isThere);
+      expect((await again.registrations.find(csi)).isInVault).to.equal(isThere);
+    }
   });
 
   it("are erased from among what waits for the next epoch, too", async () => {

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import type { ProvidedZone, ReplicationPeer } from "@whither/authority";
 import type { ReloadedZoneFact } from "@whither/control";
-import { toHex } from "@whither/crypto/node";
+import { hpkePublicKeyOf, toHex } from "@whither/crypto/node";
 import { DiscoveryError, type ZoneName } from "@whither/protocol";
 import { createScope, formatConfigError, type Scheduled, type Scope } from "@whither/runtime";
 import type { ZoneConfig } from "./config-zones.js";
@@ -288,14 +288,16 @@ function failedEntry(config: ZoneConfig, error: DiscoveryError): Entry {
 
 /** What a zone has to be opened anew for: all but the files that it can change to while it serves. */
 function printOf(config: ZoneConfig): string {
-  const keyFiles = { zoneKeyFile: "", nextZoneKeyFile: "", voprfKeyFile: "", nextVoprfKeyFile: "" };
-  return JSON.stringify({ ...config, ...keyFiles, manifestFile: "", replication: "" });
+  const ownFiles = { manifestFile: "", zoneKeyFile: "", nextZoneKeyFile: "", hpkeKeyFiles: "" };
+  const voprfFiles = { voprfKeyFile: "", nextVoprfKeyFile: "" };
+  return JSON.stringify({ ...config, ...ownFiles, ...voprfFiles, replication: "" });
 }
 
 function keysPrintOf({ manifestSha256, secrets, voprfPublicKeys }: ZoneCredentials): string {
-  const { signer, nextSigner = signer } = secrets;
+  const { signer, nextSigner = signer, hpkeSecretKeys = [] } = secrets;
   const zoneKeys = [signer.publicKey, nextSigner.publicKey];
-  return [manifestSha256, ...zoneKeys, ...voprfPublicKeys].map(toHex).join(" ");
+  const hpkeKeys = hpkeSecretKeys.map(hpkePublicKeyOf);
+  return [manifestSha256, ...zoneKeys, ...voprfPublicKeys, ...hpkeKeys].map(toHex).join(" ");
 }
 
 /** What a zone's files provoke is its operator's to mend, whatever it is: it must not end the process. */

@@ -109,7 +109,7 @@ describe("rolling every key and restarting every daemon under load", function ()
   let federation: RunningFederation;
   let client: OutsideClient;
   const opened: AsyncDisposable[] = [];
-  const done: string[] = [];
+  const done: { readonly what: string; readonly partial: number }[] = [];
   /** By dpds that have been stopped. */
   const logged: LogLine[] = [];
 
@@ -204,9 +204,18 @@ describe("rolling every key and restarting every daemon under load", function ()
 
   /** Nothing has been lost, and work goes on. */
   async function checkpoint(what: string): Promise<void> {
-    const { failures } = await client.goesOn();
+    const { failures, partial } = await client.goesOn();
     expect(failures, what).to.deep.equal([]);
-    done.push(what);
+    done.push({ what, partial });
+  }
+
+  /** Lookups answered by one DP alone, by the change during which they were. */
+  function partialBy(): string {
+    const named = done.map(({ what, partial }, at) => {
+      const more = partial - (done[at - 1]?.partial ?? 0);
+      return more === 0 ? [] : [`${what} ${more}`];
+    });
+    return named.flat().join(", ");
   }
 
   it("keeps on while certificates are replaced, and the keys of an MSP and a prover", async () => {
@@ -423,7 +432,7 @@ describe("rolling every key and restarting every daemon under load", function ()
     process.stdout.write(
       `    rolling: ${done.length} changes, ${lookups} lookups (${partial} by one DP), ` +
         `${registrations} registrations of ${people} people (${later} later at one DP), ` +
-        `${failures.length} failures; by one DP for ${JSON.stringify(partialFor)}\n`,
+        `${failures.length} failures; by one DP for ${JSON.stringify(partialFor)}: ${partialBy()}\n`,
     );
     expect(failures).to.deep.equal([]);
     // The other DP would hide it: what one of them says is believed all the time, or it is away.

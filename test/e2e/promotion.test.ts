@@ -4,9 +4,12 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { formatPin } from "@whither/crypto/node";
-import { isDiscoveryError } from "@whither/protocol";
+import { openVault } from "@whither/authority";
+import { decodeVaultKey, formatPin } from "@whither/crypto/node";
+import { isDiscoveryError, parseZoneName } from "@whither/protocol";
 import { createClient, openChannel, spkiSha256OfPem, tlsIdentityFromFiles } from "@whither/rpc";
+import { systemRandom } from "@whither/runtime";
+import { openLevelStore } from "@whither/store";
 import { Replication } from "@whither/wire";
 import { parseCsi, type Answer, type Resolver } from "@whither/resolver";
 import { expect } from "chai";
@@ -53,13 +56,19 @@ describe("a secondary that is promoted", function () {
     });
     // The old primary knows by the probe where to ask whether the zone has gone on, and its secondary by its key.
     const { config, port } = at(files.dps);
-    const peers = `{ peers: [{ spki: ["${await pinOf(files, secondaryId)}"] }] }`;
+    const peers = `{ peers: [{ spki: ["${await pinOf(files, secondaryId)}"], vault: true }] }`;
     await change(config, (yaml) =>
       yaml.replace("  - name:", `  - probe: "${probe}"\n    replication: ${peers}\n    name:`),
     );
-    const follows = `[{ server: "127.0.0.1:${port}", spki: ["${await pinOf(files, "dp-a.example")}"] }]`;
+    // Nothing listens where it would find it as anybody.
+    const [pin, nobody] = [await pinOf(files, "dp-a.example"), "127.0.0.1:9"];
+    const follows = [
+      `primaries: [{ server: "${nobody}", spki: ["${pin}"] }]`,
+      `replication: [{ server: "127.0.0.1:${port}", spki: ["${pin}"] }]`,
+      "vault: true",
+    ].join(", ");
     await change(at(files.replicas).config, (yaml) =>
-      yaml.replace("  - { name:", `  - { replication: ${follows}, name:`),
+      yaml.replace("  - { name:", `  - { ${follows}, name:`),
     );
     federation = await RunningFederation.start(files);
     await registerPeople(files, [anna]);
@@ -97,12 +106,27 @@ describe("a secondary that is promoted", function () {
       throw error;
     }
   };
+  /** What the vault that lies there knows, to who has its key. */
+  const identifiersIn = async (path: string): Promise<readonly string[]> => {
+    const key = decodeVaultKey(
+      await readFile(running().files.path(`${zone.replace("@", "-")}.vault`), "utf8"),
+    );
+    await using store = await openLevelStore({ path, cacheBytes: 1024 * 1024 });
+    const vault = await openVault({ store, zone: parseZoneName(zone), key, random: systemRandom });
+    const found: string[] = [];
+    for await (const { csi } of vault.rows()) found.push(csi);
+    return found;
+  };
   const ask = ({ csi }: Person): Promise<Answer<"verbose">> =>
     running().resolver.lookup(parseCsi(csi), { refresh: true });
 
   it("follows its primary by Replication, which is nobody else's", async () => {
     const { federation: processes } = running();
-    const advanced = await processes.dpds.get(secondaryId)?.waitFor("replica advanced");
+    const secondary = processes.dpds.get(secondaryId);
+    if (secondary === undefined) throw new TypeError("not started");
+    let advanced = await secondary.waitFor("replica advanced");
+    while (advanced["slots"] !== 1)
+      advanced = await secondary.waitFor("replica advanced", secondary.log.indexOf(advanced) + 1);
     expect(advanced).to.include({ zone, way: "replication" });
     expect(await transferAs(secondaryId)).to.equal("start");
     expect(await transferAs("wire.example")).to.equal("PROHIBITED");
@@ -118,7 +142,11 @@ describe("a secondary that is promoted", function () {
 
   it("does not take its place in the old epoch", async () => {
     const { federation: processes, files } = running();
+    await processes.dpds.get(secondaryId)?.waitFor("vault followed");
     await processes.dpds.get(secondaryId)?.stop();
+    expect(
+      await identifiersIn(files.path(`${secondaryId}.state`, "zones", zone, "vault")),
+    ).to.deep.equal([anna.csi]);
     const secondary = at(files.replicas);
     await writeFile(secondary.config, promotedYaml(files, { replica: secondary, epoch: 1 }));
     await using refused = Daemon.spawn("whither-dpd", ["--config", secondary.config]);

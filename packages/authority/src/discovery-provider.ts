@@ -18,6 +18,7 @@ import {
   type Random,
   type Scheduled,
 } from "@whither/runtime";
+import type { WatchedStore } from "@whither/store";
 import { isAccredited, type Registry } from "@whither/zone";
 import { createAdmission, type Admission, type AdmissionLimits } from "./admission.js";
 import { createDiscoveryService } from "./discovery-service.js";
@@ -49,6 +50,8 @@ export interface DiscoveryProviderOptions {
   readonly replicas?: readonly ReplicaZone[];
   /** Secondaries of a zone by its name, as configured now; none unless told. */
   readonly secondariesOf?: (zone: string) => readonly ReplicationPeer[];
+  /** Store of a zone's vault, for secondaries that may take its place. */
+  readonly vaultOf?: (zone: string) => WatchedStore | undefined;
   readonly follower: DirectoryFollower;
   readonly limits?: AdmissionLimits;
   readonly clock: Clock;
@@ -118,6 +121,7 @@ export function createDiscoveryProvider(options: DiscoveryProviderOptions): Disc
         zones: served,
         peersOf: options.secondariesOf ?? (() => []),
         watchers: secondaries,
+        vaultOf: options.vaultOf ?? (() => undefined),
         clock,
       }),
     ],

@@ -47,6 +47,7 @@ export type { ReplicaDisk } from "./replica/replica-store.js";
 export type { ReplicaStatus, ReplicaZone, ReplicaZoneOptions } from "./replica/replica-zone.js";
 export type { NamedAuthority } from "./replica/known-manifests.js";
 export type { ReplicaEvaluation, ReplicaSecret } from "./replica/evaluation-keys.js";
+export { followZoneVault } from "./replica/vault-follower.js";
 export { createReplicationService } from "./replica/replication-service.js";
 export type { ReplicationPeer, ReplicationServiceOptions } from "./replica/replication-service.js";
 export type { FollowedServer } from "./replica/primary-link.js";

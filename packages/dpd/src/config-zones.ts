@@ -54,6 +54,8 @@ export interface ReplicaConfig {
   readonly primaries: readonly FollowedServer[] | undefined;
   /** Own servers of the zone that name this one as a secondary. */
   readonly replication: readonly FollowedServer[];
+  /** Whether the zone's vault is kept too, sealed, for the day on which this becomes the primary. */
+  readonly vault: boolean;
   /** Of a full replica. */
   readonly voprfKeyFile: string | undefined;
   /** Of the key that replaces it. */
@@ -96,7 +98,7 @@ export function zoneSchema({ path, secret }: PathFields) {
       replication: z
         .strictObject({
           peers: z
-            .array(z.strictObject({ spki: pins() }))
+            .array(z.strictObject({ spki: pins(), vault: z.boolean().default(false) }))
             .max(limits.replicationPeersMax)
             .default([]),
         })
@@ -125,7 +127,9 @@ export function zoneSchema({ path, secret }: PathFields) {
       ),
       epoch: value.epoch,
       probe: value.probe,
-      replication: { peers: value.replication.peers.map(({ spki }) => ({ spkiSha256: spki })) },
+      replication: {
+        peers: value.replication.peers.map(({ spki, vault }) => ({ spkiSha256: spki, vault })),
+      },
       storeCacheBytes: value.store_cache,
       bucketCacheBytes: value.bucket_cache,
     }));
@@ -160,10 +164,16 @@ export function replicaSchema({ secret }: PathFields) {
       ),
       primaries: z.array(followed("public")).min(1).max(limits.endpointsMax).optional(),
       replication: z.array(followed("replication")).max(limits.endpointsMax).default([]),
+      vault: z.boolean().default(false),
       voprf_key_file: secret.optional(),
       next_voprf_key_file: secret.optional(),
       store_cache: sizeField({ min: mib, max: 64 * 1024 * mib }).default(8 * mib),
       bucket_cache: sizeField({ min: 0, max: 64 * 1024 * mib }).default(8 * mib),
+    })
+    .refine((value) => !value.vault || value.replication.length > 0, {
+      path: ["vault"],
+      message: "expected replication beside it",
+      params: { expected: "replication beside it: nobody else gives a vault" },
     })
     .refine(
       (value) => value.next_voprf_key_file === undefined || value.voprf_key_file !== undefined,
@@ -178,6 +188,7 @@ export function replicaSchema({ secret }: PathFields) {
       probe: value.probe,
       primaries: value.primaries,
       replication: value.replication,
+      vault: value.vault,
       voprfKeyFile: value.voprf_key_file,
       nextVoprfKeyFile: value.next_voprf_key_file,
       storeCacheBytes: value.store_cache,

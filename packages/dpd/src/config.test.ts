@@ -48,11 +48,14 @@ describe("dpd configuration", () => {
     const pin = `sha256:${"A".repeat(43)}`;
     const zone = minimal.replace(
       "voprf_key_file: v }",
-      `voprf_key_file: v, replication: { peers: [{ spki: ['${pin}'] }] } }`,
+      `voprf_key_file: v, replication: { peers: [{ spki: ['${pin}'] }, { spki: ['${pin}'], vault: true }] } }`,
     );
     const spkiSha256 = [new Uint8Array(32)];
     expect(parse(minimal).zones[0]?.replication.peers).to.deep.equal([]);
-    expect(parse(zone).zones[0]?.replication.peers).to.deep.equal([{ spkiSha256 }]);
+    expect(parse(zone).zones[0]?.replication.peers).to.deep.equal([
+      { spkiSha256, vault: false },
+      { spkiSha256, vault: true },
+    ]);
     expect(mistakes(zone.replace(pin, "sha256:short"))).to.include("a pin");
     const entry = `{ name: de@dp-a.example, probe: 'tel:+4930123456', replication: [{ server: "dp-a.example:7354", spki: ['${pin}'] }] }`;
     const replica = minimal.replace(/zones:[^]*/, `replicas: [${entry}]\n`);
@@ -60,6 +63,13 @@ describe("dpd configuration", () => {
       { host: "dp-a.example", port: 7354, spkiSha256, way: "replication" },
     ]);
     expect(mistakes(replica.replace(`, spki: ['${pin}']`, ""))).to.include("spki");
+    expect(parse(replica.replace(/ }\]\n$/, ", vault: true }]\n")).replicas[0]?.vault).to.equal(
+      true,
+    );
+    const alone = `{ name: de@dp-a.example, probe: 'tel:+4930123456', vault: true }`;
+    expect(mistakes(minimal.replace(/zones:[^]*/, `replicas: [${alone}]\n`))).to.include(
+      "beside it",
+    );
   });
 
   it("takes a next VOPRF key beside a vault only", () => {

@@ -75,6 +75,7 @@ async function serve(scope: DaemonScope, configPath: string, logger: RootLogger)
     createDiscoveryProvider({
       ...{ dpId, zones: [], replicas, follower, limits, clock, random, logger },
       secondariesOf: (name) => zones.secondariesOf(name),
+      vaultOf: (name) => zones.vaultOf(name),
     }),
   );
   const { admission } = provider;

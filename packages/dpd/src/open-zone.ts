@@ -19,7 +19,7 @@ import {
   type Scope,
   type VoprfEngine,
 } from "@whither/runtime";
-import { openLevelStore, type Store } from "@whither/store";
+import { openLevelStore, watchCommits, type WatchedStore } from "@whither/store";
 import { decodeManifest } from "@whither/wire";
 import type { ZoneCredentials } from "./credentials.js";
 import { PublishedHead } from "./published-head.js";
@@ -38,8 +38,8 @@ export interface OpenZoneOptions {
 
 export interface OpenedZone {
   readonly provided: ProvidedZone;
-  /** For a backup. */
-  readonly stores: ZoneStores;
+  /** For a backup, and for secondaries. */
+  readonly stores: ZoneStores & { readonly vault: WatchedStore | undefined };
 }
 
 /** Store, vault and zone belong to the scope. Throws STORE_LOCKED, STORE_CORRUPT, CONFIG. */
@@ -105,7 +105,7 @@ async function openZoneVault(
   scope: Pick<Scope, "use">,
   { stateDirectory, random, logger, onStoreFailed }: OpenZoneOptions,
   { zone, key }: { readonly zone: ZoneName; readonly key: Uint8Array | undefined },
-): Promise<{ readonly vault: Vault; readonly store: Store } | undefined> {
+): Promise<{ readonly vault: Vault; readonly store: WatchedStore } | undefined> {
   const path = join(stateDirectory, "zones", zone, "vault");
   if (key === undefined) {
     // Going on without it would leave new slots out, and the next rotation would lose them.
@@ -115,12 +115,11 @@ async function openZoneVault(
     logger.warn("no vault", { zone });
     return undefined;
   }
-  const store = scope.use(
-    await openLevelStore({
-      path,
-      cacheBytes: vaultCacheBytes,
-      onWriteFailed: (error) => onStoreFailed(zone, error),
-    }),
-  );
+  const file = await openLevelStore({
+    path,
+    cacheBytes: vaultCacheBytes,
+    onWriteFailed: (error) => onStoreFailed(zone, error),
+  });
+  const store = scope.use(watchCommits(file));
   return { vault: await openVault({ store, zone, key, random }), store };
 }

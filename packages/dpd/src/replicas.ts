@@ -2,12 +2,18 @@
 
 import { join } from "node:path";
 import {
+  followZoneVault,
   openReplicaZone,
   type NamedAuthority,
   type ReplicaDisk,
   type ReplicaZone,
 } from "@whither/authority";
-import { believedKsks, ManifestMemory, type DirectoryFollower } from "@whither/directory";
+import {
+  believedKsks,
+  ManifestMemory,
+  type DirectoryFollower,
+  type OpenChannel,
+} from "@whither/directory";
 import { DiscoveryError } from "@whither/protocol";
 import { openChannel, type TlsIdentity } from "@whither/rpc";
 import {
@@ -22,6 +28,8 @@ import { openLevelStore } from "@whither/store";
 import type { Anchors, RootKsks } from "@whither/zone";
 import type { ReplicaConfig } from "./config-zones.js";
 import type { ReplicaCredentials } from "./credentials.js";
+
+const vaultCacheBytes = 1024 * 1024;
 
 export interface OpenReplicasOptions {
   readonly stateDirectory: string;
@@ -56,6 +64,8 @@ export async function openReplicas(
       bucketCacheBytes,
     } = config;
     const path = join(options.stateDirectory, "zones", zone, "store");
+    const openIdentified: OpenChannel = (endpoint) =>
+      openChannel({ ...endpoint, identity: options.identity() });
     const replica = await openReplicaZone({
       disk: levelDisk({ path, cacheBytes, logger }),
       zone,
@@ -66,7 +76,7 @@ export async function openReplicas(
       manifests,
       replication,
       openChannel,
-      openIdentified: (endpoint) => openChannel({ ...endpoint, identity: options.identity() }),
+      openIdentified,
       caPem,
       clock,
       random,
@@ -74,10 +84,24 @@ export async function openReplicas(
       bucketCacheBytes,
     });
     opened.push(scope.use(replica));
+    if (config.vault) await followVault(scope, options, { config, openIdentified });
     const { state, head } = replica.status();
     logger.info("replica opened", { zone, state, serial: head?.serial ?? 0 });
   }
   return opened;
+}
+
+/** Where the vault of the zone's primary lies, so that it is found there by whoever becomes it. */
+async function followVault(
+  scope: Pick<Scope, "use">,
+  { stateDirectory, caPem, clock, logger }: OpenReplicasOptions,
+  of: { readonly config: ReplicaConfig; readonly openIdentified: OpenChannel },
+): Promise<void> {
+  const { name: zone, replication: servers } = of.config;
+  const path = join(stateDirectory, "zones", zone, "vault");
+  const store = scope.use(await openLevelStore({ path, cacheBytes: vaultCacheBytes }));
+  const { openIdentified } = of;
+  scope.use(followZoneVault({ zone, store, servers, openIdentified, caPem, clock, logger }));
 }
 
 /** Closed after the replicas, whose last look it writes. */

@@ -8,6 +8,7 @@ import type { ReloadedZoneFact } from "@whither/control";
 import { hpkePublicKeyOf, toHex } from "@whither/crypto/node";
 import { DiscoveryError, type ZoneName } from "@whither/protocol";
 import { createScope, formatConfigError, type Scheduled, type Scope } from "@whither/runtime";
+import type { WatchedStore } from "@whither/store";
 import type { ZoneConfig } from "./config-zones.js";
 import type { ZoneFence } from "./fence.js";
 import { readZone, type ZoneCredentials } from "./credentials.js";
@@ -81,6 +82,12 @@ export class ZoneSet implements AsyncDisposable {
     }
     if (condition.kind === "failed") throw condition.error;
     return condition;
+  }
+
+  /** Store of the vault of a zone that serves. */
+  vaultOf(name: string): WatchedStore | undefined {
+    const condition = this.#entries.get(name)?.condition;
+    return condition?.kind === "serving" ? condition.stores.vault : undefined;
   }
 
   serving(): readonly ProvidedZone[] {

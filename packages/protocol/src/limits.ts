@@ -118,6 +118,9 @@ export const limits = {
   transferStallMs: 60_000,
   /** Longest transfer: 10 GB at the public rate of 64 MiB a minute. */
   transferTimeoutMs: 4 * 3_600_000,
+  /** Streams of a vault at once; what waits for one that reads slowly. */
+  vaultStreamsMax: 8,
+  vaultChangesWaitingMax: 16_384,
   /** Own secondaries of a zone. */
   replicationPeersMax: 64,
   /** Streams of Watch at once, over all clients and for one address. */

@@ -14,6 +14,8 @@ export { createMemoryStore } from "./memory-store.js";
 export { createMemoryDisk } from "./memory-disk.js";
 export type { Damage, DiskFaults, MemoryDisk } from "./memory-disk.js";
 export { openSubStore } from "./sub-store.js";
+export { watchCommits } from "./watched-store.js";
+export type { WatchedStore } from "./watched-store.js";
 export { openJournal } from "./journal.js";
 export type { Journal, JournalPart, JournalReadOptions, JournalRow } from "./journal.js";
 export {

@@ -75,11 +75,15 @@ export {
   GetManifestResponseSchema,
   Zone,
 } from "./gen/whither/v1/zone_pb.js";
-export { Replication } from "./gen/whither/v1/replication_pb.js";
+export { Replication, ReplicationVaultResponseSchema } from "./gen/whither/v1/replication_pb.js";
 export type {
   ReplicationNotifyRequest,
   ReplicationNotifyResponse,
   ReplicationTransferRequest,
+  ReplicationVaultRequest,
+  ReplicationVaultResponse,
+  VaultChange,
+  VaultRow,
 } from "./gen/whither/v1/replication_pb.js";
 export {
   TransferFromSchema,

@@ -16,6 +16,7 @@ import {
   Replication,
   signedObjectFromWire,
   Zone,
+  type ReplicationVaultResponse,
   type TransferPart,
   type ZoneTransferResponse,
   type ZoneWatchResponse,
@@ -108,6 +109,25 @@ export class PrimaryLink implements Disposable {
       if (part === undefined)
         throw new DiscoveryError("INVALID_DATA", "transfer: an empty message");
       yield part.part;
+    }
+  }
+
+  /** The zone's vault, of a server of `replication`, without end. */
+  async *vault(
+    server: FollowedServer,
+    request: {
+      readonly zone: string;
+      readonly digests: Uint8Array;
+      readonly signal: AbortSignal;
+    },
+  ): AsyncGenerator<ReplicationVaultResponse> {
+    const { zone, digests, signal } = request;
+    try {
+      const client = createClient(Replication, this.#channel(server));
+      yield* client.vault({ zone, digests }, { signal });
+    } catch (error) {
+      if (isConnectionLost(error)) this.#forget(server);
+      throw error;
     }
   }
 

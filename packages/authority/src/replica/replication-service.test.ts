@@ -3,7 +3,7 @@ import { sha256, uint32Bytes, utf8 } from "@whither/crypto/node";
 import { ManifestMemory } from "@whither/directory";
 import { isDiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import { createClient, createMemoryNetwork, type MemoryServer } from "@whither/rpc";
-import { createMemoryDisk } from "@whither/store";
+import { createMemoryDisk, createMemoryStore, watchCommits } from "@whither/store";
 import {
   createSeededRandom,
   createSimulatedClock,
@@ -44,10 +44,11 @@ async function setting() {
   await served.loadEntries(slots(600));
   const zones = new Map<string, typeof served>([[zone, served]]);
   const peers: { list: readonly ReplicationPeer[] } = {
-    list: [{ spkiSha256: [pinOf("old secondary"), pinOf("secondary")] }],
+    list: [{ spkiSha256: [pinOf("old secondary"), pinOf("secondary")], vault: false }],
   };
   const peersOf = (name: string) => (name === zone ? peers.list : []);
   const watchers = new ZoneWatchers(clock);
+  const vault = watchCommits(createMemoryStore());
   const admission = createAdmission({
     clock,
     limits: { ...defaultAdmissionLimits, publicBytesPerMinute: 4 * 1024 * 1024 },
@@ -62,7 +63,7 @@ async function setting() {
     });
   network.serve("a:1", {
     spkiSha256,
-    services: [createReplicationService({ zones, peersOf, watchers, clock })],
+    services: [createReplicationService({ zones, peersOf, watchers, vaultOf: () => vault, clock })],
     clients: { kind: "required" },
   });
   const identityOf = (name: string) => ({
@@ -180,6 +181,17 @@ describe("Replication", () => {
     expect(await codeOf(() => drain(client.transfer({ from: nowhere })))).to.equal("ok");
     peers.list = [];
     expect(await codeOf(() => drain(client.transfer({ from: nowhere })))).to.equal("PROHIBITED");
+    await served.close();
+  });
+
+  it("gives the vault to nobody who is not named for it", async () => {
+    const { clientOf, served, peers } = await setting();
+    const request = { zone, digests: new Uint8Array(256 * 32) };
+    const codeAt = (name: string) => codeOf(() => firstOf(clientOf(name).vault(request)));
+    expect(await codeAt("secondary")).to.equal("PROHIBITED");
+    peers.list = peers.list.map((one) => ({ ...one, vault: true }));
+    expect(await codeAt("secondary")).to.equal("ok");
+    expect(await codeAt("stranger")).to.equal("PROHIBITED");
     await served.close();
   });
 

@@ -66,6 +66,10 @@ function withFault(parts: readonly Uint8Array[], fault: Fault): readonly Uint8Ar
   }
 }
 
+const refuse = (): never => {
+  throw new DiscoveryError("OVERLOADED", "nobody is told anything");
+};
+
 /** A part that does not parse any more never gets as far as the reader. */
 function parsed(part: Uint8Array): readonly TransferPart[] {
   try {
@@ -122,9 +126,8 @@ async function setting() {
           const parts = sent.parts ?? (await partsFrom(from));
           for (const part of parts) yield { part };
         },
-        notify: () => {
-          throw new DiscoveryError("OVERLOADED", "nobody is told anything");
-        },
+        notify: refuse,
+        vault: refuse,
       }),
     ],
   });

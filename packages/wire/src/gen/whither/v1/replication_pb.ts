@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file whither/v1/replication.proto.
  */
 export const file_whither_v1_replication: GenFile = /*@__PURE__*/
-  fileDesc("Chx3aGl0aGVyL3YxL3JlcGxpY2F0aW9uLnByb3RvEgp3aGl0aGVyLnYxIkQKGlJlcGxpY2F0aW9uVHJhbnNmZXJSZXF1ZXN0EiYKBGZyb20YASABKAsyGC53aGl0aGVyLnYxLlRyYW5zZmVyRnJvbSJFChtSZXBsaWNhdGlvblRyYW5zZmVyUmVzcG9uc2USJgoEcGFydBgBIAEoCzIYLndoaXRoZXIudjEuVHJhbnNmZXJQYXJ0IigKGFJlcGxpY2F0aW9uTm90aWZ5UmVxdWVzdBIMCgR6b25lGAEgASgJInEKGVJlcGxpY2F0aW9uTm90aWZ5UmVzcG9uc2USJgoEaGVhZBgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EhcKD2NoYW5nZWRfYnVja2V0cxgCIAMoBxITCgthbGxfY2hhbmdlZBgDIAEoCDLFAQoLUmVwbGljYXRpb24SXQoIVHJhbnNmZXISJi53aGl0aGVyLnYxLlJlcGxpY2F0aW9uVHJhbnNmZXJSZXF1ZXN0Gicud2hpdGhlci52MS5SZXBsaWNhdGlvblRyYW5zZmVyUmVzcG9uc2UwARJXCgZOb3RpZnkSJC53aGl0aGVyLnYxLlJlcGxpY2F0aW9uTm90aWZ5UmVxdWVzdBolLndoaXRoZXIudjEuUmVwbGljYXRpb25Ob3RpZnlSZXNwb25zZTABYgZwcm90bzM", [file_whither_v1_record, file_whither_v1_zone]);
+  fileDesc("Chx3aGl0aGVyL3YxL3JlcGxpY2F0aW9uLnByb3RvEgp3aGl0aGVyLnYxIkQKGlJlcGxpY2F0aW9uVHJhbnNmZXJSZXF1ZXN0EiYKBGZyb20YASABKAsyGC53aGl0aGVyLnYxLlRyYW5zZmVyRnJvbSJFChtSZXBsaWNhdGlvblRyYW5zZmVyUmVzcG9uc2USJgoEcGFydBgBIAEoCzIYLndoaXRoZXIudjEuVHJhbnNmZXJQYXJ0IjgKF1JlcGxpY2F0aW9uVmF1bHRSZXF1ZXN0EgwKBHpvbmUYASABKAkSDwoHZGlnZXN0cxgCIAEoDCLKAQoYUmVwbGljYXRpb25WYXVsdFJlc3BvbnNlEicKBXN0YXJ0GAEgASgLMhYud2hpdGhlci52MS5WYXVsdFN0YXJ0SAASJQoEcm93cxgCIAEoCzIVLndoaXRoZXIudjEuVmF1bHRSb3dzSAASKwoHc2V0dGxlZBgDIAEoCzIYLndoaXRoZXIudjEuVmF1bHRTZXR0bGVkSAASKQoGY2hhbmdlGAQgASgLMhcud2hpdGhlci52MS5WYXVsdENoYW5nZUgAQgYKBHBhcnQiGwoKVmF1bHRTdGFydBINCgVwYXJ0cxgBIAEoDCImCghWYXVsdFJvdxILCgNrZXkYASABKAwSDQoFdmFsdWUYAiABKAwiLwoJVmF1bHRSb3dzEiIKBHJvd3MYASADKAsyFC53aGl0aGVyLnYxLlZhdWx0Um93Ig4KDFZhdWx0U2V0dGxlZCJCCgtWYXVsdENoYW5nZRIiCgRwdXRzGAEgAygLMhQud2hpdGhlci52MS5WYXVsdFJvdxIPCgdkZWxldGVzGAIgAygMIigKGFJlcGxpY2F0aW9uTm90aWZ5UmVxdWVzdBIMCgR6b25lGAEgASgJInEKGVJlcGxpY2F0aW9uTm90aWZ5UmVzcG9uc2USJgoEaGVhZBgBIAEoCzIYLndoaXRoZXIudjEuU2lnbmVkT2JqZWN0EhcKD2NoYW5nZWRfYnVja2V0cxgCIAMoBxITCgthbGxfY2hhbmdlZBgDIAEoCDKbAgoLUmVwbGljYXRpb24SXQoIVHJhbnNmZXISJi53aGl0aGVyLnYxLlJlcGxpY2F0aW9uVHJhbnNmZXJSZXF1ZXN0Gicud2hpdGhlci52MS5SZXBsaWNhdGlvblRyYW5zZmVyUmVzcG9uc2UwARJXCgZOb3RpZnkSJC53aGl0aGVyLnYxLlJlcGxpY2F0aW9uTm90aWZ5UmVxdWVzdBolLndoaXRoZXIudjEuUmVwbGljYXRpb25Ob3RpZnlSZXNwb25zZTABElQKBVZhdWx0EiMud2hpdGhlci52MS5SZXBsaWNhdGlvblZhdWx0UmVxdWVzdBokLndoaXRoZXIudjEuUmVwbGljYXRpb25WYXVsdFJlc3BvbnNlMAFiBnByb3RvMw", [file_whither_v1_record, file_whither_v1_zone]);
 
 /**
  * @generated from message whither.v1.ReplicationTransferRequest
@@ -51,6 +51,172 @@ export const ReplicationTransferResponseSchema: GenMessage<ReplicationTransferRe
   messageDesc(file_whither_v1_replication, 1);
 
 /**
+ * @generated from message whither.v1.ReplicationVaultRequest
+ */
+export type ReplicationVaultRequest = Message<"whither.v1.ReplicationVaultRequest"> & {
+  /**
+   * @generated from field: string zone = 1;
+   */
+  zone: string;
+
+  /**
+   * 256 × 32 octets: of each part of the rows held, SHA-256 over key and value of each row in order of the keys, both
+   * with their length in 4 octets. A row is of the part that is the first octet of its key's SHA-256.
+   *
+   * @generated from field: bytes digests = 2;
+   */
+  digests: Uint8Array;
+};
+
+/**
+ * Describes the message whither.v1.ReplicationVaultRequest.
+ * Use `create(ReplicationVaultRequestSchema)` to create a new message.
+ */
+export const ReplicationVaultRequestSchema: GenMessage<ReplicationVaultRequest> = /*@__PURE__*/
+  messageDesc(file_whither_v1_replication, 2);
+
+/**
+ * First a start, then every row of the parts that it names, ascending over the whole stream, then `settled`, then
+ * changes without end. Each message is at most 4 MiB.
+ *
+ * @generated from message whither.v1.ReplicationVaultResponse
+ */
+export type ReplicationVaultResponse = Message<"whither.v1.ReplicationVaultResponse"> & {
+  /**
+   * @generated from oneof whither.v1.ReplicationVaultResponse.part
+   */
+  part: {
+    /**
+     * @generated from field: whither.v1.VaultStart start = 1;
+     */
+    value: VaultStart;
+    case: "start";
+  } | {
+    /**
+     * @generated from field: whither.v1.VaultRows rows = 2;
+     */
+    value: VaultRows;
+    case: "rows";
+  } | {
+    /**
+     * The rows of the parts named are complete: others of them are gone.
+     *
+     * @generated from field: whither.v1.VaultSettled settled = 3;
+     */
+    value: VaultSettled;
+    case: "settled";
+  } | {
+    /**
+     * @generated from field: whither.v1.VaultChange change = 4;
+     */
+    value: VaultChange;
+    case: "change";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message whither.v1.ReplicationVaultResponse.
+ * Use `create(ReplicationVaultResponseSchema)` to create a new message.
+ */
+export const ReplicationVaultResponseSchema: GenMessage<ReplicationVaultResponse> = /*@__PURE__*/
+  messageDesc(file_whither_v1_replication, 3);
+
+/**
+ * @generated from message whither.v1.VaultStart
+ */
+export type VaultStart = Message<"whither.v1.VaultStart"> & {
+  /**
+   * Numbers of the parts that differ, one octet each, ascending.
+   *
+   * @generated from field: bytes parts = 1;
+   */
+  parts: Uint8Array;
+};
+
+/**
+ * Describes the message whither.v1.VaultStart.
+ * Use `create(VaultStartSchema)` to create a new message.
+ */
+export const VaultStartSchema: GenMessage<VaultStart> = /*@__PURE__*/
+  messageDesc(file_whither_v1_replication, 4);
+
+/**
+ * @generated from message whither.v1.VaultRow
+ */
+export type VaultRow = Message<"whither.v1.VaultRow"> & {
+  /**
+   * @generated from field: bytes key = 1;
+   */
+  key: Uint8Array;
+
+  /**
+   * @generated from field: bytes value = 2;
+   */
+  value: Uint8Array;
+};
+
+/**
+ * Describes the message whither.v1.VaultRow.
+ * Use `create(VaultRowSchema)` to create a new message.
+ */
+export const VaultRowSchema: GenMessage<VaultRow> = /*@__PURE__*/
+  messageDesc(file_whither_v1_replication, 5);
+
+/**
+ * @generated from message whither.v1.VaultRows
+ */
+export type VaultRows = Message<"whither.v1.VaultRows"> & {
+  /**
+   * @generated from field: repeated whither.v1.VaultRow rows = 1;
+   */
+  rows: VaultRow[];
+};
+
+/**
+ * Describes the message whither.v1.VaultRows.
+ * Use `create(VaultRowsSchema)` to create a new message.
+ */
+export const VaultRowsSchema: GenMessage<VaultRows> = /*@__PURE__*/
+  messageDesc(file_whither_v1_replication, 6);
+
+/**
+ * @generated from message whither.v1.VaultSettled
+ */
+export type VaultSettled = Message<"whither.v1.VaultSettled"> & {
+};
+
+/**
+ * Describes the message whither.v1.VaultSettled.
+ * Use `create(VaultSettledSchema)` to create a new message.
+ */
+export const VaultSettledSchema: GenMessage<VaultSettled> = /*@__PURE__*/
+  messageDesc(file_whither_v1_replication, 7);
+
+/**
+ * One atomic write.
+ *
+ * @generated from message whither.v1.VaultChange
+ */
+export type VaultChange = Message<"whither.v1.VaultChange"> & {
+  /**
+   * @generated from field: repeated whither.v1.VaultRow puts = 1;
+   */
+  puts: VaultRow[];
+
+  /**
+   * @generated from field: repeated bytes deletes = 2;
+   */
+  deletes: Uint8Array[];
+};
+
+/**
+ * Describes the message whither.v1.VaultChange.
+ * Use `create(VaultChangeSchema)` to create a new message.
+ */
+export const VaultChangeSchema: GenMessage<VaultChange> = /*@__PURE__*/
+  messageDesc(file_whither_v1_replication, 8);
+
+/**
  * @generated from message whither.v1.ReplicationNotifyRequest
  */
 export type ReplicationNotifyRequest = Message<"whither.v1.ReplicationNotifyRequest"> & {
@@ -65,7 +231,7 @@ export type ReplicationNotifyRequest = Message<"whither.v1.ReplicationNotifyRequ
  * Use `create(ReplicationNotifyRequestSchema)` to create a new message.
  */
 export const ReplicationNotifyRequestSchema: GenMessage<ReplicationNotifyRequest> = /*@__PURE__*/
-  messageDesc(file_whither_v1_replication, 2);
+  messageDesc(file_whither_v1_replication, 9);
 
 /**
  * Field by field a ZoneWatchResponse.
@@ -100,7 +266,7 @@ export type ReplicationNotifyResponse = Message<"whither.v1.ReplicationNotifyRes
  * Use `create(ReplicationNotifyResponseSchema)` to create a new message.
  */
 export const ReplicationNotifyResponseSchema: GenMessage<ReplicationNotifyResponse> = /*@__PURE__*/
-  messageDesc(file_whither_v1_replication, 3);
+  messageDesc(file_whither_v1_replication, 10);
 
 /**
  * Between a zone's primary and the secondaries that it knows by the keys of their client certificates. What is
@@ -130,6 +296,17 @@ export const Replication: GenService<{
     methodKind: "server_streaming";
     input: typeof ReplicationNotifyRequestSchema;
     output: typeof ReplicationNotifyResponseSchema;
+  },
+  /**
+   * The zone's vault as it lies, every row sealed under a key that neither side of this needs, for a secondary that may
+   * take the primary's place: what differs, then each change as it comes. Only for peers that are named for it.
+   *
+   * @generated from rpc whither.v1.Replication.Vault
+   */
+  vault: {
+    methodKind: "server_streaming";
+    input: typeof ReplicationVaultRequestSchema;
+    output: typeof ReplicationVaultResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_whither_v1_replication, 0);

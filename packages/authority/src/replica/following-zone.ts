@@ -18,6 +18,7 @@ import type { BucketQuery } from "../mapping/published-tree.js";
 import { encodeBodiesResponse, encodeObjectResponse } from "../mapping/raw-messages.js";
 import { EvaluationKeys } from "./evaluation-keys.js";
 import { KnownManifests } from "./known-manifests.js";
+import { LostBodies } from "./lost-bodies.js";
 import { PrimaryLink } from "./primary-link.js";
 import { PrimaryWatch } from "./primary-watch.js";
 import { RefreshTimer } from "./refresh-timer.js";
@@ -36,6 +37,7 @@ export class FollowingZone implements ReplicaZone {
   readonly #listeners = new Set<(news: HeadNews) => void>();
   readonly #watch: PrimaryWatch;
   readonly #keys: EvaluationKeys;
+  readonly #lost: LostBodies;
   readonly #manifests: KnownManifests;
   #round: Promise<void> | undefined;
   #followsFirst = false;
@@ -64,6 +66,7 @@ export class FollowingZone implements ReplicaZone {
     const periodMs = (): number => this.#periodSeconds() * 1000;
     const round = (): Promise<void> => this.refresh();
     found.damage.onNote(() => this.notify());
+    this.#lost = new LostBodies({ clock, onLost: () => found.damage.note() });
     this.#timer = new RefreshTimer({ clock, random, logger, periodMs, round, zone });
   }
 
@@ -106,6 +109,12 @@ export class FollowingZone implements ReplicaZone {
     }
     const all = bodies.filter((body) => body !== undefined);
     if (all.length !== vhashes.length) {
+      const missing = vhashes.filter((_, at) => bodies[at] === undefined);
+      const held = this.#trees.all().filter(({ isLost }) => !isLost);
+      this.#lost.seek(
+        missing,
+        held.map(({ published }) => published),
+      );
       throw new DiscoveryError("UNKNOWN_BODY", "a body is not of the current epoch");
     }
     return encodeBodiesResponse(all);
@@ -152,6 +161,7 @@ export class FollowingZone implements ReplicaZone {
     this.#parts.link[Symbol.dispose]();
     await this.#watch[Symbol.asyncDispose]();
     await Promise.allSettled([this.#round]);
+    await this.#lost.close();
     await this.#trees.retire();
     await this.#parts.context.replicas[Symbol.asyncDispose]();
   }

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { sha256, uint32Bytes } from "@whither/crypto/node";
+import { sha256, uint32Bytes, utf8 } from "@whither/crypto/node";
 import { ManifestMemory } from "@whither/directory";
 import { isDiscoveryError, limits, type ErrorCode } from "@whither/protocol";
 import { createMemoryNetwork, type LinkFaults } from "@whither/rpc";
@@ -424,6 +424,33 @@ describe("a replica on a damaged disk", () => {
       await served.close();
     });
   }
+
+  it("notices a body that is lost whole when somebody asks for it, and fills itself anew", async () => {
+    const { clock, served, disk, follower, rowOf } = await filled();
+    follower.start();
+    await clock.advance(60_000);
+    const [key, value] = rowOf(bodyTable);
+    const [hash, unknown] = [sha256(value), sha256(utf8("nobody's"))];
+    const read = (vhash: Uint8Array) => codeOf(() => follower.bodiesResponse([vhash]));
+    expect(await read(unknown)).to.equal("UNKNOWN_BODY");
+    await clock.advance(1_000);
+    const { serial } = follower.head();
+    disk.damage(key, damages.lost());
+    expect(await read(hash)).to.equal("UNKNOWN_BODY");
+    // A stranger's question has just been looked into: not again at once.
+    await clock.advance(1_000);
+    expect(await read(hash)).to.equal("UNKNOWN_BODY");
+    await served.runEpoch();
+    await clock.advance(10 * 60_000);
+    expect(await read(hash)).to.equal("UNKNOWN_BODY");
+    await clock.advance(1_000);
+    expect(await read(hash)).to.equal("ok");
+    expect(follower.head().serial).to.be.above(serial);
+    expect(everything(follower)).to.deep.equal(everything(served));
+    expect(await read(unknown)).to.equal("UNKNOWN_BODY");
+    await follower.close();
+    await served.close();
+  });
 
   const whereOpened = [...Object.keys(damages)].flatMap((kind) =>
     [headTable, bucketTable, manifestTable].map((table) => [kind, table] as const),

@@ -7,6 +7,7 @@ import type { CallSample } from "@whither/rpc";
 import { createMetrics, type Metrics } from "@whither/runtime";
 import { expiringThings, type Expiry } from "./expiries.js";
 import type { ZoneSet } from "./zone-set.js";
+import { zoneUps } from "./zone-ups.js";
 
 const durationBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 const methodsMax = 16;
@@ -84,8 +85,9 @@ function zoneGauges(metrics: Metrics): { show(zones: ReturnType<ZoneSet["conditi
     ),
     goesOn: gauge(
       "succession_up",
-      "0: a change of manifest or VOPRF key does not go on, or its files or its disk are refused",
+      "0: a change of manifest or VOPRF key does not go on, or its files are refused",
     ),
+    store: gauge("store_up", "0: the disk takes no writes, and the zone no registrations"),
   };
   return {
     show(zones) {
@@ -103,7 +105,9 @@ function zoneGauges(metrics: Metrics): { show(zones: ReturnType<ZoneSet["conditi
         if (successor !== undefined) gauges.switches.set({ zone }, successor.switchAt ?? 0);
         const [last] = previous;
         if (last !== undefined) gauges.drops.set({ zone }, last.dropAt);
-        gauges.goesOn.set({ zone }, (problem ?? condition.problem) === undefined ? 1 : 0);
+        const ups = zoneUps([problem, condition.problem]);
+        gauges.goesOn.set({ zone }, ups.succession);
+        gauges.store.set({ zone }, ups.store);
       }
     },
   };

@@ -1,4 +1,4 @@
-// Keeps the vault of a secondary as the primary's is, for the day on which it takes its place (docs/adr 45). Rows are
+// Keeps the vault of a secondary as the primary's is, for the day on which it takes its place (docs/adr 46). Rows are
 // sealed under a key that is not here: their form is checked, and each proves itself to who has the key.
 
 import type { OpenChannel } from "@whither/directory";

@@ -6,7 +6,7 @@ import { sha256 } from "@whither/crypto/node";
 import { u32Bytes, type ReadOptions, type Row, type Store } from "@whither/store";
 import { nextTurn } from "../mapping/slices.js";
 
-export const vaultParts = 256;
+const vaultParts = 256;
 const digestBytes = 32;
 const rowsPerTurn = 512;
 

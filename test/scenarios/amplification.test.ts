@@ -46,7 +46,7 @@ async function delegatedToVictims(
   they: "refuse" | "say nothing",
   authorities: number = limits.authoritiesMax,
 ): Promise<Victims> {
-  const federation = await createFederation({ seed: 91 });
+  const federation = await createFederation({ seed: 91, isInMemory: true });
   const heard = { calls: 0, requests: 0 };
   const hosts: string[] = [];
   const hostOf = (): string => {
@@ -154,6 +154,7 @@ describe("a delegation to many servers of somebody else", () => {
 async function chained(numbers: readonly Csi[], isCycle: boolean): Promise<Federation> {
   const zones = ["de@dp-a.example", "de@dp-b.example", "de@dp-c.example"];
   const federation = await createFederation({
+    isInMemory: true,
     seed: 92,
     dps: ["a", "b", "c"].map((n) => ({ id: `dp-${n}.example`, zones: ["de"] })),
     prefixes: [`"tel:+49": { zones: [${zones.join(", ")}] }`],
@@ -212,7 +213,7 @@ describe("numbers that moved to one another in a circle (TsuNAME)", () => {
 
 describe("signatures that are many and wrong (KeyTrap)", () => {
   it("cost no more verifications than the limits of a query say", async () => {
-    await using federation = await createFederation({ seed: 93 });
+    await using federation = await createFederation({ seed: 93, isInMemory: true });
     await federation.register({ csi: alice, msps: ["wire.example", "video.example"] });
     await federation.publish();
     let verifications = 0;
@@ -258,7 +259,7 @@ describe("signatures that are many and wrong (KeyTrap)", () => {
 
 describe("questions that pile up and are let go together (DNSBomb)", () => {
   it("leave one resolver in a pulse no larger than its window", async () => {
-    await using federation = await createFederation({ seed: 94 });
+    await using federation = await createFederation({ seed: 94, isInMemory: true });
     await federation.register({ csi: alice, msps: ["wire.example"] });
     await federation.publish();
     const resolver = await federation.resolver({ mirror: true });

@@ -104,6 +104,7 @@ async function replaceKey(of: {
 }): Promise<void> {
   const { replicas, isPrimaryHidden = false } = of;
   await using federation = await createFederation({
+    isInMemory: true,
     seed,
     dps: [{ id: dpId, zones: [{ name: "de", probe: parseCsi("tel:+4930123456") }], replicas }],
     rootZone: rootSourceText([`"tel:+49": { zones: [${zone}], ttl_s: ${ttlSeconds} }`]),

@@ -122,6 +122,7 @@ function nameElsewhere(federation: Federation, manifest: SignedObject): void {
 
 async function start(): Promise<Federation> {
   const federation = await createFederation({
+    isInMemory: true,
     seed: 97,
     dps: [{ id: "dp-a.example", zones: ["de"] }],
     prefixes: [`"tel:+49": { zones: [${zoneName}] }`],

@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
+import { errnoOf } from "@whither/runtime";
 import type { Terminal } from "./terminal.js";
 
 /** Call once: it listens for SIGINT and for a closed pipe behind stdout. */
@@ -34,7 +35,8 @@ async function askLine(question: string, gone: AbortController): Promise<string 
     const ended = once(lines, "close").then(() => undefined);
     return await Promise.race([lines.question(question, { signal: gone.signal }), ended]);
   } catch (error) {
-    if (gone.signal.aborted) return undefined;
+    // An interrupt, or on some versions of Node the end of input, is no answer.
+    if (errnoOf(error) === "ABORT_ERR") return undefined;
     throw error;
   } finally {
     lines.close();

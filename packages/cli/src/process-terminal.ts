@@ -2,7 +2,6 @@
 
 import { once } from "node:events";
 import { createInterface } from "node:readline/promises";
-import { errnoOf } from "@whither/runtime";
 import type { Terminal } from "./terminal.js";
 
 /** Call once: it listens for SIGINT and for a closed pipe behind stdout. */
@@ -36,7 +35,7 @@ async function askLine(question: string, gone: AbortController): Promise<string 
     return await Promise.race([lines.question(question, { signal: gone.signal }), ended]);
   } catch (error) {
     // An interrupt, or on some versions of Node the end of input, is no answer.
-    if (errnoOf(error) === "ABORT_ERR") return undefined;
+    if (error instanceof Error && error.name === "AbortError") return undefined;
     throw error;
   } finally {
     lines.close();

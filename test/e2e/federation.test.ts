@@ -246,7 +246,7 @@ describe("a federation of real processes", function () {
         "+audience=x",
         "+policy",
       ];
-      const verbs = ["renew", "order", "invalidate", "monitor", "link", "grant"];
+      const verbs = ["renew", "order", "invalidate", "monitor", "grant"];
       const calls = [...words.map((word) => [anna.csi, word]), ...verbs.map((verb) => [verb])];
       for (const args of calls) {
         const written = { stdout: "", stderr: "" };

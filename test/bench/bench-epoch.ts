@@ -100,7 +100,7 @@ async function epoch(at: {
   readonly delays: number[];
 }): Promise<Work> {
   const { zone, store, delays } = at;
-  await Promise.all(Array.from({ length: changes }, () => submitOne(zone)));
+  await Promise.all(Array.from({ length: changes }, (_, n) => submitOne(zone, n)));
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   store.record();
@@ -114,13 +114,14 @@ async function epoch(at: {
   return { operations: 1, seconds, cpuSeconds: (used.user + used.system) / 1e6 };
 }
 
-async function submitOne(zone: MappingZone): Promise<void> {
+/** Each of another identifier: one has one registration at a time. */
+async function submitOne(zone: MappingZone, n: number): Promise<void> {
   const nowSeconds = systemClock.nowSeconds();
   const nonceD = systemRandom.bytes(48);
   Buffer.from(nonceD.buffer).writeBigUInt64BE(BigInt(nowSeconds + 900));
   await zone.submit({
     slot: {
-      csi: parseCsi("+14155550100"),
+      csi: parseCsi(`+1415${5_550_000 + n}`),
       kid: zone.head().kid,
       others: [],
       y: systemRandom.bytes(64),

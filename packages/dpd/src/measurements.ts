@@ -10,7 +10,8 @@ import type { ZoneSet } from "./zone-set.js";
 import { zoneUps } from "./zone-ups.js";
 
 const durationBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
-const methodsMax = 16;
+/** Names told apart: the services on both ports have some twenty methods. */
+const methodsMax = 32;
 /** Names of zones seen since the start; those of one configuration at least. */
 const zoneNamesMax = 512;
 

@@ -127,6 +127,22 @@ describe("the withdrawal of an authority", () => {
     expect(rounds.untilChange([a]), "and the time of that counts for nobody").to.equal(13);
   });
 
+  it("counts those that are on their way back: they are not asked yet", () => {
+    const returning = new Rounds({
+      rules: { ...rules, sharePercent: 13, returnAfterSeconds: 1_000_000 },
+      state: resumeWithdrawals(new Map([[a, 1]])),
+    });
+    expect(returning.untilChange([b]), "one of eight is the share").to.equal(Infinity);
+    expect(returning.last?.spared).to.deep.equal(new Map([[b, "share"]]));
+    const pair = new Rounds({
+      delegations: [[a, b]],
+      rules: { ...rules, returnAfterSeconds: 1_000_000 },
+      state: resumeWithdrawals(new Map([[a, 1]])),
+    });
+    expect(pair.untilChange([b]), "nobody would be left to ask").to.equal(Infinity);
+    expect(pair.last?.spared).to.deep.equal(new Map([[b, "last"]]));
+  });
+
   it("counts those withdrawn before among the lame ones", () => {
     const rounds = new Rounds({
       state: resumeWithdrawals(new Map([a, b].map((zone) => [zone, 1]))),

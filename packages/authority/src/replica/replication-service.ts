@@ -58,7 +58,7 @@ export function createReplicationService(options: ReplicationServiceOptions): Se
       requirePeer(options, { name, context, needs: ({ vault }) => vault });
       const vault = options.vaultOf(name);
       if (vault === undefined) throw new DiscoveryError("NOT_AUTHORITATIVE", "no vault here");
-      return vaults.serve(vault, { digests, signal: context.signal });
+      return vaults.serve(vault, { ...context, digests });
     },
   });
 }

@@ -53,7 +53,7 @@ function setting() {
     const broken = new AbortController();
     link.cut = () => broken.abort();
     const both = AbortSignal.any([signal, broken.signal]);
-    for await (const init of vaults.serve(vault, { digests, signal: both })) {
+    for await (const init of vaults.serve(vault, { digests, signal: both, draining: never() })) {
       const part = create(ReplicationVaultResponseSchema, init);
       if (part.part.case === "rows") sent.rows += part.part.value.rows.length;
       if (part.part.case === "change") sent.changes += 1;
@@ -73,6 +73,8 @@ function setting() {
   };
   return { clock, vault, own, vaults, sent, link, follower, same };
 }
+
+const never = (): AbortSignal => new AbortController().signal;
 
 async function codeOf(run: () => Promise<unknown>): Promise<ErrorCode | "ok"> {
   try {
@@ -110,6 +112,28 @@ describe("the vault of a secondary", () => {
     expect(csis.sort()).to.deep.equal(all);
     const wrong = { store: own, zone, key: fixedBytes("another"), random };
     expect(await codeOf(() => openVault(wrong))).to.equal("CONFIG");
+  });
+
+  it("is told what waits when the server drains, and then the stream ends", async () => {
+    const { vault, vaults } = setting();
+    const draining = new AbortController();
+    const digests = await digestsOf(vault);
+    const stream = vaults.serve(vault, { digests, signal: never(), draining: draining.signal });
+    const cases: (string | undefined)[] = [];
+    const read = async (): Promise<void> => {
+      const step = await stream.next();
+      cases.push(step.done === true ? "end" : step.value.part?.case);
+    };
+    await read();
+    await read();
+    const next = read();
+    await putAll(vault, [[sha256(uint32Bytes(1)), utf8("x")]]);
+    await next;
+    await putAll(vault, [[sha256(uint32Bytes(2)), utf8("x")]]);
+    draining.abort();
+    await read();
+    await read();
+    expect(cases).to.deep.equal(["start", "settled", "change", "change", "end"]);
   });
 
   it("is sent what differs when it comes back, and goes on by itself", async () => {
@@ -204,10 +228,10 @@ describe("the vault of a secondary", () => {
     const { signal } = new AbortController();
     const digests = await digestsOf(createMemoryStore());
     const streams = Array.from({ length: limits.vaultStreamsMax }, () =>
-      vaults.serve(vault, { digests, signal }),
+      vaults.serve(vault, { digests, signal, draining: never() }),
     );
     for (const stream of streams) await stream.next();
-    const next = () => vaults.serve(vault, { digests, signal }).next();
+    const next = () => vaults.serve(vault, { digests, signal, draining: never() }).next();
     expect(await codeOf(next)).to.equal("OVERLOADED");
     await clock.advance(limits.transferStallMs);
     for (const stream of streams) {
@@ -220,7 +244,7 @@ describe("the vault of a secondary", () => {
   it("wants whole digests", async () => {
     const { vault, vaults } = setting();
     const { signal } = new AbortController();
-    const stream = vaults.serve(vault, { digests: new Uint8Array(31), signal });
+    const stream = vaults.serve(vault, { digests: new Uint8Array(31), signal, draining: never() });
     expect(await codeOf(() => stream.next())).to.equal("INVALID_DATA");
   });
 });

@@ -2,6 +2,7 @@
 // every change since, in order. A change that is in the rows already comes again and is the same.
 
 import { DiscoveryError, limits } from "@whither/protocol";
+import type { CallContext } from "@whither/rpc";
 import type { Clock } from "@whither/runtime";
 import type { Batch, Row, WatchedStore } from "@whither/store";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -23,12 +24,12 @@ export class VaultServer {
     this.#clock = clock;
   }
 
-  /** Without end. Throws INVALID_DATA, OVERLOADED, also to a reader that is too slow; DEADLINE to one that stopped. */
+  /** Until the server drains: then what waits is told, and it ends. Throws INVALID_DATA, OVERLOADED, also to a reader that is too slow; DEADLINE to one that stopped. */
   async *serve(
     vault: WatchedStore,
-    of: { readonly digests: Uint8Array; readonly signal: AbortSignal },
+    of: { readonly digests: Uint8Array } & Pick<CallContext, "signal" | "draining">,
   ): AsyncGenerator<PartInit> {
-    const { digests, signal } = of;
+    const { digests, signal, draining } = of;
     if (digests.length !== digestsBytes) {
       throw new DiscoveryError("INVALID_DATA", "vault: expected 256 digests of 32 octets");
     }
@@ -37,7 +38,7 @@ export class VaultServer {
     }
     this.#running += 1;
     // Before the snapshot, in the same turn: nothing is committed between the two and told by neither.
-    const changes = new ChangeQueue(vault, signal);
+    const changes = new ChangeQueue(vault, { signal, draining });
     try {
       for await (const part of parts(vault, { digests, changes })) {
         const stall = this.#clock.schedule(limits.transferStallMs, () => changes.end("DEADLINE"));
@@ -78,7 +79,9 @@ async function* parts(
   }
   yield { part: { case: "settled", value: {} } };
   for (;;) {
-    const { puts, deletes } = await changes.next();
+    const batch = await changes.next();
+    if (batch === undefined) return;
+    const { puts, deletes } = batch;
     yield { part: { case: "change", value: { puts: puts.map(toWire), deletes: [...deletes] } } };
   }
 }
@@ -103,8 +106,11 @@ class ChangeQueue {
   readonly #stop: () => void;
   #ended: EndCode | undefined;
   #wake = (): void => undefined;
+  readonly #draining: AbortSignal;
 
-  constructor(vault: WatchedStore, signal: AbortSignal) {
+  constructor(vault: WatchedStore, { signal, draining }: Pick<CallContext, "signal" | "draining">) {
+    this.#draining = draining;
+    draining.addEventListener("abort", this.#onDraining, { once: true });
     this.#stop = vault.onCommit((batch) => {
       if (this.#waiting.length >= limits.vaultChangesWaitingMax) this.end("OVERLOADED");
       else this.#waiting.push(batch);
@@ -113,9 +119,12 @@ class ChangeQueue {
     signal.addEventListener("abort", () => this.end("CANCELLED"), { once: true });
   }
 
+  readonly #onDraining = (): void => this.#wake();
+
   /** Nothing more is kept. */
   end(code: EndCode): void {
     this.#ended ??= code;
+    this.#draining.removeEventListener("abort", this.#onDraining);
     this.#stop();
     this.#waiting.length = 0;
     this.#wake();
@@ -128,11 +137,12 @@ class ChangeQueue {
     }
   }
 
-  async next(): Promise<Batch> {
+  /** Undefined once the server drains and nothing waits. */
+  async next(): Promise<Batch | undefined> {
     for (;;) {
       this.check();
       const batch = this.#waiting.shift();
-      if (batch !== undefined) return batch;
+      if (batch !== undefined || this.#draining.aborted) return batch;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }

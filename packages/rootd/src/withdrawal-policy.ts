@@ -1,5 +1,5 @@
-// When an authority is withdrawn as lame and when it comes back, decided from rounds of probes alone (ADR on
-// withdrawal). What must not happen: one flood, or rootd's own bad line, that cuts off a federation. Pure.
+// When an authority is withdrawn as lame and when it comes back, decided from rounds of probes alone (ADR
+// 45). What must not happen: one flood, or rootd's own bad line, that cuts off a federation. Pure.
 
 import type { ErrorCode, ZoneName } from "@whither/protocol";
 import type { AuthorityHealth } from "@whither/directory";
